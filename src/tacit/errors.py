@@ -1,0 +1,540 @@
+"""Every error that tacit raises, each with a stable code, an HTTP status and a remedy.
+
+A class's docstring is the text that the person reads. The same codes are used in Python,
+in HTTP problems (RFC 9457, `type` is `tacit:<code>`) and in other clients.
+There is one root and three faults: `UsageError` (the caller), `PeerError` (bytes received)
+and `ServiceError` (transport or storage).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TacitError(Exception):
+    """tacit could not do this."""
+
+    code: ClassVar[str] = ""
+    status: ClassVar[int] = 500
+    remedy: ClassVar[str] = ""
+
+    def __init__(self, detail: str = "", /, **facts: object) -> None:
+        """`detail` is for people and never holds a secret; `facts` are for programs."""
+        super().__init__(detail)
+        self.detail = detail
+        self.facts = facts
+
+    @classmethod
+    def title(cls) -> str:
+        """The class's docstring as one line."""
+        return " ".join((cls.__doc__ or "").split())
+
+    def __str__(self) -> str:
+        return f"{self.title()} {self.detail}".strip()
+
+
+class UsageError(TacitError):
+    """This was asked for in a way that cannot work."""
+
+
+class PeerError(TacitError):
+    """Bytes that were received are not acceptable."""
+
+
+class ServiceError(TacitError):
+    """The network, the server or the storage failed."""
+
+
+def concrete() -> dict[str, type[TacitError]]:
+    """All error classes that have a code, by code."""
+    found: dict[str, type[TacitError]] = {}
+    waiting: list[type[TacitError]] = [TacitError]
+    while waiting:
+        cls = waiting.pop()
+        waiting.extend(cls.__subclasses__())
+        if "code" in cls.__dict__ and cls.code:
+            assert cls.code not in found, cls.code
+            found[cls.code] = cls
+    return found
+
+
+def from_code(code: str, detail: str = "", **facts: object) -> TacitError:
+    """The error that a problem document names; an unknown code becomes `UnexpectedAnswer`."""
+    cls = concrete().get(code)
+    if cls is None:
+        return UnexpectedAnswer(f"unknown problem code {code[:64]!r}")
+    return cls(detail, **facts)
+
+
+# --- bytes that cannot be parsed -------------------------------------------------------
+
+
+class Malformed(PeerError):
+    """The bytes are not a valid encoding of what they should be."""
+
+    code = "malformed"
+    status = 400
+    remedy = "Send exactly the struct that the specification names."
+
+
+class MalformedJson(PeerError):
+    """The body is not the JSON that this endpoint takes."""
+
+    code = "malformed_json"
+    status = 400
+    remedy = "Send a JSON object with the documented fields and types."
+
+
+class UnknownField(PeerError):
+    """The body has a field that this endpoint does not know."""
+
+    code = "unknown_field"
+    status = 400
+    remedy = "Remove the field; its name is in the detail."
+
+
+class Base64NotCanonical(PeerError):
+    """A binary field is not canonical padded base64."""
+
+    code = "base64_not_canonical"
+    status = 400
+    remedy = "Use standard base64 with padding, no white space and zero trailing bits."
+
+
+class WrongLength(PeerError):
+    """A value has the wrong length."""
+
+    code = "wrong_length"
+    status = 400
+    remedy = "Check the sizes in the specification's table of limits."
+
+
+class TooLarge(PeerError):
+    """The value is larger than the limit."""
+
+    code = "too_large"
+    status = 413
+    remedy = "Split it; the limits are in the answer of GET /api/server."
+
+
+class UnknownVersion(PeerError):
+    """The struct has a version that this program does not know."""
+
+    code = "unknown_version"
+    status = 400
+    remedy = "Update the program."
+
+
+class SecretKeyRefused(PeerError):
+    """A key field holds something that looks like a secret or foreign key; it was refused and not logged."""
+
+    code = "secret_key_refused"
+    status = 422
+    remedy = "Publish only the exact public struct; treat the key that was sent as compromised."
+
+
+class FieldMismatch(PeerError):
+    """A JSON field differs from the signed struct beside it."""
+
+    code = "field_mismatch"
+    status = 422
+    remedy = "Make the JSON fields from the signed struct."
+
+
+# --- signatures, records, keys ---------------------------------------------------------
+
+
+class BadSignature(PeerError):
+    """A signature does not verify."""
+
+    code = "bad_signature"
+    status = 422
+    remedy = "Nothing was taken. If this goes on, the sender's program or the server is broken or dishonest."
+
+
+class InvalidAccountRecord(PeerError):
+    """The account record breaks a rule of its chain."""
+
+    code = "invalid_account_record"
+    status = 422
+    remedy = "Nothing was taken; the detail names the rule."
+
+
+class InvalidRecord(PeerError):
+    """The conversation record breaks a rule that no honest client breaks."""
+
+    code = "invalid_record"
+    status = 422
+    remedy = "The conversation is stopped; go on in a new one and keep the evidence."
+
+
+class RecordPending(PeerError):
+    """The conversation record cannot be judged yet."""
+
+    code = "record_pending"
+    status = 409
+    remedy = "Sync again, or ask a member of the conversation whether the change is right."
+
+
+class RecordOutdated(PeerError):
+    """The conversation record does not name the newest state of its members."""
+
+    code = "record_outdated"
+    status = 409
+    remedy = "Fetch the newest account records and build the record again."
+
+
+class InvalidGrant(PeerError):
+    """A grant does not belong to its epoch, granter or recipient."""
+
+    code = "invalid_grant"
+    status = 422
+    remedy = "Ask another member of the conversation for the key."
+
+
+class InvalidVault(PeerError):
+    """The vault does not belong to this account record."""
+
+    code = "invalid_vault"
+    status = 422
+    remedy = "Nothing was taken; the detail names the rule."
+
+
+class KeyIdMismatch(PeerError):
+    """The key id is not that of the epoch's key."""
+
+    code = "key_id_mismatch"
+    status = 422
+    remedy = "Fetch the conversation's newest epoch and seal the message again."
+
+
+class InvalidMessage(PeerError):
+    """The message contradicts itself or its conversation."""
+
+    code = "invalid_message"
+    status = 422
+    remedy = "Nothing was taken; the detail names the rule."
+
+
+class DecryptionError(PeerError):
+    """These bytes do not open with this key."""
+
+    code = "decryption_failed"
+    status = 422
+    remedy = "Nothing is known about why; ask the sender to send it again."
+
+
+# --- sessions and requests -------------------------------------------------------------
+
+
+class RequestUnsigned(PeerError):
+    """The request carries no signature."""
+
+    code = "request_unsigned"
+    status = 401
+    remedy = "Sign every request with the device's request key (RFC 9421)."
+
+
+class RequestSignatureInvalid(PeerError):
+    """The request's signature does not cover this request or does not verify."""
+
+    code = "request_signature_invalid"
+    status = 401
+    remedy = "Sign exactly the components of the profile, for the configured authority."
+
+
+class RequestReplayed(PeerError):
+    """This signed request was received before."""
+
+    code = "request_replayed"
+    status = 401
+    remedy = "Sign each request anew with a fresh nonce."
+
+
+class ClockSkew(PeerError):
+    """The request's time is too far from the server's."""
+
+    code = "clock_skew"
+    status = 401
+    remedy = "Use the server's time in the answer as an offset for requests."
+
+
+class SessionExpired(PeerError):
+    """There is no such session, or it has ended."""
+
+    code = "session_expired"
+    status = 401
+    remedy = "Sign in again."
+
+
+class SessionForbidden(PeerError):
+    """This session may not do that."""
+
+    code = "session_forbidden"
+    status = 403
+    remedy = "Finish the registration or sign-in first."
+
+
+class SignInRefused(PeerError):
+    """The sign-in was refused."""
+
+    code = "sign_in_refused"
+    status = 401
+    remedy = "Check the name, the password and the server."
+
+
+class UserMismatch(PeerError):
+    """The user in the body is not the session's."""
+
+    code = "user_mismatch"
+    status = 403
+    remedy = "Leave the field out or send the session's own user id."
+
+
+class NotAMember(PeerError):
+    """There is no such conversation, or you are not in it."""
+
+    code = "not_a_member"
+    status = 404
+    remedy = "Ask an admin of the conversation to add you."
+
+
+class NoSuchAccount(PeerError):
+    """There is no such account."""
+
+    code = "no_such_account"
+    status = 404
+    remedy = "Check the spelling of the user id."
+
+
+class AccountExists(PeerError):
+    """This name is taken."""
+
+    code = "account_exists"
+    status = 409
+    remedy = "Choose another name, or sign in."
+
+
+class VersionConflict(PeerError):
+    """Another device wrote a newer version first."""
+
+    code = "version_conflict"
+    status = 409
+    remedy = "Fetch the newest version, merge and try again."
+
+
+class EpochConflict(PeerError):
+    """Another device opened this epoch first."""
+
+    code = "epoch_conflict"
+    status = 409
+    remedy = "Fetch the newest record, build on it with a fresh key and try again."
+
+
+class EpochClosed(PeerError):
+    """The epoch is closed: a newer one is open."""
+
+    code = "epoch_closed"
+    status = 409
+    remedy = "Fetch the newest epoch and seal the message again."
+
+
+class EpochOutdated(PeerError):
+    """The epoch names an account that has since revoked a device or was reset."""
+
+    code = "epoch_outdated"
+    status = 409
+    remedy = "Open the next epoch, then seal the message again."
+
+
+class MessageIdConflict(PeerError):
+    """This client message id was used for other bytes."""
+
+    code = "message_id_conflict"
+    status = 409
+    remedy = "Use a fresh client message id."
+
+
+class NotFound(PeerError):
+    """There is nothing at this address."""
+
+    code = "not_found"
+    status = 404
+    remedy = "Check the path against the documentation."
+
+
+class MethodNotAllowed(PeerError):
+    """This address does not take that method."""
+
+    code = "method_not_allowed"
+    status = 405
+    remedy = "Check the method against the documentation."
+
+
+# --- what an undecryptable message says of itself --------------------------------------
+
+
+class NoGrant(PeerError):
+    """You were not given the key of this epoch."""
+
+    code = "no_grant"
+    status = 422
+    remedy = "Ask a member who was there to hand the key on, if the conversation's policy allows it."
+
+
+class SenderNotCertified(PeerError):
+    """The sending device is not certified for this epoch."""
+
+    code = "sender_not_certified"
+    status = 422
+    remedy = "Ask the sender, outside this chat, whether the message is theirs."
+
+
+class RecordMissing(PeerError):
+    """The record of this message's epoch was not served."""
+
+    code = "record_missing"
+    status = 422
+    remedy = "Sync again; if it stays, the server withholds it."
+
+
+class MessageTampered(PeerError):
+    """The message was changed after it was sent."""
+
+    code = "message_tampered"
+    status = 422
+    remedy = "Ask the sender to send it again."
+
+
+class Replayed(PeerError):
+    """The message was already received once."""
+
+    code = "replayed"
+    status = 422
+    remedy = "Nothing is lost: the first one is shown."
+
+
+class LateAfterRemoval(PeerError):
+    """The message arrived after its sender or device was removed."""
+
+    code = "late_after_removal"
+    status = 422
+    remedy = "Ask the sender, outside this chat, whether it matters."
+
+
+class UnsupportedSuite(PeerError):
+    """The message needs a protocol, profile or suite that this program does not have."""
+
+    code = "unsupported_suite"
+    status = 422
+    remedy = "Update the program."
+
+
+# --- what the client refuses -----------------------------------------------------------
+
+
+class ServerMisbehaved(PeerError):
+    """The server contradicted what it or a member had signed before; the earlier state is kept."""
+
+    code = "server_misbehaved"
+    status = 502
+    remedy = "Tell the other members outside this chat; the evidence is kept."
+
+
+class SendingBlocked(PeerError):
+    """Nothing is sent in this conversation for now."""
+
+    code = "sending_blocked"
+    status = 409
+    remedy = "The detail says what has to be settled first."
+
+
+class NoRight(UsageError):
+    """You may not make this change in this conversation."""
+
+    code = "no_right"
+    status = 403
+    remedy = "Ask an admin of the conversation."
+
+
+class CannotFollow(UsageError):
+    """An account cannot take part under this conversation's profile."""
+
+    code = "cannot_follow"
+    status = 422
+    remedy = "Leave it out, or choose a profile that all accounts have."
+
+
+class ConversationNotFound(UsageError):
+    """You have no conversation of this name."""
+
+    code = "conversation_not_found"
+    status = 404
+    remedy = "List them with `tacit conversations`."
+
+
+class NotSignedIn(UsageError):
+    """Nobody is signed in."""
+
+    code = "not_signed_in"
+    status = 401
+    remedy = "Sign in or register first."
+
+
+class StoreLocked(UsageError):
+    """The local store does not open with this password or belongs to someone else."""
+
+    code = "store_locked"
+    status = 401
+    remedy = "Check the password and the store's path."
+
+
+class NotLoopback(UsageError):
+    """Without TLS only loopback addresses are used."""
+
+    code = "not_loopback"
+    status = 400
+    remedy = "Use 127.0.0.1, ::1 or localhost."
+
+
+class ServerNameMismatch(UsageError):
+    """The server goes by another name than the one configured here."""
+
+    code = "server_name_mismatch"
+    status = 421
+    remedy = "On the server, set --name to the host that the clients use."
+
+
+class InvalidArgument(UsageError):
+    """An argument has a value that cannot be used."""
+
+    code = "invalid_argument"
+    status = 400
+    remedy = "The detail names it."
+
+
+# --- service ---------------------------------------------------------------------------
+
+
+class Unreachable(ServiceError):
+    """The server cannot be reached."""
+
+    code = "unreachable"
+    status = 503
+    remedy = "Check the address and the connection; what was written is kept and sent later."
+
+
+class UnexpectedAnswer(ServiceError):
+    """The server's answer is not one that it should give."""
+
+    code = "unexpected_answer"
+    status = 502
+    remedy = "Check that this is a tacit server of the same version."
+
+
+class Internal(ServiceError):
+    """The server failed; nothing was written."""
+
+    code = "internal"
+    status = 500
+    remedy = "Try again; the operator finds the cause in the server's log."

@@ -1,0 +1,53 @@
+"""Every size limit of the protocol, in one table. Parsers check them before they allocate."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+ID_BYTES: Final = 255
+"""An id's UTF-8 bytes: 1 to this many."""
+KEY_BYTES: Final = 4096
+"""A public key's encoding."""
+SIGNATURE_BYTES: Final = 512
+"""One signature."""
+WRAPPED_KEY_BYTES: Final = 8192
+"""One wrapped key or short sealed secret."""
+DEVICES: Final = 64
+"""Devices in one account record."""
+REVOKED_DEVICES: Final = 4096
+"""Devices that an account ever revoked."""
+UNLOCKERS: Final = 32
+"""Unlockers in one vault."""
+ENCRYPTION_KEYS: Final = 8
+"""Present encryption keys in one account record."""
+SUITES: Final = 32
+"""MLS suites in one device certificate."""
+MEMBERS: Final = 10_000
+"""Members in one roster, and changes in one conversation record."""
+REQUESTS: Final = 1_000
+"""Leaves and re-adds carried out by one conversation record."""
+VAULT_ENTRIES: Final = 100_000
+"""Entries in the vault's outer part."""
+RECORD_BYTES: Final = 4 * MIB
+"""One account or conversation record."""
+VAULT_BYTES: Final = 4 * MIB
+"""One whole vault."""
+GRANTS: Final = 1_000
+"""Grants in one request."""
+CONTENT_BYTES: Final = 64 * KIB
+"""One message's content after padding."""
+CIPHERTEXT_BYTES: Final = CONTENT_BYTES + 16
+"""One message's ciphertext with its tag."""
+SEEN_HASHES: Final = 32
+"""Hashes of messages seen, in one content."""
+MESSAGES: Final = 100
+"""Messages in one request."""
+PAGE: Final = 500
+"""Messages and records in one page."""
+BODY_BYTES: Final = 8 * MIB
+"""One HTTP request body."""
+FRAME_BYTES: Final = 256 * KIB
+"""One WebSocket frame."""
