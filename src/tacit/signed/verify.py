@@ -1,0 +1,86 @@
+"""Labelled hashes and signatures over structs, and `Verified`, which only a check can make.
+
+A signature is over `{label<V>, struct<V>}`; a hash of a struct is SHA-256 over the same, without the signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final, Generic, TypeVar, final
+
+from tacit import errors
+from tacit.crypto.digest import sha256
+from tacit.crypto.verify import verify_ed25519
+from tacit.wire.codec import encode, write_varint
+
+T = TypeVar("T")
+Signer = Callable[[bytes], bytes]
+"""Signs the bytes it is given with a key that stays with the caller."""
+
+ZERO_HASH: Final = bytes(32)
+
+
+class Profile(IntEnum):
+    """A set of algorithms; an account has one for life."""
+
+    COMPAT = 1
+    STANDARD = 2
+    FIPS = 3
+
+
+def labelled_bytes(label: str, body: bytes) -> bytes:
+    """`{label<V>, struct<V>}` of an encoded struct: what is hashed, signed, derived from or used as a context."""
+    out = bytearray()
+    raw = label.encode()
+    write_varint(out, len(raw))
+    out += raw
+    write_varint(out, len(body))
+    out += body
+    return bytes(out)
+
+
+def labelled(label: str, struct: object) -> bytes:
+    """`{label<V>, struct<V>}` of a struct."""
+    return labelled_bytes(label, encode(struct))
+
+
+def struct_hash(label: str, struct: object) -> bytes:
+    """SHA-256 over `{label<V>, struct<V>}`, 32 bytes."""
+    return sha256(labelled(label, struct))
+
+
+def sign(label: str, struct: object, signer: Signer) -> bytes:
+    """The signature over `{label<V>, struct<V>}` by whatever key `signer` holds."""
+    return signer(labelled(label, struct))
+
+
+_CHECKED: Final = object()
+
+
+@final
+class Verified(Generic[T]):
+    """A struct whose signature (and rules, where the maker says so) was checked; nothing else can make one."""
+
+    __slots__ = ("key", "signature", "value")
+
+    def __init__(self, value: T, key: bytes, signature: bytes, checked: object) -> None:
+        if checked is not _CHECKED:
+            raise TypeError("only a check makes a Verified")
+        self.value: Final = value
+        self.key: Final = key
+        self.signature: Final = signature
+
+
+def signature_holds(label: str, struct: object, key: bytes, signature: bytes, profile: Profile) -> bool:
+    """Whether `signature` over the labelled struct is by `key` under the signer's profile."""
+    if profile is not Profile.STANDARD:
+        raise errors.UnsupportedSuite(f"signatures of profile {profile.name.lower()}")
+    return verify_ed25519(key, labelled(label, struct), signature)
+
+
+def verify(label: str, struct: T, key: bytes, signature: bytes, profile: Profile = Profile.STANDARD) -> Verified[T]:
+    """The struct as `Verified`; raises `BadSignature`, or `UnsupportedSuite` for a profile that is not here."""
+    if not signature_holds(label, struct, key, signature, profile):
+        raise errors.BadSignature(label.removeprefix("tacit/1 "))
+    return Verified(struct, key, signature, _CHECKED)
