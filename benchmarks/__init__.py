@@ -1,0 +1,1 @@
+"""Measurements, each against a named peer or floor; `./dev bench` runs them."""
