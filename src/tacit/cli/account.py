@@ -1,0 +1,60 @@
+"""`tacit register` and `tacit login`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tacit import errors
+from tacit.cli.main import show
+from tacit.cli.session import Profile, client_of, common, password_from, runs
+
+SERVER = click.option("--server", "url", required=True, help="The server's URL, such as http://127.0.0.1:8080.")
+NAME = click.option("--server-name", help="The server's name, where it is not the URL's host.")
+
+
+@click.command()
+@click.argument("user")
+@SERVER
+@NAME
+@common
+@runs
+async def register(
+    user: str, url: str, server_name: str | None, home: Path, password_fd: int | None, as_json: bool
+) -> None:
+    """Make an account and this device's keys. The 24 words are shown once: write them down."""
+    if (home / "profile.json").exists():
+        raise errors.InvalidArgument(f"{home} holds an account already; choose another --home")
+    profile = Profile(url, user, server_name)
+    password = password_from(password_fd, confirm=True)
+    async with client_of(home, profile) as client:
+        words = await client.register(user, password)
+    profile.write(home)
+    numbered = "\n".join(
+        "   ".join(f"{row * 6 + column + 1:2}. {words[row * 6 + column]:<8}" for column in range(6)) for row in range(4)
+    )
+    text = (
+        f"{user} is registered at {url}; the keys are in {home}.\n\n"
+        f"Recovery key, shown this once. Who has these words has the account:\n\n{numbered}\n\n"
+        "The server has none of your keys. It cannot reset a lost password for you."
+    )
+    show(as_json, {"userId": user, "server": url, "recoveryWords": list(words)}, text)
+
+
+@click.command()
+@click.argument("user")
+@SERVER
+@NAME
+@common
+@runs
+async def login(
+    user: str, url: str, server_name: str | None, home: Path, password_fd: int | None, as_json: bool
+) -> None:
+    """Open a session with the device whose keys are in this folder, and remember server and name."""
+    profile = Profile(url, user, server_name)
+    password = password_from(password_fd)
+    async with client_of(home, profile) as client:
+        await client.sign_in(user, password)
+    profile.write(home)
+    show(as_json, {"userId": user, "server": url}, f"signed in as {user} at {url}")

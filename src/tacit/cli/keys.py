@@ -1,0 +1,29 @@
+"""`tacit keys`: manage a conversation's keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tacit.cli.main import show
+from tacit.cli.session import common, runs, signed_in
+from tacit.cli.talk import describe, protection
+
+
+@click.group()
+def keys() -> None:
+    """Manage a conversation's keys."""
+
+
+@keys.command()
+@click.argument("conversation")
+@common
+@runs
+async def rotate(conversation: str, home: Path, password_fd: int | None, as_json: bool) -> None:
+    """Protect what follows in CONVERSATION with a new key."""
+    async with signed_in(home, password_fd) as client:
+        await client.sync()
+        found = await client.conversation(conversation)
+        await found.rotate()
+        show(as_json, describe(found), f"a new key protects {conversation}: {protection(found)}")

@@ -1,0 +1,116 @@
+"""What the client commands share: where the state is, who it belongs to, and its password."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tacit import errors
+from tacit.client import Client
+
+T = TypeVar("T")
+PASSWORD_LIMIT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Which account a state folder belongs to, and where."""
+
+    url: str
+    user_id: str
+    server_name: str | None
+
+    def write(self, home: Path) -> None:
+        """Remember it; nothing in it is secret."""
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fields = {"url": self.url, "userId": self.user_id, "serverName": self.server_name}
+        (home / "profile.json").write_text(json.dumps(fields) + "\n")
+
+    @staticmethod
+    def read(home: Path) -> Profile:
+        """The remembered account; raises `NotSignedIn` where there is none."""
+        try:
+            fields = json.loads((home / "profile.json").read_text())
+            return Profile(fields["url"], fields["userId"], fields["serverName"])
+        except FileNotFoundError:
+            raise errors.NotSignedIn(f"there is no account in {home}; try `tacit register`") from None
+        except (ValueError, KeyError):
+            raise errors.NotSignedIn(f"{home / 'profile.json'} cannot be read") from None
+
+
+def default_home() -> str:
+    """The state folder: $TACIT_HOME, else tacit under $XDG_DATA_HOME or ~/.local/share."""
+    if home := os.environ.get("TACIT_HOME"):
+        return home
+    base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+    return os.path.join(base, "tacit")
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every client command."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")(command)
+    command = click.option(
+        "--password-fd", type=int, metavar="FD", help="Read the password's line from this file descriptor."
+    )(command)
+    return click.option(
+        "--home",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=default_home,
+        help="The folder of this account's state (default: $TACIT_HOME, else ~/.local/share/tacit).",
+    )(command)
+
+
+def password_from(descriptor: int | None, *, confirm: bool = False) -> str:
+    """The password: one line of a file descriptor, else prompted for without echo."""
+    if descriptor is None:
+        answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
+        return answer
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            line = file.readline(PASSWORD_LIMIT + 1)
+    except OSError:
+        raise errors.InvalidArgument(f"file descriptor {descriptor} cannot be read") from None
+    if len(line) > PASSWORD_LIMIT:
+        raise errors.InvalidArgument(f"the password is longer than {PASSWORD_LIMIT} bytes")
+    try:
+        password = line.decode().removesuffix("\n")
+    except UnicodeDecodeError:
+        raise errors.InvalidArgument("the password is not UTF-8") from None
+    if not password:
+        raise errors.InvalidArgument(f"file descriptor {descriptor} gave no password")
+    return password
+
+
+def client_of(home: Path, profile: Profile) -> Client:
+    """The client on a state folder."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Client(profile.url, store=str(home / "state.db"), server_name=profile.server_name)
+
+
+@asynccontextmanager
+async def signed_in(home: Path, password_fd: int | None) -> AsyncIterator[Client]:
+    """The remembered account's client with an open session."""
+    profile = Profile.read(home)
+    password = password_from(password_fd)
+    async with client_of(home, profile) as client:
+        await client.sign_in(profile.user_id, password)
+        yield client
+
+
+def runs(body: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
+    """Run an async command body to its end."""
+
+    @functools.wraps(body)
+    def command(*arguments: Any, **options: Any) -> T:
+        return asyncio.run(body(*arguments, **options))
+
+    return command
