@@ -102,9 +102,7 @@ class Report:
         return [row for row in self.rows if row.met is False]
 
 
-def interleave(
-    cases: Mapping[str, Callable[[], object]], rounds: int, *, batch: int | None = None
-) -> dict[str, float]:
+def interleave(cases: Mapping[str, Callable[[], object]], rounds: int, *, batch: int | None = None) -> dict[str, float]:
     """The median seconds of one call of each case.
 
     Every round runs all cases, each time starting with another one, so that a slow moment of the machine meets
