@@ -308,3 +308,22 @@ def _is_current(change: Change, newest: Newest) -> bool:
 def _device_is_current(newest: Newest, user_id: str, device_id: str) -> bool:
     found = newest(user_id)
     return found is not None and certificate(found.value, device_id) is not None
+
+
+def could_open(before: ChainState | None, record: ConversationRecord, user_id: str, accounts: Accounts) -> bool:
+    """Whether a member, by the roster before a record that meets the standing rules, had the right to do the same.
+
+    Of a genesis that is its opener alone. Raises `RecordPending` where an account record is not known.
+    """
+    if before is None:
+        return user_id == record.opener.user_id
+    member = before.roster().get(user_id)
+    if member is None:
+        return False
+    if member.role is Role.ADMIN:
+        return True
+    try:
+        _check_member_rights(before, record, _check_requests(before, record, accounts), accounts)
+    except errors.InvalidRecord:
+        return False
+    return True
