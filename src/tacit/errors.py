@@ -513,6 +513,14 @@ class InvalidArgument(UsageError):
     remedy = "The detail names it."
 
 
+class DatabaseTooNew(UsageError):
+    """The database was made by a newer version of tacit; nothing was changed."""
+
+    code = "database_too_new"
+    status = 500
+    remedy = "Run the version that made it, or a newer one."
+
+
 # --- service ---------------------------------------------------------------------------
 
 

@@ -1,0 +1,125 @@
+"""Messages, and the page in which messages and conversation records come in the order of `seq`."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final, NoReturn
+
+from tacit import errors
+from tacit.server.store import grants
+from tacit.server.store.rows import Epoch, Inserted, Message, Page
+
+PAGE_BYTES: Final = 4 * 1024 * 1024
+"""A page ends after the item with which it reaches this many characters of payloads and records."""
+
+_COLUMNS = "seq, created_at, sender_id, device_id, client_message_id, encryption_key_id, encrypted_payload, iv"
+
+
+def insert(
+    connection: sqlite3.Connection,
+    conversation_id: str,
+    sender: str,
+    device_id: str,
+    client_message_id: str,
+    payload: str,
+    key_id: str,
+    iv: str,
+    now: int,
+) -> Inserted:
+    """Store a message of the newest epoch and give it the conversation's next `seq`.
+
+    `payload` is the JSON object `encryptedPayload` in one fixed spelling. Idempotent by (conversation, device, client
+    message id), looked up before the epoch: the same payload gets the first answer again, another one raises
+    `MessageIdConflict`. Raises `NotAMember` where there is no such conversation, `EpochClosed` for an earlier epoch,
+    `KeyIdMismatch` for a key of none, `EpochOutdated` when a member revoked a device since the epoch was opened.
+    It raises only before it writes.
+    """
+    earlier = connection.execute(
+        "SELECT seq, created_at, encrypted_payload FROM messages "
+        "WHERE conversation_id = ? AND device_id = ? AND client_message_id = ?",
+        (conversation_id, device_id, client_message_id),
+    ).fetchone()
+    if earlier is not None:
+        if earlier[2] != payload:
+            raise errors.MessageIdConflict(client_message_id)
+        return Inserted(earlier[0], earlier[1], True)
+    taken = connection.execute(
+        "UPDATE conversations SET head_seq = head_seq + 1 WHERE conversation_id = ? AND key_id = ? AND outdated = 0 "
+        "RETURNING head_seq",
+        (conversation_id, key_id),
+    ).fetchall()
+    if not taken:
+        _refuse(connection, conversation_id, key_id)
+    seq: int = taken[0][0]
+    connection.execute(
+        "INSERT INTO messages (conversation_id, seq, sender_id, device_id, client_message_id, created_at, encrypted, "
+        "encryption_key_id, encrypted_payload, iv) VALUES (?, ?, ?, ?, ?, ?, TRUE, ?, ?, ?)",
+        (conversation_id, seq, sender, device_id, client_message_id, now, key_id, payload, iv),
+    )
+    return Inserted(seq, now, False)
+
+
+def _refuse(connection: sqlite3.Connection, conversation_id: str, key_id: str) -> NoReturn:
+    """Say why a message of this key is not taken."""
+    head = connection.execute(
+        "SELECT key_id, epoch FROM conversations WHERE conversation_id = ?", (conversation_id,)
+    ).fetchone()
+    if head is None:
+        raise errors.NotAMember
+    if head[0] == key_id:
+        raise errors.EpochOutdated(epoch=head[1])
+    known = connection.execute(
+        "SELECT epoch FROM conversation_keys WHERE conversation_id = ? AND key_id = ?", (conversation_id, key_id)
+    ).fetchone()
+    if known is None:
+        raise errors.KeyIdMismatch("no epoch of this conversation has this key id")
+    raise errors.EpochClosed(epoch=head[1])
+
+
+def page(
+    connection: sqlite3.Connection,
+    conversation_id: str,
+    after_seq: int,
+    limit: int,
+    *,
+    up_to_seq: int | None = None,
+    user_id: str | None = None,
+    max_bytes: int = PAGE_BYTES,
+) -> Page:
+    """Up to `limit` messages and records after `after_seq`, in the order of `seq`.
+
+    `up_to_seq` is the last seq that the reader may see (a removed member's own removal); `user_id` names whose grants
+    come with the records. A page holds at least one item if there is one, and ends early at `max_bytes`.
+    """
+    last = up_to_seq if up_to_seq is not None else _FOR_EVER
+    records = grants.epochs(
+        connection, conversation_id, after_seq=after_seq, up_to_seq=last, user_id=user_id, limit=limit + 1
+    )
+    found = connection.execute(
+        f"SELECT {_COLUMNS} FROM messages WHERE conversation_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+        (conversation_id, after_seq, last, limit + 1),
+    )
+    items: list[Message | Epoch] = []
+    size = 0
+    waiting = list(reversed(records))
+    message = _next(found)
+    while message is not None or waiting:
+        if len(items) == limit or size >= max_bytes:
+            return Page(tuple(items), items[-1].seq, True)
+        if waiting and (message is None or waiting[-1].seq < message.seq):
+            record = waiting.pop()
+            items.append(record)
+            size += len(record.record) + sum(len(grant.encrypted_key) for grant in record.grants)
+        elif message is not None:
+            items.append(message)
+            size += len(message.payload)
+            message = _next(found)
+    return Page(tuple(items), items[-1].seq if items else after_seq, False)
+
+
+_FOR_EVER: Final = (1 << 63) - 1
+
+
+def _next(cursor: sqlite3.Cursor) -> Message | None:
+    row = cursor.fetchone()
+    return None if row is None else Message._make(row)
