@@ -46,8 +46,9 @@ class Received:
 class Judgement:
     """What became of one record.
 
-    `state` is the chain's where the record counts, `cause` and `detail` say why where it does not. `ask` says that a person may accept a pending record, having asked a member. `accounts` names users whose account
-    records have to be fetched first.
+    `state` is the chain's where the record counts; `cause` and `detail` say why where it does not. `ask` says that a
+    person may accept a pending record, having asked a member. `accounts` names users whose account records have to be
+    fetched first.
     """
 
     received: Received
