@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -103,7 +104,7 @@ def test_an_epoch_takes_only_the_key_that_its_record_names() -> None:
 
 def flipped_aad(message: Message, name: str) -> Message:
     value = getattr(message.aad, name)
-    other: object
+    other: Any
     if isinstance(value, int):
         other = value ^ 1
     elif isinstance(value, str):
@@ -136,7 +137,8 @@ def test_any_flipped_bit_of_iv_or_ciphertext_is_refused(data: st.DataObject) -> 
     made = sealed()
     name = data.draw(st.sampled_from(["iv", "ciphertext"]))
     value = getattr(made.message, name)
-    changed = dataclasses.replace(made.message, **{name: flipped(value, data.draw(st.integers(0, 8 * len(value) - 1)))})
+    other: Any = flipped(value, data.draw(st.integers(0, 8 * len(value) - 1)))
+    changed = dataclasses.replace(made.message, **{name: other})
     with pytest.raises(errors.BadSignature):
         verify_message(changed, made.signature, ALICE.request.public, Profile.STANDARD)
     with pytest.raises(errors.DecryptionError):
