@@ -25,6 +25,8 @@ def from_base64(text: str, most: int | None = None) -> bytes:
         raise errors.Base64NotCanonical() from None
     if base64.b64encode(data).decode("ascii") != text:
         raise errors.Base64NotCanonical()
+    if most is not None and len(data) > most:  # the check above knows groups of three bytes only
+        raise errors.TooLarge(f"more than {most} bytes")
     return data
 
 
