@@ -1,4 +1,4 @@
-"""`Secret`: key material that does not show itself."""
+"""`Secret`: key material that does not show itself, and the checks of arguments that all doors share."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import hmac
 from collections.abc import Callable
 from typing import NoReturn, final
 
+from tacit import errors
+
 Randomness = Callable[[int], bytes]
 """Gives that many random bytes; `os.urandom` in production, a seeded source in tests."""
 
 
 @final
 class Secret:
-    """Bytes whose repr is redacted and whose comparison takes constant time. Python cannot wipe them: best effort."""
+    """Bytes whose repr is redacted and whose comparison takes constant time. Python cannot wipe them: best effort.
+
+    Raises `InvalidArgument` for anything but bytes: `Secret(32)` would be 32 zero bytes.
+    """
 
     __slots__ = ("_value",)
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, value: bytes) -> None:
+        need_bytes(value)
         self._value = bytes(value)
 
     def reveal(self) -> bytes:
@@ -35,3 +41,33 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled")
+
+
+def need_bytes(*values: object) -> None:
+    """Raises `InvalidArgument` unless every value is bytes."""
+    for value in values:
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise errors.InvalidArgument(f"bytes are needed, not {type(value).__name__}")
+
+
+def revealed(key: Secret) -> bytes:
+    """The bytes of a `Secret`; raises `InvalidArgument` for anything else, so that no key travels bare."""
+    if not isinstance(key, Secret):
+        raise errors.InvalidArgument(f"a Secret is needed, not {type(key).__name__}")
+    return key.reveal()
+
+
+def revealed_key(key: Secret, length: int = 32) -> bytes:
+    """The bytes of a key of exactly that many bytes; raises `WrongLength`, or `InvalidArgument` for no `Secret`."""
+    raw = revealed(key)
+    if len(raw) != length:
+        raise errors.WrongLength(f"the key has {len(raw)} bytes; {length} are needed")
+    return raw
+
+
+def random_seed(random: Randomness) -> Secret:
+    """32 bytes from the source; raises `WrongLength` where it gives another number."""
+    seed = Secret(random(32))
+    if len(seed) != 32:
+        raise errors.WrongLength(f"the source of randomness gave {len(seed)} bytes instead of 32")
+    return seed

@@ -1,25 +1,28 @@
-"""Ed25519 signing keys (RFC 8032)."""
+"""Ed25519 signing keys (RFC 8032), by libsodium."""
 
 from __future__ import annotations
 
-from typing import final
+from typing import NoReturn, final
 
 import nacl.bindings
 
-from tacit import errors
-from tacit.crypto.secret import Randomness, Secret
+from tacit.crypto.secret import Randomness, Secret, need_bytes, random_seed, revealed_key
 
 
 @final
 class Ed25519Key:
-    """A signing key; keep the object: making it costs as much as a signature."""
+    """A signing key: `public` 32 bytes, `seed` 32 bytes. Keep the object: making one costs as much as a signature.
 
-    __slots__ = ("_secret", "public")
+    Raises `WrongLength` for a seed of another length.
+    """
+
+    __slots__ = ("_secret", "public", "seed")
 
     def __init__(self, seed: Secret) -> None:
-        if len(seed) != 32:
-            raise errors.WrongLength("an Ed25519 seed is 32 bytes")
-        self.public, self._secret = nacl.bindings.crypto_sign_seed_keypair(seed.reveal())
+        public, secret = nacl.bindings.crypto_sign_seed_keypair(revealed_key(seed))
+        self.public: bytes = public
+        self.seed = seed
+        self._secret: bytes = secret
 
     @classmethod
     def from_seed(cls, seed: Secret) -> Ed25519Key:
@@ -29,14 +32,17 @@ class Ed25519Key:
     @classmethod
     def generate(cls, random: Randomness) -> Ed25519Key:
         """A new key."""
-        return cls(Secret(random(32)))
-
-    @property
-    def seed(self) -> Secret:
-        """The 32-byte seed, for storing."""
-        return Secret(self._secret[:32])
+        return cls(random_seed(random))
 
     def sign(self, message: bytes) -> bytes:
         """The signature, 64 bytes."""
-        signed: bytes = nacl.bindings.crypto_sign(message, self._secret)
+        need_bytes(message)
+        # libsodium's combined form is signature and message; the bindings have no detached one.
+        signed: bytes = nacl.bindings.crypto_sign(bytes(message), self._secret)
         return signed[:64]
+
+    def __repr__(self) -> str:
+        return f"Ed25519Key(public={self.public.hex()})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signing key is not pickled")
