@@ -546,3 +546,11 @@ class Internal(ServiceError):
     code = "internal"
     status = 500
     remedy = "Try again; the operator finds the cause in the server's log."
+
+
+class StoreFailed(ServiceError):
+    """The local store cannot be read or written; the state before is kept."""
+
+    code = "store_failed"
+    status = 500
+    remedy = "Check the disk's free space and the file's permissions."

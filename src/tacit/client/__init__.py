@@ -1,0 +1,19 @@
+"""The client SDK: an account on this device, its conversations and their messages."""
+
+from tacit.client.client import Client
+from tacit.client.conversation import Conversation
+from tacit.client.keystore import SecureKeyStore
+from tacit.client.service import EncryptionService
+from tacit.client.transport import EncryptionAPIClient
+from tacit.client.view import Alarm, Member, Message
+
+__all__ = [
+    "Alarm",
+    "Client",
+    "Conversation",
+    "EncryptionAPIClient",
+    "EncryptionService",
+    "Member",
+    "Message",
+    "SecureKeyStore",
+]

@@ -1,0 +1,113 @@
+"""Other people's accounts: fetched from the server, verified on what is pinned, kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, final
+
+from tacit import errors
+from tacit.api import accounts as api
+from tacit.api.base import binary
+from tacit.client.accountbook import Served
+from tacit.client.books import Books
+from tacit.client.store import Store
+from tacit.client.timing import Clock
+from tacit.client.transport import EncryptionAPIClient
+from tacit.signed.account import AccountRecord, AccountSignatures
+from tacit.wire import limits
+from tacit.wire.codec import decode, encode
+
+USERS_A_REQUEST: Final = 50
+
+
+@final
+class Directory:
+    """Fetches account records into the local store.
+
+    The first time that somebody is met, the server's word is pinned; from then on only records signed by the pinned
+    identity key are taken. Whatever contradicts them is kept as evidence, and nothing is sent to that account.
+    """
+
+    def __init__(self, store: Store, api_client: EncryptionAPIClient, clock: Clock) -> None:
+        self._store = store
+        self._api = api_client
+        self._clock = clock
+
+    async def refresh(self, users: Iterable[str]) -> int:
+        """Fetch the newest versions of these accounts; how many were new.
+
+        Raises `NoSuchAccount` with the name in its detail, `ServerMisbehaved` where what is served contradicts what
+        is pinned, and what an invalid record raises.
+        """
+        known = await self._store.run(lambda books: _known(books, users))
+        added = 0
+        for after, group in sorted(known.items()):
+            for start in range(0, len(group), USERS_A_REQUEST):
+                part = group[start : start + USERS_A_REQUEST]
+                answer = await self._api.public_keys(part, after)
+                check_answered(part, answer)
+                for each in answer.accounts:
+                    added += await self._take(each)
+        return added
+
+    async def try_refresh(self, users: Iterable[str]) -> int:
+        """The same for users that the server or other members name: whoever is not there is left out.
+
+        A contradiction is kept as evidence all the same, and blocks sending to that account.
+        """
+        added = 0
+        for user in sorted(set(users)):
+            try:
+                added += await self.refresh([user])
+            except errors.PeerError:
+                continue  # what needs this account stays pending and says so
+        return added
+
+    async def _take(self, answer: api.AccountVersions) -> int:
+        user_id = answer.user_id
+        served = read_versions(answer)
+        server_name = self._api.server_name
+        try:
+            return await self._store.run(lambda books: books.accounts.take(server_name, user_id, served))
+        except errors.PeerError as error:
+            await self._keep_evidence(user_id, served, error)
+            raise
+
+    async def _keep_evidence(self, user_id: str, served: Served, error: errors.PeerError) -> None:
+        now = self._clock()
+        body = b"".join(encode(record) for record, _ in served[-1:])
+
+        def keep(books: Books) -> None:
+            if books.accounts.newest(user_id) is not None:
+                books.keep_evidence(now, "account", user_id, error, body)
+
+        await self._store.run(keep)
+
+
+def _known(books: Books, users: Iterable[str]) -> dict[int, list[str]]:
+    """The users by the version from which on to ask: the newest known one is asked for again, to be compared."""
+    found: dict[int, list[str]] = {}
+    for user in sorted(set(users)):
+        newest = books.accounts.newest(user)
+        found.setdefault(newest.value.version - 1 if newest is not None else 0, []).append(user)
+    return found
+
+
+def check_answered(asked: list[str], answer: api.PublicKeys) -> None:
+    """Raises `UnexpectedAnswer` unless the answer is about the users asked for, in their order."""
+    if [each.user_id for each in answer.accounts] != asked:
+        raise errors.UnexpectedAnswer("the accounts are not those asked for")
+
+
+def read_versions(answer: api.AccountVersions) -> Served:
+    """The records of an answer with their signatures; raises `UnexpectedAnswer` for what cannot be read."""
+    try:
+        return [
+            (
+                decode(AccountRecord, binary(each.record, limits.RECORD_BYTES)),
+                decode(AccountSignatures, binary(each.signature, limits.RECORD_BYTES)),
+            )
+            for each in answer.versions
+        ]
+    except errors.PeerError as error:
+        raise errors.UnexpectedAnswer(f"an account record cannot be read: {error.detail}") from None

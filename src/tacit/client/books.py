@@ -1,0 +1,263 @@
+"""What this device holds, as one transaction sees it: itself, accounts, conversations, evidence.
+
+Rows are read once and kept in memory until a transaction fails or another program writes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, final
+
+from tacit import errors
+from tacit.client.accountbook import AccountBook
+from tacit.conversation.judging import KnownEpoch
+from tacit.conversation.judging_records import Place, Standpoint
+from tacit.conversation.keys import ConversationKey
+from tacit.conversation.sealing import Epoch
+from tacit.crypto.secret import Secret
+from tacit.crypto.sign import Ed25519Key
+from tacit.identity.account import DeviceSecrets
+from tacit.identity.vault import PrivateKey, values
+from tacit.signed.account import AccountRecord, KeyAlgorithm, account_hash
+from tacit.signed.record import ConversationRecord, Roster
+from tacit.signed.rights import ChainState, advance
+from tacit.signed.vault import Entries, EntryKind, SignedEntry
+from tacit.signed.verify import Verified
+from tacit.wire import limits
+from tacit.wire.codec import decode, encode
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+COUNTS: Final = frozenset({Place.FOUNDATION, Place.ACCEPTED, Place.READING})
+"""The places of records that the chain is built of."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Me:
+    """This device: its user, its server, its id and the key that signs for it."""
+
+    server_name: str
+    user_id: str
+    device_id: str
+    request_key: Ed25519Key
+    secrets: DeviceSecrets
+
+
+@dataclasses.dataclass(slots=True)
+class Held:
+    """One conversation. `states` and `known` are by epoch from 1 without a hole; `pending` says why each waits."""
+
+    id: str
+    cursor: int
+    name: str | None
+    name_seq: int
+    stopped: str
+    leaving: bytes | None
+    states: dict[int, ChainState]
+    known: dict[int, KnownEpoch]
+    places: dict[int, Place]
+    received_at: dict[int, int]
+    pending: dict[int, str]
+    confirmed: set[bytes]
+
+    @property
+    def epoch(self) -> int:
+        """The number of the newest epoch that counts; 0 where there is none."""
+        return len(self.states)
+
+    def state(self) -> ChainState | None:
+        """The chain at its newest record."""
+        return self.states.get(self.epoch)
+
+    def head(self) -> KnownEpoch | None:
+        """The newest epoch."""
+        return self.known.get(self.epoch)
+
+    def roster(self) -> Roster:
+        """The members now."""
+        head = self.head()
+        return head.roster if head is not None else {}
+
+
+@final
+class Books:
+    """The rows of one store, for the length of a transaction; use it in the store's thread only."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.accounts = AccountBook(connection)
+        self._conversations: dict[str, Held] = {}
+        self._me: Me | None = None
+
+    # --- this device -----------------------------------------------------------------
+
+    def meta(self, key: str) -> bytes | None:
+        """A value of the device itself, or None."""
+        row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def set_meta(self, key: str, value: bytes | None) -> None:
+        """Keep such a value; None forgets it."""
+        if value is None:
+            self.connection.execute("DELETE FROM meta WHERE key = ?", (key,))
+        else:
+            self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def number(self, key: str) -> int:
+        """A counter or cursor among those values; 0 where there is none."""
+        value = self.meta(key)
+        return int(value) if value is not None else 0
+
+    def find_me(self) -> Me | None:
+        """This device, where an account was made in this store."""
+        if self._me is None and (raw := self.meta("device")) is not None:
+            secrets = decode(DeviceSecrets, raw)
+            server_name = (self.meta("server_name") or b"").decode()
+            self._me = Me(server_name, secrets.user_id, secrets.device_id(), secrets.request_key(), secrets)
+        return self._me
+
+    @property
+    def me(self) -> Me:
+        """This device; raises `NotSignedIn`."""
+        found = self.find_me()
+        if found is None:
+            raise errors.NotSignedIn("there is no account in this store")
+        return found
+
+    def own_account(self) -> Verified[AccountRecord]:
+        """The newest version of one's own account; raises `NotSignedIn`."""
+        found = self.accounts.newest(self.me.user_id)
+        if found is None:
+            raise errors.NotSignedIn("the account's record is not in this store")
+        return found
+
+    def entries(self) -> tuple[SignedEntry, ...]:
+        """The entries of the vault's outer part, as this device holds them."""
+        raw = self.meta("entries")
+        return decode(Entries, raw, limits.VAULT_BYTES).entries if raw is not None else ()
+
+    def private_keys(self) -> Mapping[bytes, Secret]:
+        """The X-Wing seeds of one's account, by the hash of each account record that names them."""
+        seeds: dict[bytes, Secret] = {}
+        for value in values(self.entries(), EntryKind.ENCRYPTION_KEY):
+            key = decode(PrivateKey, value)
+            if key.algorithm is KeyAlgorithm.X_WING:
+                seeds[key.public_key] = Secret(key.private)
+        found: dict[bytes, Secret] = {}
+        for version in self.accounts.versions(self.me.user_id):
+            for named in version.value.encryption_keys:
+                if named.public_key in seeds:
+                    found[account_hash(version.value)] = seeds[named.public_key]
+        return found
+
+    # --- conversations ---------------------------------------------------------------
+
+    def conversation_ids(self) -> list[str]:
+        """The ids of all conversations."""
+        return [row[0] for row in self.connection.execute("SELECT id FROM conversations ORDER BY id")]
+
+    def find(self, conversation_id: str) -> Held | None:
+        """A conversation, or None."""
+        if conversation_id not in self._conversations:
+            row = self.connection.execute(
+                "SELECT cursor, name, name_seq, stopped, leaving FROM conversations WHERE id = ?", (conversation_id,)
+            ).fetchone()
+            if row is None:
+                return None
+            self._conversations[conversation_id] = self._load(conversation_id, *row)
+        return self._conversations[conversation_id]
+
+    def held(self, conversation_id: str) -> Held:
+        """A conversation; raises `ConversationNotFound`."""
+        found = self.find(conversation_id)
+        if found is None:
+            raise errors.ConversationNotFound()
+        return found
+
+    def add(self, conversation_id: str, name: str | None = None) -> Held:
+        """A conversation, made where there is none."""
+        row = (conversation_id, name)
+        self.connection.execute("INSERT OR IGNORE INTO conversations (id, name) VALUES (?, ?)", row)
+        return self.held(conversation_id)
+
+    def forget(self, conversation_id: str) -> None:
+        """A conversation that never came to be."""
+        self.connection.execute("DELETE FROM conversations WHERE id = ?", (conversation_id,))
+        self._conversations.pop(conversation_id, None)
+
+    def save(self, held: Held) -> None:
+        """Write what changed of a conversation's own row."""
+        row = (held.cursor, held.name, held.name_seq, held.stopped, held.leaving, held.id)
+        self.connection.execute(
+            "UPDATE conversations SET cursor = ?, name = ?, name_seq = ?, stopped = ?, leaving = ? WHERE id = ?", row
+        )
+
+    def standpoint(self, held: Held) -> Standpoint:
+        """What this device judges the conversation's records on."""
+        accounts = self.accounts
+        return Standpoint(held.id, self.me.user_id, held.states, accounts.named, accounts.newest, held.confirmed)
+
+    def extend(self, held: Held, state: ChainState, seq: int, place: Place, received_at: int) -> None:
+        """Take a record that counts as the next epoch, in memory; its row is the caller's."""
+        number = state.head.epoch
+        held.states[number] = state
+        held.places[number] = place
+        held.received_at[number] = received_at
+        held.known[number] = KnownEpoch(state.head, state.head_hash, seq, state.roster(), None)
+        held.pending.pop(number, None)
+        row = self.connection.execute(
+            "SELECT key FROM epoch_keys WHERE conversation_id = ? AND record_hash = ?", (held.id, state.head_hash)
+        ).fetchone()
+        if row is not None:
+            self.open_epoch(held, number, ConversationKey(Secret(bytes(row[0]))))
+
+    def open_epoch(self, held: Held, number: int, key: ConversationKey) -> None:
+        """Use an epoch's key, in memory; raises `KeyIdMismatch` for another one."""
+        known = held.known[number]
+        held.known[number] = dataclasses.replace(known, opened=Epoch(known.record, key))
+
+    def keep_key(self, held: Held, number: int, key: ConversationKey) -> None:
+        """Keep an epoch's key and use it; raises `KeyIdMismatch` for another one."""
+        self.open_epoch(held, number, key)
+        row = (held.id, held.known[number].record_hash, key.secret.reveal())
+        self.connection.execute("INSERT OR IGNORE INTO epoch_keys VALUES (?, ?, ?)", row)
+
+    def _load(
+        self, conversation_id: str, cursor: int, name: str | None, name_seq: int, stopped: str, leaving: bytes | None
+    ) -> Held:
+        held = Held(conversation_id, cursor, name, name_seq, stopped, leaving, {}, {}, {}, {}, {}, set())
+        state: ChainState | None = None
+        query = """SELECT epoch, seq, record, place, detail, received_at, hash, confirmed FROM records
+            WHERE conversation_id = ? ORDER BY epoch"""
+        for epoch, seq, record, place, detail, received_at, own_hash, confirmed in self.connection.execute(
+            query, (conversation_id,)
+        ).fetchall():
+            if confirmed:
+                held.confirmed.add(bytes(own_hash))
+            if Place(place) in COUNTS:
+                state = advance(state, decode(ConversationRecord, record))
+                self.extend(held, state, seq, Place(place), received_at)
+            elif Place(place) is Place.PENDING:
+                held.pending[epoch] = detail
+        return held
+
+    # --- evidence --------------------------------------------------------------------
+
+    def keep_evidence(self, at: int, about: str, subject: str, error: errors.TacitError, body: bytes) -> None:
+        """Keep what contradicts what was signed before; `about` is `account`, `conversation`, `grant` or `vault`."""
+        row = (at, about, subject, error.code, error.detail, body)
+        self.connection.execute(
+            "INSERT OR IGNORE INTO evidence (at, about, subject, code, detail, body) VALUES (?, ?, ?, ?, ?, ?)", row
+        )
+
+    def alarmed_accounts(self) -> dict[str, str]:
+        """The user ids whose account records contradict what is pinned, each with what was seen."""
+        query = "SELECT subject, detail FROM evidence WHERE about = 'account' ORDER BY id"
+        return {row[0]: row[1] for row in self.connection.execute(query)}
+
+
+def encoded_entries(entries: tuple[SignedEntry, ...]) -> bytes:
+    """Entries as they are kept under `entries`."""
+    return encode(Entries(entries))

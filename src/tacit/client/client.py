@@ -1,0 +1,107 @@
+"""A client, the few-lines way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, final
+
+import httpx2
+
+from tacit import errors
+from tacit.client.conversation import Conversation
+from tacit.client.service import EncryptionService
+from tacit.client.timing import Clock, Sleep, wall_clock
+from tacit.client.view import Alarm
+from tacit.crypto.secret import Randomness
+from tacit.identity.unlockers import Cost
+
+
+@final
+class Client:
+    """One account on this device, for as long as an `async with` block runs.
+
+    `store` is the path of its encrypted local store, whose key lies wrapped beside it (`.key`): under `passphrase`,
+    else under the account's password. `server_name` is the server's name where it is not the URL's host. The rest is
+    for tests: clock (Unix milliseconds), randomness, waiting, HTTP transport and the cost of passwords.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        store: str | Path,
+        *,
+        server_name: str | None = None,
+        passphrase: str | None = None,
+        clock: Clock = wall_clock,
+        random: Randomness = os.urandom,
+        sleep: Sleep = asyncio.sleep,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        cost: Cost | None = None,
+    ) -> None:
+        self.service = EncryptionService(
+            url,
+            store,
+            server_name=server_name,
+            passphrase=passphrase,
+            clock=clock,
+            random=random,
+            sleep=sleep,
+            transport=transport,
+            cost=cost,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.service.close()
+
+    async def register(self, user_id: str, password: str) -> tuple[str, ...]:
+        """Make an account and its first device; the 24 recovery words, shown this once. Raises `AccountExists`."""
+        return await self.service.register(user_id, password)
+
+    async def sign_in(self, user_id: str, password: str | None = None) -> None:
+        """Open the store and a session; raises `StoreLocked` for a wrong password, `SignInRefused`."""
+        await self.service.sign_in(user_id, password)
+
+    async def sign_out(self) -> None:
+        """End the session; the keys stay in the store."""
+        await self.service.sign_out()
+
+    async def sync(self) -> None:
+        """Fetch what is new, bring interrupted changes to an end, send what waits."""
+        await self.service.sync()
+
+    async def create_conversation(self, name: str, members: Sequence[str] = ()) -> Conversation:
+        """Found a conversation, oneself as its admin; raises `NoSuchAccount`, `CannotFollow`, `InvalidArgument`."""
+        conversation_id = await self.service.create(name, members)
+        return Conversation(self.service, await self.service.snapshot(conversation_id))
+
+    async def conversations(self) -> list[Conversation]:
+        """All conversations on this device, by name."""
+        return [Conversation(self.service, each) for each in await self.service.snapshots()]
+
+    async def conversation(self, name: str) -> Conversation:
+        """A conversation by its name or its id.
+
+        Raises `ConversationNotFound`, and `InvalidArgument` where several have the name: then take the id.
+        """
+        every = await self.service.snapshots()
+        found = [each for each in every if each.id == name] or [each for each in every if each.name == name]
+        if not found:
+            raise errors.ConversationNotFound()
+        if len(found) > 1:
+            raise errors.InvalidArgument(
+                "several conversations have this name: " + ", ".join(each.id for each in found)
+            )
+        return Conversation(self.service, found[0])
+
+    async def alarms(self) -> list[Alarm]:
+        """What the server or a member contradicted so far; the evidence is kept."""
+        return await self.service.alarms()

@@ -1,0 +1,145 @@
+"""A conversation, the few-lines way."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import final
+
+from tacit.client.service import EncryptionService
+from tacit.client.view import Member, Message, Snapshot
+from tacit.conversation.timeline import Gaps
+
+
+@final
+class Conversation:
+    """One conversation. What it says of itself is as of its last operation, or `refresh`."""
+
+    def __init__(self, service: EncryptionService, snapshot: Snapshot) -> None:
+        self._service = service
+        self._snapshot = snapshot
+
+    def __repr__(self) -> str:
+        return f"Conversation({self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """The conversation's id."""
+        return self._snapshot.id
+
+    @property
+    def name(self) -> str:
+        """Its name, as the members say; the beginning of its id where none was received."""
+        return self._snapshot.name
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is sent is end-to-end encrypted."""
+        return self._snapshot.encrypted
+
+    @property
+    def protocol(self) -> str:
+        """How the members get its keys: `envelope`."""
+        return self._snapshot.protocol
+
+    @property
+    def profile(self) -> str:
+        """The set of algorithms: `standard`."""
+        return self._snapshot.profile
+
+    @property
+    def epoch(self) -> int:
+        """The number of its newest epoch, from 1."""
+        return self._snapshot.epoch
+
+    @property
+    def blocked(self) -> str:
+        """Why nothing can be sent; the empty text where something can."""
+        return self._snapshot.blocked
+
+    @property
+    def unsent(self) -> tuple[tuple[str, str], ...]:
+        """Client message ids that did not go out yet, each with the code of its refusal or the empty text."""
+        return self._snapshot.unsent
+
+    def members(self) -> tuple[Member, ...]:
+        """Who is in it."""
+        return self._snapshot.members
+
+    async def refresh(self) -> None:
+        """Look again at what this device knows."""
+        self._snapshot = await self._service.snapshot(self.id)
+
+    async def send(self, text: str) -> Message:
+        """Send a text; returns once the server has it. Raises `SendingBlocked`, `TooLarge`, `Unreachable`."""
+        return await self._refreshed(await self._service.send_text(self.id, text))
+
+    async def edit(self, message: Message, text: str) -> Message:
+        """Replace the text of one's own message; raises `NoRight` for another's."""
+        return await self._refreshed(await self._service.edit(self.id, message, text))
+
+    async def delete(self, message: Message) -> Message:
+        """Ask everybody to take one's own message away; raises `NoRight` for another's."""
+        return await self._refreshed(await self._service.delete(self.id, message))
+
+    async def rename(self, name: str) -> None:
+        """Give it another name."""
+        await self._service.rename(self.id, name)
+        await self.refresh()
+
+    async def add(self, *users: str) -> None:
+        """Add members; what was written before stays closed to them. Raises `NoRight`, `NoSuchAccount`."""
+        await self._service.add_members(self.id, users)
+        await self.refresh()
+
+    async def remove(self, *users: str) -> None:
+        """Remove members; a new key protects what follows. Raises `NoRight`."""
+        await self._service.remove_members(self.id, users)
+        await self.refresh()
+
+    async def set_role(self, user: str, role: str) -> None:
+        """Make somebody `admin` or `member`; raises `NoRight`."""
+        await self._service.set_role(self.id, user, role)
+        await self.refresh()
+
+    async def rotate(self) -> None:
+        """Protect what follows with a new key."""
+        await self._service.rotate(self.id)
+        await self.refresh()
+
+    async def leave(self) -> None:
+        """Ask to be taken out; another member's next message or change does it."""
+        await self._service.leave(self.id)
+        await self.refresh()
+
+    async def gaps(self) -> Gaps:
+        """What others say exists and was not received."""
+        return await self._service.gaps(self.id)
+
+    async def messages(self, follow: bool = False) -> AsyncIterator[Message]:
+        """The messages, oldest first, as they stand now; what cannot be read comes with cause and remedy.
+
+        With `follow` it goes on with what comes: edits and deletions as messages of their own, and a message again
+        that could not be read at first.
+        """
+        if follow:
+            notifier = self._service.listen()
+        await self._service.pull(self.id)
+        found, revision = await self._service.history(self.id)
+        await self.refresh()
+        for message in found:
+            yield message
+        while follow:
+            event = notifier.event()
+            found, revision = await self._service.news(self.id, revision)
+            if found:
+                await self.refresh()
+            for message in found:
+                yield message
+            if not found:
+                if notifier.failure is not None:
+                    raise notifier.failure
+                await event.wait()
+
+    async def _refreshed(self, message: Message) -> Message:
+        await self.refresh()
+        return message

@@ -1,0 +1,247 @@
+"""Applying what the server hands out of a conversation: records judged, grants opened, messages judged.
+
+Runs inside a transaction of the store, so that a page counts whole or not at all. Nothing is taken on the server's
+word: it orders and delivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from tacit import errors
+from tacit.api.base import binary
+from tacit.api.messages import Item, MessageItem, RecordItem
+from tacit.client import inbox, openings
+from tacit.client.books import COUNTS, Books, Held
+from tacit.conversation.content import NameNotice
+from tacit.conversation.envelope import open_grant
+from tacit.conversation.judging_records import Judgement, Place, Received, judge_records
+from tacit.conversation.keys import ConversationKey
+from tacit.crypto.secret import Randomness
+from tacit.signed.grant import SignedGrant
+from tacit.signed.record import ConversationRecord, record_hash
+from tacit.wire import limits
+from tacit.wire.codec import decode, encode
+
+STOPS: Final = frozenset({Place.INVALID, Place.FORK})
+"""What becomes of a record that stops its conversation."""
+
+
+def wanted_accounts(books: Books, conversation_id: str, items: Sequence[Item]) -> set[str]:
+    """Users whose account records have to be fetched before these items can be judged."""
+    wanted: set[str] = set()
+    for item in items:
+        if isinstance(item, RecordItem):
+            try:
+                record = decode(ConversationRecord, binary(item.record, limits.RECORD_BYTES))
+            except errors.PeerError:
+                continue
+            for change in record.changes:
+                if books.accounts.named(change.user_id, change.account_hash) is None:
+                    wanted.add(change.user_id)
+            if books.accounts.named(record.opener.user_id, record.opener.account_hash) is None:
+                wanted.add(record.opener.user_id)
+    held = books.find(conversation_id)
+    members = set(held.roster()) if held is not None else set()
+    for item in items:
+        if isinstance(item, MessageItem):
+            sender, device = item.encrypted_payload.sender_id, item.encrypted_payload.device_id
+            if sender in members and not books.accounts.knows_device(sender, device):
+                wanted.add(sender)
+    return wanted
+
+
+def pending_accounts(books: Books) -> dict[str, set[str]]:
+    """The conversations in which a record waits, each with the users whose account records it may wait for."""
+    waiting: dict[str, set[str]] = {}
+    query = "SELECT conversation_id, record FROM records WHERE place = ?"
+    for conversation_id, raw in books.connection.execute(query, (Place.PENDING.value,)).fetchall():
+        record = decode(ConversationRecord, raw)
+        named = [(change.user_id, change.account_hash) for change in record.changes]
+        named.append((record.opener.user_id, record.opener.account_hash))
+        missing = {user for user, hash_named in named if books.accounts.named(user, hash_named) is None}
+        waiting.setdefault(conversation_id, set()).update(missing)
+    return waiting
+
+
+def reconsider(books: Books, conversation_id: str, now: int, random: Randomness) -> bool:
+    """Judge once more what is pending in a conversation; whether anything counts now that did not."""
+    held = books.held(conversation_id)
+    before = books.number("revision")
+    if not take_records(books, held, (), now, random):
+        return False
+    open_keys(books, held, now)
+    inbox.judge_again(books, held)
+    refresh_name(books, held, before)
+    books.save(held)
+    return True
+
+
+def apply_items(
+    books: Books, conversation_id: str, items: Sequence[Item], cursor: int, now: int, random: Randomness
+) -> bool:
+    """Take items and move the conversation's cursor to `cursor` (unless that is behind it); whether anything is new."""
+    held = books.add(conversation_id)
+    before = books.number("revision")
+    records: list[Received] = []
+    for item in items:
+        if isinstance(item, RecordItem):
+            keep_grants(books, held, item)
+            received = _received(books, held, item, now)
+            if received is not None:
+                records.append(received)
+    changed = take_records(books, held, records, now, random)
+    for item in items:
+        if isinstance(item, MessageItem):
+            fields = msgspec.to_builtins(item.encrypted_payload)
+            changed |= inbox.take_message(books, held, item.seq, item.created_at, fields, now)
+    if open_keys(books, held, now) or changed:
+        inbox.judge_again(books, held)
+        changed = True
+    refresh_name(books, held, before)
+    held.cursor = max(held.cursor, cursor)
+    books.save(held)
+    return changed
+
+
+def _received(books: Books, held: Held, item: RecordItem, now: int) -> Received | None:
+    raw = binary(item.record, limits.RECORD_BYTES)
+    try:
+        record = decode(ConversationRecord, raw)
+        signature = binary(item.signature, limits.SIGNATURE_BYTES)
+    except errors.UnknownVersion as error:
+        stop(books, held, errors.RecordPending(f"a record that this program cannot read: {error.detail}"), raw, now)
+        return None
+    except errors.PeerError as error:
+        stop(books, held, errors.ServerMisbehaved(f"a record that cannot be read: {error.detail}"), raw, now)
+        return None
+    return Received(record, signature, item.seq)
+
+
+def take_records(books: Books, held: Held, received: Iterable[Received], now: int, random: Randomness) -> bool:
+    """Judge records, those with them that were waiting; whether any of them counts now that did not before."""
+    query = "SELECT record, signature, seq FROM records WHERE conversation_id = ? AND place = ?"
+    rows = books.connection.execute(query, (held.id, Place.PENDING.value)).fetchall()
+    waiting = [Received(decode(ConversationRecord, row[0]), bytes(row[1]), row[2]) for row in rows]
+    fresh = list(received)
+    if not fresh and not waiting:
+        return False
+    changed = False
+    hashes = {record_hash(each.record) for each in fresh}
+    everything = [*fresh, *(each for each in waiting if record_hash(each.record) not in hashes)]
+    for judgement in judge_records(everything, books.standpoint(held)):
+        changed |= _take(books, held, judgement, now, random)
+    return changed
+
+
+def _take(books: Books, held: Held, judgement: Judgement, now: int, random: Randomness) -> bool:
+    received, place = judgement.received, judgement.place
+    own_hash = record_hash(received.record)
+    row = (
+        held.id,
+        own_hash,
+        received.record.epoch,
+        received.seq,
+        encode(received.record),
+        received.signature,
+        place.value,
+        judgement.detail,
+        now,
+        own_hash in held.confirmed,
+    )
+    # A record's first place in time stays; only what becomes of it may change.
+    books.connection.execute(
+        """INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT DO UPDATE SET place = excluded.place, detail = excluded.detail, seq = excluded.seq""",
+        row,
+    )
+    if place in STOPS:
+        cause = judgement.cause or errors.InvalidRecord
+        stop(books, held, cause(judgement.detail), encode(received.record), now)
+        return False
+    if place in COUNTS and judgement.state is not None:
+        books.extend(held, judgement.state, received.seq, place, now)
+        openings.settle(books, held, own_hash, now, random)
+        return True
+    if received.record.epoch > held.epoch:
+        held.pending[received.record.epoch] = judgement.detail
+    return False
+
+
+def stop(books: Books, held: Held, error: errors.TacitError, body: bytes, now: int) -> None:
+    """Send nothing more in this conversation, and keep what stopped it. What is held stays readable."""
+    books.keep_evidence(now, "conversation", held.id, error, body)
+    if not held.stopped:
+        held.stopped = f"{error.code}: {error.detail}"
+        books.save(held)
+
+
+def keep_grants(books: Books, held: Held, item: RecordItem) -> None:
+    """Keep the grants that were served with a record, as they are."""
+    for each in item.encrypted_keys:
+        try:
+            raw = binary(each.encrypted_key, limits.RECORD_BYTES)
+            grant = decode(SignedGrant, raw).grant
+        except errors.PeerError:
+            continue  # without a readable grant there is no key, which is said where the key is missed
+        books.connection.execute("INSERT OR IGNORE INTO grants VALUES (?, ?, ?)", (held.id, grant.record_hash, raw))
+
+
+def open_keys(books: Books, held: Held, now: int) -> bool:
+    """Try the grants of every epoch that has no key yet; whether one was opened.
+
+    A grant that is refused is kept as evidence: its epoch stays without a key, and nothing is sent in it.
+    """
+    closed = [number for number, known in held.known.items() if known.opened is None]
+    opened = False
+    for number in closed:
+        known = held.known[number]
+        query = "SELECT grant_bytes FROM grants WHERE conversation_id = ? AND record_hash = ?"
+        for (raw,) in books.connection.execute(query, (held.id, known.record_hash)).fetchall():
+            key = _open(books, held, number, bytes(raw), now)
+            if key is not None:
+                books.keep_key(held, number, key)
+                opened = True
+                break
+    return opened
+
+
+def _open(books: Books, held: Held, number: int, raw: bytes, now: int) -> ConversationKey | None:
+    known = held.known[number]
+    try:
+        return open_grant(
+            decode(SignedGrant, raw),
+            record=known.record,
+            roster=known.roster,
+            user_id=books.me.user_id,
+            private_keys=books.private_keys(),
+            accounts=books.accounts.named,
+        )
+    except errors.RecordPending:
+        return None
+    except errors.PeerError as error:
+        books.keep_evidence(now, "grant", held.id, error, raw)
+        return None
+
+
+def refresh_name(books: Books, held: Held, revision: int) -> None:
+    """Take the conversation's name from the newest notice among what changed since `revision`."""
+    for row in inbox.rows_after(books, held.id, revision):
+        if row.shown is not None and isinstance(row.shown.body, NameNotice) and row.seq > held.name_seq:
+            held.name, held.name_seq = row.shown.body.name, row.seq
+
+
+def grant_failure(books: Books, held: Held, number: int) -> str:
+    """Why an epoch's grants were refused, or the empty text."""
+    query = "SELECT code, detail, body FROM evidence WHERE about = 'grant' AND subject = ? ORDER BY id DESC"
+    for code, detail, body in books.connection.execute(query, (held.id,)).fetchall():
+        try:
+            named = decode(SignedGrant, body).grant.record_hash
+        except errors.PeerError:
+            continue
+        if named == held.known[number].record_hash:
+            return f"{code}: {detail}"
+    return ""

@@ -1,0 +1,239 @@
+"""Received messages: judged once, kept for ever, judged again when more is known.
+
+Runs inside a transaction of the store. Whatever the verdict, the payload stays as it was served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from tacit import errors
+from tacit.client.books import Books, Held
+from tacit.conversation.content import Content, Name, body_of
+from tacit.conversation.judging import (
+    Counted,
+    Known,
+    Repeated,
+    Shown,
+    Trust,
+    Undecryptable,
+    Verdict,
+    counted,
+    judge_message,
+    name_of,
+)
+from tacit.conversation.timeline import Gaps, Opened, Seen, find_gaps
+from tacit.signed.message import Message, from_fields, message_hash
+from tacit.wire.codec import decode, encode
+from tacit.wire.text import from_json, to_json
+
+SEEN_HASHES: Final = 8
+"""How many of the newest messages a new one says that it saw."""
+MAY_CHANGE: Final = ("no_grant", "record_missing", "record_pending", "sender_not_certified")
+"""Causes that pass when a record, a grant or an account record comes that was not there."""
+
+
+class Row(NamedTuple):
+    """One message as it is kept, for showing."""
+
+    seq: int
+    revision: int
+    created_at: int
+    verdict: str
+    cause: str
+    detail: str
+    name: Name | None
+    epoch: int
+    shown: Shown | None
+
+
+def take_message(books: Books, held: Held, seq: int, created_at: int, fields: dict[str, object], now: int) -> bool:
+    """Judge and keep the message at `seq`; False where it is known already.
+
+    Another message at a known place is kept as evidence against the server and changes nothing.
+    """
+    payload = to_json(fields)
+    query = "SELECT payload FROM messages WHERE conversation_id = ? AND seq = ?"
+    row = books.connection.execute(query, (held.id, seq)).fetchone()
+    if row is not None:
+        if row[0] != payload:
+            error = errors.ServerMisbehaved(f"message {seq} is another now")
+            books.keep_evidence(now, "conversation", held.id, error, payload.encode())
+        return False
+    _write(books, held, seq, created_at, payload, _judge(books, held, seq, payload))
+    return True
+
+
+def judge_again(books: Books, held: Held) -> int:
+    """Judge those messages again whose verdict may change with new knowledge; how many changed."""
+    marks = ", ".join("?" * len(MAY_CHANGE))
+    query = f"""SELECT seq, created_at, payload, cause FROM messages
+        WHERE conversation_id = ? AND cause IN ({marks}) ORDER BY seq"""
+    changed = 0
+    for seq, created_at, payload, cause in books.connection.execute(query, (held.id, *MAY_CHANGE)).fetchall():
+        judged = _judge(books, held, seq, payload)
+        if not (isinstance(judged.verdict, Undecryptable) and judged.verdict.cause.code == cause):
+            _write(books, held, seq, created_at, payload, judged)
+            changed += 1
+    return changed
+
+
+class Judged(NamedTuple):
+    """A verdict, and the message where one could be read."""
+
+    verdict: Verdict
+    message: Message | None
+
+
+def _judge(books: Books, held: Held, seq: int, payload: str) -> Judged:
+    try:
+        message, signature = from_fields(from_json(payload))
+    except errors.PeerError as error:
+        return Judged(Undecryptable(type(error), error.detail, False), None)
+    connection = books.connection
+
+    def seen(use: Counted) -> int | None:
+        query = """SELECT seq FROM counters WHERE conversation_id = ? AND user_id = ? AND device_id = ?
+            AND instance_id = ? AND counter = ?"""
+        row = connection.execute(query, (held.id, *use)).fetchone()
+        return row[0] if row else None
+
+    def shown(name: Name) -> int | None:
+        found = find_by_name(books, held.id, name)
+        return found.seq if found is not None else None
+
+    known = Known(held.known, held.pending, books.accounts.versions, seen, shown)
+    return Judged(judge_message(seq, message, signature, known), message)
+
+
+def _write(books: Books, held: Held, seq: int, created_at: int, payload: str, judged: Judged) -> None:
+    verdict, message = judged
+    cause = detail = ""
+    content: bytes | None = None
+    trust = Trust()
+    kind = "repeated"
+    authentic = True
+    match verdict:
+        case Shown():
+            kind, content, trust = "shown", encode(verdict.content), verdict.trust
+        case Undecryptable():
+            kind, cause, detail, authentic = "undecryptable", verdict.cause.code, verdict.detail, verdict.authentic
+        case Repeated():
+            pass
+    name = Name("", "", "") if message is None else name_of(message.aad)
+    if message is not None and authentic:
+        use = counted(message.aad)
+        books.connection.execute("INSERT OR IGNORE INTO counters VALUES (?, ?, ?, ?, ?, ?)", (held.id, *use, seq))
+    row = (
+        held.id,
+        seq,
+        created_at,
+        payload,
+        kind,
+        cause,
+        detail,
+        authentic,
+        name.user_id,
+        name.device_id,
+        name.client_message_id,
+        0 if message is None else message.aad.epoch,
+        content,
+        trust.late,
+        trust.revoked,
+        b"" if message is None else message_hash(message),
+        _next_revision(books),
+    )
+    marks = ", ".join("?" * len(row))
+    books.connection.execute(f"INSERT OR REPLACE INTO messages VALUES ({marks})", row)
+
+
+def _next_revision(books: Books) -> int:
+    revision = books.number("revision") + 1
+    books.set_meta("revision", str(revision).encode())
+    return revision
+
+
+def rows_after(books: Books, conversation_id: str, revision: int) -> list[Row]:
+    """The messages that came or changed since `revision`, by `seq`; repeated ones are left out."""
+    query = """SELECT seq, revision, created_at, verdict, cause, detail, authentic, user_id, device_id,
+        client_message_id, epoch, content, late, revoked, message_hash FROM messages
+        WHERE conversation_id = ? AND revision > ? AND verdict <> 'repeated' ORDER BY seq"""
+    return [_row(*each) for each in books.connection.execute(query, (conversation_id, revision)).fetchall()]
+
+
+def _row(
+    seq: int,
+    revision: int,
+    created_at: int,
+    verdict: str,
+    cause: str,
+    detail: str,
+    authentic: int,
+    user_id: str,
+    device_id: str,
+    client_message_id: str,
+    epoch: int,
+    content: bytes | None,
+    late: int,
+    revoked: int,
+    hash_of_message: bytes,
+) -> Row:
+    name = Name(user_id, device_id, client_message_id) if authentic else None
+    shown: Shown | None = None
+    if verdict == "shown" and content is not None and name is not None:
+        opened = decode(Content, content)
+        trust = Trust(bool(late), bool(revoked))
+        shown = Shown(name, epoch, opened, body_of(opened), trust, bytes(hash_of_message))
+    return Row(seq, revision, created_at, verdict, cause, detail, name, epoch, shown)
+
+
+def opened_messages(books: Books, conversation_id: str) -> list[Opened]:
+    """Every message that could be opened, for the timeline."""
+    return [Opened(row.seq, row.shown) for row in rows_after(books, conversation_id, 0) if row.shown is not None]
+
+
+class Place(NamedTuple):
+    """Where a message is, and when the server took it."""
+
+    seq: int
+    epoch: int
+    created_at: int
+
+
+def find_by_name(books: Books, conversation_id: str, name: Name) -> Place | None:
+    """The first message shown under a name, or None."""
+    query = """SELECT seq, epoch, created_at FROM messages WHERE conversation_id = ? AND user_id = ?
+        AND device_id = ? AND client_message_id = ? AND verdict = 'shown' ORDER BY seq LIMIT 1"""
+    row = books.connection.execute(query, (conversation_id, *_parts(name))).fetchone()
+    return Place(*row) if row is not None else None
+
+
+def _parts(name: Name) -> tuple[str, str, str]:
+    return name.user_id, name.device_id, name.client_message_id
+
+
+def newest_hashes(books: Books, conversation_id: str) -> tuple[bytes, ...]:
+    """The hashes of the newest messages that were opened, oldest first."""
+    query = """SELECT message_hash FROM messages WHERE conversation_id = ? AND verdict = 'shown'
+        ORDER BY seq DESC LIMIT ?"""
+    found = books.connection.execute(query, (conversation_id, SEEN_HASHES)).fetchall()
+    return tuple(bytes(row[0]) for row in reversed(found))
+
+
+def gaps(books: Books, held: Held) -> Gaps:
+    """What others say exists and was not received."""
+    me = books.me.user_id
+    state = held.state()
+    added = state.added().get(me) if state is not None else None
+    joined = next((number for number, each in held.states.items() if each.head_hash == added), 1)
+    return find_gaps(_seen(books, held, joined), joined)
+
+
+def _seen(books: Books, held: Held, joined: int) -> Iterator[Seen]:
+    query = """SELECT payload, message_hash, content FROM messages
+        WHERE conversation_id = ? AND authentic AND epoch >= ? ORDER BY seq"""
+    for payload, hash_of_message, content in books.connection.execute(query, (held.id, joined)).fetchall():
+        message, _ = from_fields(from_json(payload))
+        saw = decode(Content, content).seen if content is not None else ()
+        yield Seen(counted(message.aad), message.aad.epoch, bytes(hash_of_message), saw)

@@ -1,0 +1,149 @@
+"""Messages on their way out: kept before they are sealed, sealed and kept before they are sent.
+
+Runs inside a transaction of the store. What is sealed goes out byte for byte until its outcome is known; only after a
+definite refusal is it sealed anew, under the same client message id.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Final
+
+from tacit import errors
+from tacit.client import inbox
+from tacit.client.books import Books, Held
+from tacit.conversation.content import FRANKING_KEY_BYTES, Body, Content, kind_and_bytes, pad
+from tacit.conversation.sealing import INSTANCE_BYTES, Epoch, Sender, seal
+from tacit.crypto.secret import Randomness
+from tacit.signed.message import to_fields
+from tacit.wire import limits
+from tacit.wire.codec import encode
+from tacit.wire.text import from_json, to_json
+
+ID_BYTES: Final = 16
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Queued:
+    """One message on its way out; `payload` is None until it was sealed."""
+
+    id: int
+    conversation_id: str
+    client_message_id: str
+    kind: int
+    body: bytes
+    sent_at: int
+    payload: dict[str, Any] | None
+    epoch: int | None
+    instance_id: bytes | None
+    counter: int | None
+
+
+def new_instance(random: Randomness) -> bytes:
+    """The random id of one opening of the store: a restored snapshot never uses a message key again."""
+    return random(INSTANCE_BYTES)
+
+
+def enqueue(
+    books: Books, conversation_id: str, body: Body, sent_at: int, random: Randomness, *, first: bool = False
+) -> str:
+    """Keep a message to be sent, before all others if `first`; its client message id.
+
+    Raises `TooLarge` for what would not fit into one message.
+    """
+    kind, raw = kind_and_bytes(body)
+    fullest = (bytes(32),) * limits.SEEN_HASHES
+    pad(encode(Content(kind, sent_at, fullest, b"", bytes(FRANKING_KEY_BYTES), raw)))
+    client_message_id = random(ID_BYTES).hex()
+    row = (conversation_id, client_message_id, first, kind, raw, sent_at)
+    books.connection.execute(
+        """INSERT INTO outbox (conversation_id, client_message_id, first, kind, body, sent_at, state)
+        VALUES (?, ?, ?, ?, ?, ?, 'waiting')""",
+        row,
+    )
+    return client_message_id
+
+
+def waiting_conversations(books: Books) -> list[str]:
+    """The conversations that have something to send."""
+    query = "SELECT DISTINCT conversation_id FROM outbox WHERE state = 'waiting' ORDER BY conversation_id"
+    return [row[0] for row in books.connection.execute(query)]
+
+
+def next_queued(books: Books, conversation_id: str) -> Queued | None:
+    """What goes out next: what was sealed already, then an epoch's first message, then by age."""
+    query = """SELECT id, client_message_id, kind, body, sent_at, sealed, epoch, instance_id, counter FROM outbox
+        WHERE conversation_id = ? AND state = 'waiting' ORDER BY sealed IS NULL, first DESC, id LIMIT 1"""
+    row = books.connection.execute(query, (conversation_id,)).fetchone()
+    if row is None:
+        return None
+    number, client_message_id, kind, body, sent_at, sealed, epoch, instance_id, counter = row
+    payload = from_json(sealed) if sealed is not None else None
+    return Queued(
+        number, conversation_id, client_message_id, kind, bytes(body), sent_at, payload, epoch, instance_id, counter
+    )
+
+
+def seal_queued(books: Books, held: Held, epoch: Epoch, queued: Queued, instance: bytes, random: Randomness) -> Queued:
+    """Seal a message for the epoch and keep it, its counter with it."""
+    me = books.me
+    counter = queued.counter
+    if queued.instance_id != instance or queued.epoch == epoch.epoch or counter is None:
+        counter = _next_counter(books, instance, held.id)
+    # Otherwise it was refused in an epoch that is closed: under another key the counter is still unused, and taking
+    # the next one would look like a lost message to all others.
+    content = Content(
+        queued.kind,
+        queued.sent_at,
+        inbox.newest_hashes(books, held.id),
+        b"",
+        random(FRANKING_KEY_BYTES),
+        queued.body,
+    )
+    sealed = seal(
+        epoch,
+        Sender(me.user_id, me.device_id, instance, me.request_key.sign),
+        content,
+        counter=counter,
+        client_message_id=queued.client_message_id,
+        random=random,
+    )
+    payload = to_fields(sealed.message, sealed.signature)
+    books.connection.execute(
+        "UPDATE outbox SET sealed = ?, epoch = ?, instance_id = ?, counter = ? WHERE id = ?",
+        (to_json(payload), epoch.epoch, instance, counter, queued.id),
+    )
+    return dataclasses.replace(queued, payload=payload, epoch=epoch.epoch, instance_id=instance, counter=counter)
+
+
+def _next_counter(books: Books, instance: bytes, conversation_id: str) -> int:
+    # Other openings are over: what they had sealed goes out as it is or is sealed anew under this one.
+    books.connection.execute("DELETE FROM sending WHERE instance_id <> ?", (instance,))
+    query = "SELECT next FROM sending WHERE instance_id = ? AND conversation_id = ?"
+    row = books.connection.execute(query, (instance, conversation_id)).fetchone()
+    counter: int = row[0] if row else 0
+    update = "INSERT OR REPLACE INTO sending VALUES (?, ?, ?)"
+    books.connection.execute(update, (instance, conversation_id, counter + 1))
+    return counter
+
+
+def unseal(books: Books, queued: Queued) -> None:
+    """Forget the sealed form after a definite refusal; epoch and counter stay known."""
+    books.connection.execute("UPDATE outbox SET sealed = NULL WHERE id = ?", (queued.id,))
+
+
+def sent(books: Books, queued: Queued) -> None:
+    """The message was accepted: it comes back with its conversation's page."""
+    books.connection.execute("DELETE FROM outbox WHERE id = ?", (queued.id,))
+
+
+def failed(books: Books, queued: Queued, error: errors.TacitError) -> None:
+    """The message was refused for good."""
+    row = (error.code, queued.id)
+    books.connection.execute("UPDATE outbox SET state = 'failed', sealed = NULL, failure = ? WHERE id = ?", row)
+
+
+def unsent(books: Books, conversation_id: str) -> list[tuple[str, str]]:
+    """The client message ids that did not go out yet, each with the code of its refusal or the empty text."""
+    query = "SELECT client_message_id, failure FROM outbox WHERE conversation_id = ? ORDER BY id"
+    return [(row[0], row[1]) for row in books.connection.execute(query, (conversation_id,))]

@@ -1,0 +1,314 @@
+"""`EncryptionService`: one account on one device, put together; the façade that an application meets.
+
+It speaks in conversation ids and contents; `Client` and `Conversation` are the few-lines way in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar, final
+
+import httpx2
+
+from tacit import errors
+from tacit.client import changes, enrolment, inbox, view
+from tacit.client.accounts import Directory
+from tacit.client.books import Books
+from tacit.client.changes import Changes
+from tacit.client.keystore import SecureKeyStore
+from tacit.client.locks import Locks
+from tacit.client.openings import ADD, REMOVE, ROTATE, SET_ROLE, Intent
+from tacit.client.outbox import Outbox
+from tacit.client.socket import Socket
+from tacit.client.store import Store
+from tacit.client.sync import Notifier, Syncer
+from tacit.client.timing import Clock, Sleep, wall_clock
+from tacit.client.transport import EncryptionAPIClient
+from tacit.client.vaults import VaultKeeper
+from tacit.client.view import Alarm, Message, Snapshot
+from tacit.conversation.content import Body, DeleteBody, EditBody, Name, NameNotice, TextBody
+from tacit.conversation.judging import Trust
+from tacit.conversation.timeline import Gaps
+from tacit.crypto.secret import Randomness, Secret
+from tacit.identity.unlockers import Cost, password_bytes
+from tacit.signed.record import Role
+
+T = TypeVar("T")
+
+VAULT_MILLISECONDS: Final = 60_000
+"""How often the vault's outer part is rewritten at the most, but for the end: changes are batched."""
+ROLES: Final = {"member": Role.MEMBER, "admin": Role.ADMIN}
+
+
+@final
+class EncryptionService:
+    """Everything that one device does for its account. Open it with `register` or `sign_in`, end it with `close`.
+
+    `store` is the path of the local store; the key that opens it is wrapped in a file beside it (`.key`), under
+    `passphrase`, else under the account's password.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        store: str | Path,
+        *,
+        server_name: str | None = None,
+        passphrase: str | None = None,
+        clock: Clock = wall_clock,
+        random: Randomness = os.urandom,
+        sleep: Sleep = asyncio.sleep,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        cost: Cost | None = None,
+    ) -> None:
+        self._clock = clock
+        self._random = random
+        self._sleep = sleep
+        self._cost = cost
+        self._passphrase = password_bytes(passphrase) if passphrase is not None else None
+        self._path = Path(store)
+        self._keys = SecureKeyStore(self._path.with_name(self._path.name + ".key"), random, cost)
+        self.api = EncryptionAPIClient(
+            url, server_name=server_name, clock=clock, random=random, sleep=sleep, transport=transport
+        )
+        self._store: Store | None = None
+        self._parts: _Parts | None = None
+        self._vault_written = 0
+
+    # --- coming and going ------------------------------------------------------------
+
+    async def register(self, user_id: str, password: str) -> tuple[str, ...]:
+        """Make an account; the 24 words of its recovery key, which are shown this once.
+
+        Raises `AccountExists`, `StoreLocked` where the store holds another account or does not open, `Unreachable` and
+        `ServerNameMismatch`. Called again with the same arguments it goes on where it was interrupted.
+        """
+        secret = password_bytes(password)
+        await self.api.server()
+        store = await self._open_store(secret, create=True)
+        enroller = enrolment.Enroller(store, self.api, self._clock, self._random, self._cost)
+        try:
+            words = await enroller.register(user_id, secret)
+        except errors.AccountExists:
+            await self._remove_store(store)
+            raise
+        self._begin(store)
+        return words
+
+    async def sign_in(self, user_id: str, password: str | None = None) -> None:
+        """Open the store with the password (or with `passphrase=`) and a session with its device's key.
+
+        Raises `StoreLocked` for a wrong password and for another account's store, `NotSignedIn` where this store holds
+        no keys, `SignInRefused` where the server does not know the device.
+        """
+        store = await self._open_store(password_bytes(password) if password is not None else None, create=False)
+        await self.api.server()
+        await enrolment.Enroller(store, self.api, self._clock, self._random).sign_in(user_id)
+        parts = self._begin(store)
+        await parts.directory.try_refresh([user_id])
+        await parts.vault.check()
+
+    async def sign_out(self) -> None:
+        """End the session; the keys stay in the store."""
+        await self._parts_now().socket.stop()
+        await self._write_vault()
+        await self.api.sign_out()
+        self._parts = None
+
+    async def close(self) -> None:
+        """Write what is due and close everything; what is under way is safe to lose."""
+        if self._parts is not None:
+            await self._parts.socket.stop()
+            with suppress(errors.TacitError):  # it is written the next time
+                await self._write_vault()
+        self._parts = None
+        await self.api.close()
+        if self._store is not None:
+            await self._store.close()
+            self._store = None
+
+    async def _open_store(self, password: Secret | None, *, create: bool) -> Store:
+        if self._store is not None:
+            return self._store
+        secret = self._passphrase or password
+        if secret is None:
+            raise errors.InvalidArgument("a password or a passphrase is needed to open the store")
+        if create and not self._keys.exists() and not self._path.exists():
+            key = await asyncio.to_thread(self._keys.create, secret)
+        elif not self._path.exists() and not self._keys.exists():
+            raise errors.NotSignedIn(f"there is no store {self._path.name}: register first")
+        else:
+            key = await asyncio.to_thread(self._keys.open, secret)
+        self._store = await Store.open(self._path, key)
+        return self._store
+
+    async def _remove_store(self, store: Store) -> None:
+        """Take away a store in which no account came to be, so that another name and password can be chosen."""
+        if await store.run(lambda books: books.find_me() is None):
+            await store.close()
+            self._store = None
+            for path in (self._path, self._keys.path):
+                path.unlink(missing_ok=True)
+
+    def _begin(self, store: Store) -> _Parts:
+        self._parts = _Parts(store, self.api, self._clock, self._random, self._sleep)
+        return self._parts
+
+    def _parts_now(self) -> _Parts:
+        if self._parts is None:
+            raise errors.NotSignedIn()
+        return self._parts
+
+    async def _run(self, work: Callable[[Books], T]) -> T:
+        self._parts_now()
+        assert self._store is not None
+        return await self._store.run(work)
+
+    async def _write_vault(self) -> None:
+        await self._parts_now().vault.write()
+        self._vault_written = self._clock()
+
+    # --- catching up -----------------------------------------------------------------
+
+    async def sync(self) -> None:
+        """Fetch what is new, bring interrupted changes to an end, send what waits."""
+        parts = self._parts_now()
+        await parts.syncer.pull()
+        await parts.changes.resume()
+        await parts.outbox.flush_all()
+        if self._clock() - self._vault_written >= VAULT_MILLISECONDS:
+            await self._write_vault()
+
+    async def pull(self, conversation_id: str) -> None:
+        """Fetch what is new in one conversation."""
+        await self._parts_now().syncer.pull_conversation(conversation_id)
+
+    def listen(self) -> Notifier:
+        """Keep a WebSocket open from now on; what it brings is told by the notifier."""
+        parts = self._parts_now()
+        parts.socket.start()
+        return parts.syncer.news
+
+    # --- conversations ---------------------------------------------------------------
+
+    async def create(self, name: str, members: Sequence[str]) -> str:
+        """Found a conversation with these members, oneself as its admin; its id."""
+        parts = self._parts_now()
+        conversation_id = await parts.changes.create(name, tuple(members))
+        await parts.outbox.flush(conversation_id)
+        return conversation_id
+
+    async def snapshots(self) -> list[Snapshot]:
+        """All conversations as they stand on this device."""
+        return await self._run(view.snapshots)
+
+    async def snapshot(self, conversation_id: str) -> Snapshot:
+        """One conversation; raises `ConversationNotFound`."""
+        return await self._run(lambda books: view.snapshot(books, books.held(conversation_id)))
+
+    async def alarms(self) -> list[Alarm]:
+        """What the server or a member contradicted so far."""
+        return await self._run(view.alarms)
+
+    async def add_members(self, conversation_id: str, users: Sequence[str]) -> bool:
+        """Add members; False where they are in already. Raises `NoRight`, `NoSuchAccount` or `CannotFollow`."""
+        return await self._change(conversation_id, Intent(ADD, tuple(users)))
+
+    async def remove_members(self, conversation_id: str, users: Sequence[str]) -> bool:
+        """Remove members: a new key protects what follows. Raises `NoRight`."""
+        return await self._change(conversation_id, Intent(REMOVE, tuple(users)))
+
+    async def set_role(self, conversation_id: str, user_id: str, role: str) -> bool:
+        """Make somebody `admin` or `member`; raises `NoRight`."""
+        if role not in ROLES:
+            raise errors.InvalidArgument("a role is admin or member")
+        return await self._change(conversation_id, Intent(SET_ROLE, (user_id,), int(ROLES[role])))
+
+    async def rotate(self, conversation_id: str) -> None:
+        """Protect what follows with a new key."""
+        await self._change(conversation_id, Intent(ROTATE))
+
+    async def leave(self, conversation_id: str) -> None:
+        """Ask to be taken out of a conversation; nothing more is sent in it from here."""
+        await self._parts_now().changes.leave(conversation_id)
+
+    async def _change(self, conversation_id: str, intent: Intent) -> bool:
+        parts = self._parts_now()
+        changed = await parts.changes.change(conversation_id, intent)
+        await parts.outbox.flush(conversation_id)
+        return changed
+
+    # --- messages --------------------------------------------------------------------
+
+    async def send_text(self, conversation_id: str, text: str) -> Message:
+        """Send a text, up to about 64 KiB; raises `SendingBlocked`, `TooLarge`, `Unreachable`."""
+        return await self._send(conversation_id, TextBody(text))
+
+    async def edit(self, conversation_id: str, message: Message, text: str) -> Message:
+        """Send a new text for one of one's own messages; raises `NoRight` for another's."""
+        return await self._send(conversation_id, EditBody(await self._own(message), text))
+
+    async def delete(self, conversation_id: str, message: Message) -> Message:
+        """Send the wish that one of one's own messages be taken away; raises `NoRight` for another's."""
+        return await self._send(conversation_id, DeleteBody(await self._own(message)))
+
+    async def rename(self, conversation_id: str, name: str) -> Message:
+        """Send a new name for the conversation."""
+        changes.check_name(name)
+        sent = await self._send(conversation_id, NameNotice(name))
+        await self.pull(conversation_id)
+        return sent
+
+    async def history(self, conversation_id: str) -> tuple[list[Message], int]:
+        """All messages as they stand now, and the revision up to which that is."""
+        return await self._run(lambda books: view.history(books, conversation_id))
+
+    async def news(self, conversation_id: str, after: int) -> tuple[list[Message], int]:
+        """What came or changed after a revision, and the next one."""
+        return await self._run(lambda books: view.news(books, conversation_id, after))
+
+    async def gaps(self, conversation_id: str) -> Gaps:
+        """What others say exists and was not received: lost, withheld, or still on its way."""
+        return await self._run(lambda books: inbox.gaps(books, books.held(conversation_id)))
+
+    async def _own(self, message: Message) -> Name:
+        me = await self._run(lambda books: books.me.user_id)
+        if message.sender != me:
+            raise errors.NoRight("only one's own messages are edited or deleted")
+        return Name(message.sender, message.device_id, message.client_message_id)
+
+    async def _send(self, conversation_id: str, body: Body) -> Message:
+        parts = self._parts_now()
+        client_message_id, accepted = await parts.outbox.send(conversation_id, body)
+        me = await self._run(lambda books: books.me)
+        name = Name(me.user_id, me.device_id, client_message_id)
+        if accepted is None:
+            await self.pull(conversation_id)
+            found = await self._run(lambda books: inbox.find_by_name(books, conversation_id, name))
+            if found is None:
+                raise errors.Unreachable("another program on this store is sending it")
+            return view.of_body(found.seq, name, found.epoch, found.created_at, body, Trust())
+        epoch = int(accepted.payload["epoch"])
+        return view.of_body(accepted.seq, name, epoch, accepted.created_at, body, Trust())
+
+
+@final
+class _Parts:
+    """What works on an open store in a session."""
+
+    def __init__(
+        self, store: Store, api_client: EncryptionAPIClient, clock: Clock, random: Randomness, sleep: Sleep
+    ) -> None:
+        locks = Locks()
+        self.directory = Directory(store, api_client, clock)
+        self.syncer = Syncer(store, api_client, self.directory, clock, random)
+        self.socket = Socket(api_client, self.syncer, random, sleep)
+        self.changes = Changes(store, api_client, self.directory, self.syncer, locks, clock, random, sleep)
+        self.outbox = Outbox(
+            store, api_client, self.directory, self.syncer, self.changes, locks, clock, random, self.socket
+        )
+        self.vault = VaultKeeper(store, api_client, clock)

@@ -1,0 +1,102 @@
+"""Whether something may be sent in a conversation, and whether the next epoch comes first.
+
+These are the client's own guards: they ask nothing of the server.
+"""
+
+from __future__ import annotations
+
+from tacit import errors
+from tacit.client.books import Books, Held
+from tacit.client.conversations import grant_failure
+from tacit.client.openings import due_leaves
+from tacit.conversation.judging_records import Place
+from tacit.conversation.sealing import Epoch
+from tacit.signed.account import account_hash, aik_fingerprint
+
+
+def why_blocked(books: Books, held: Held) -> str:
+    """What has to be settled before anything is sent; the empty text where nothing has.
+
+    An epoch without a key blocks sending and not the next epoch, which mends it.
+    """
+    return held.stopped or _why_waiting(books, held) or _why_without_key(books, held)
+
+
+def _why_waiting(books: Books, held: Held) -> str:
+    head = held.head()
+    if head is None:
+        return "no record of this conversation has been accepted"
+    if books.me.user_id not in head.roster:
+        return "you are not a member any more"
+    if held.leaving is not None:
+        return "you asked to leave"
+    alarmed = books.alarmed_accounts()
+    for user in head.roster:
+        if user in alarmed:
+            return f"the account of {user} contradicts what is known of it: {alarmed[user]}"
+    waiting = [number for number in held.pending if number > held.epoch]
+    if waiting:
+        return f"record_pending: epoch {min(waiting)}: {held.pending[min(waiting)]}"
+    return ""
+
+
+def _why_without_key(books: Books, held: Held) -> str:
+    head = held.head()
+    if head is None or head.opened is not None:
+        return ""
+    return grant_failure(books, held, held.epoch) or f"no_grant: nobody gave you the key of epoch {held.epoch}"
+
+
+def check_may_open(books: Books, held: Held) -> None:
+    """Raises `SendingBlocked` where not even the next epoch may be opened."""
+    reason = held.stopped or _why_waiting(books, held)
+    if reason:
+        raise errors.SendingBlocked(reason)
+
+
+def check_sendable(books: Books, held: Held) -> Epoch:
+    """The epoch to seal for: accepted, with its key. Raises `SendingBlocked`.
+
+    There is no other way to a message that is sent: without an accepted record and its key nothing goes out, whatever
+    the server says of the conversation.
+    """
+    reason = why_blocked(books, held)
+    head = held.head()
+    if reason or head is None or head.opened is None:
+        raise errors.SendingBlocked(reason)
+    return head.opened
+
+
+def why_next_epoch(books: Books, held: Held, now: int) -> str:
+    """Why the next epoch has to be opened before the next message; the empty text where it has not."""
+    state, head = held.state(), held.head()
+    if state is None or head is None:
+        return ""
+    if held.places[held.epoch] is Place.READING:
+        return "a device that was revoked since opened the epoch"
+    if due_leaves(books, state)[0]:
+        return "a member asked to leave"
+    if is_outdated(books, held):
+        return "a member has a newer account record that ends a device or identity"
+    rotation = head.record.policy.rotation
+    # The opener's clock is only a claim: a time to come must not keep a key in use for ever.
+    since = min(head.record.created_at, held.received_at[held.epoch])
+    if now - since > rotation.max_age:
+        return "the key has reached its age"
+    if held.cursor - head.seq >= rotation.max_messages:
+        return "the key has protected its number of messages"
+    return ""
+
+
+def is_outdated(books: Books, held: Held) -> bool:
+    """Whether the epoch names an account version that has since revoked a device, or was reset."""
+    for user, change in held.roster().items():
+        newest, named = books.accounts.newest(user), books.accounts.named(user, change.account_hash)
+        if newest is None or named is None or account_hash(newest.value) == change.account_hash:
+            continue
+        if aik_fingerprint(newest.value.profile, newest.value.aik) != change.aik_fingerprint:
+            return True
+        present = {device.device_id for device in newest.value.devices}
+        if any(device.device_id not in present for device in named.value.devices):
+            return True
+    return False

@@ -1,0 +1,223 @@
+"""Catching up: two kinds of cursors, pages between them, and pushes that may be lost without harm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, final
+
+from tacit import errors
+from tacit.api.base import binary
+from tacit.api.messages import Item, Page, RecordItem
+from tacit.api.sync import AccountEvent, AccountPage, Sync
+from tacit.client import openings
+from tacit.client.accounts import Directory
+from tacit.client.books import Books
+from tacit.client.conversations import apply_items, pending_accounts, reconsider, wanted_accounts
+from tacit.client.openings import Opening
+from tacit.client.store import Store
+from tacit.client.timing import Clock
+from tacit.client.transport import EncryptionAPIClient
+from tacit.crypto.secret import Randomness
+from tacit.wire import limits
+from tacit.wire.codec import encode
+from tacit.wire.text import to_base64
+
+ACCOUNT_CURSOR: Final = "account_cursor"
+INCARNATION: Final = "incarnation"
+
+
+class Notifier:
+    """Wakes everybody who waits for something new; `failure` ends their waiting."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.failure: BaseException | None = None
+
+    def event(self) -> asyncio.Event:
+        """Take it before looking, and wait for it after: then nothing that comes between is missed."""
+        return self._event
+
+    def notify(self, failure: BaseException | None = None) -> None:
+        """Something is new, or nothing will be any more."""
+        self.failure = failure
+        self._event.set()
+        self._event = asyncio.Event()
+
+
+@final
+class Syncer:
+    """Brings the local store up to what the server has; one page at a time, each in one transaction."""
+
+    def __init__(
+        self, store: Store, api_client: EncryptionAPIClient, directory: Directory, clock: Clock, random: Randomness
+    ) -> None:
+        self._store = store
+        self._api = api_client
+        self._directory = directory
+        self._clock = clock
+        self._random = random
+        self._lock = asyncio.Lock()
+        self.news = Notifier()
+
+    async def pull(self) -> None:
+        """Fetch everything after both cursors."""
+        async with self._lock:
+            more = True
+            while more:
+                cursors = await self._store.run(_cursors)
+                answer = await self._api.sync(Sync(cursors.pop(""), cursors))
+                if await self._forget_cursors():
+                    continue
+                more = await self._take_events(answer.account)
+                for conversation_id, page in answer.conversations.items():
+                    if conversation_id not in cursors:
+                        raise errors.UnexpectedAnswer("it holds a conversation that was not asked for")
+                    await self._take_page(conversation_id, page, cursors[conversation_id])
+                    more |= page.more
+            await self._reconsider()
+
+    async def pull_conversation(self, conversation_id: str) -> None:
+        """Fetch everything of one conversation after its cursor."""
+        async with self._lock:
+            await self._pull_conversation(conversation_id)
+
+    async def take_push(self, conversation_id: str, item: Item) -> None:
+        """Take an item that was pushed: it counts where it is the next one, else it only says that there is more."""
+        async with self._lock:
+            cursor = await self._store.run(lambda books: books.add(conversation_id).cursor)
+            if item.seq == cursor + 1:
+                await self._apply(conversation_id, [item], item.seq)
+            elif item.seq > cursor:
+                await self._pull_conversation(conversation_id)
+
+    async def take_own(self, made: Opening, seq: int) -> None:
+        """Take the record that this device opened an epoch with, at the `seq` that the server gave it."""
+        item = RecordItem(
+            seq,
+            0,
+            made.record.epoch,
+            made.record.key_id.hex(),
+            "envelope",
+            to_base64(encode(made.record)),
+            to_base64(made.signature),
+            [],
+        )
+        async with self._lock:
+            await self._apply(made.conversation_id, [item], 0)
+
+    async def _pull_conversation(self, conversation_id: str) -> None:
+        more = True
+        while more:
+            cursor = await self._store.run(lambda books: books.add(conversation_id).cursor)
+            page = await self._api.page(conversation_id, cursor)
+            if await self._forget_cursors():
+                continue
+            await self._take_page(conversation_id, page, cursor)
+            more = page.more
+
+    async def _take_page(self, conversation_id: str, page: Page, after: int) -> None:
+        check_page(page, after)
+        if page.items or page.cursor != after:
+            await self._apply(conversation_id, page.items, page.cursor)
+
+    async def _apply(self, conversation_id: str, items: Sequence[Item], cursor: int) -> None:
+        wanted = await self._store.run(lambda books: wanted_accounts(books, conversation_id, items))
+        if wanted:
+            await self._directory.try_refresh(wanted)
+        now, random = self._clock(), self._random
+        if await self._store.run(lambda books: apply_items(books, conversation_id, items, cursor, now, random)):
+            self.news.notify()
+
+    async def _reconsider(self) -> None:
+        """Judge what was waiting for somebody's account record."""
+        waiting = await self._store.run(pending_accounts)
+        now, random = self._clock(), self._random
+        for conversation_id, users in waiting.items():
+            if users and not await self._directory.try_refresh(users):
+                continue
+            again = partial(reconsider, conversation_id=conversation_id, now=now, random=random)
+            if await self._store.run(again):
+                self.news.notify()
+
+    async def _take_events(self, page: AccountPage) -> bool:
+        """The account's own stream; whether something has to be asked for again."""
+        known = await self._store.run(lambda books: set(books.conversation_ids()))
+        check_events(page)
+        added = await self._store.run(lambda books: take_events(books, page))
+        if any(event.kind == "account" for event in page.events):
+            me = await self._store.run(lambda books: books.me.user_id)
+            await self._directory.try_refresh([me])
+        if page.events:
+            self.news.notify()
+        return page.more or bool(added - known)
+
+    async def _forget_cursors(self) -> bool:
+        """After a restore the server may be behind: start again from the beginning, and compare what comes."""
+        incarnation = self._api.incarnation.encode()
+
+        def compare(books: Books) -> bool:
+            before = books.meta(INCARNATION)
+            if before == incarnation:
+                return False
+            books.set_meta(INCARNATION, incarnation)
+            if before is None:
+                return False
+            books.set_meta(ACCOUNT_CURSOR, None)
+            for conversation_id in books.conversation_ids():
+                held = books.held(conversation_id)
+                held.cursor = 0
+                books.save(held)
+            return True
+
+        return await self._store.run(compare)
+
+
+def _cursors(books: Books) -> dict[str, int]:
+    cursors = {"": books.number(ACCOUNT_CURSOR)}
+    for conversation_id in books.conversation_ids():
+        held = books.held(conversation_id)
+        if held.epoch or openings.find(books, conversation_id) is None:  # the server does not know of it yet
+            cursors[conversation_id] = held.cursor
+    return cursors
+
+
+def take_events(books: Books, page: AccountPage) -> set[str]:
+    """Take a page of the account's stream, and move its cursor; the conversations that it names."""
+    named: set[str] = set()
+    for event in page.events:
+        conversation_id = event.body.get("conversationId")
+        if not isinstance(conversation_id, str) or not 1 <= len(conversation_id.encode()) <= limits.ID_BYTES:
+            continue
+        if event.kind == "conversation":
+            books.add(conversation_id)
+            named.add(conversation_id)
+        elif event.kind == "leave":
+            _take_leave(books, conversation_id, event)
+    books.set_meta(ACCOUNT_CURSOR, str(page.cursor).encode())
+    return named
+
+
+def _take_leave(books: Books, conversation_id: str, event: AccountEvent) -> None:
+    leave = event.body.get("leave")
+    if not isinstance(leave, str) or books.find(conversation_id) is None:
+        return
+    try:
+        openings.keep_leave(books, conversation_id, binary(leave, limits.RECORD_BYTES))
+    except errors.PeerError:
+        return  # it is not a leave: nobody is bound to carry it out
+
+
+def check_events(page: AccountPage) -> None:
+    """Raises `UnexpectedAnswer` for a page of events that does not go forward."""
+    if page.more and not page.events:
+        raise errors.UnexpectedAnswer("a page of account events does not go forward")
+
+
+def check_page(page: Page, after: int) -> None:
+    """Raises `UnexpectedAnswer` for a page that is out of order or does not go forward."""
+    numbers = [item.seq for item in page.items]
+    ordered = all(first < second for first, second in zip([after, *numbers], numbers, strict=False))
+    if not ordered or page.cursor < max([after, *numbers]) or (page.more and page.cursor == after):
+        raise errors.UnexpectedAnswer("a page is out of order or does not go forward")

@@ -1,0 +1,315 @@
+"""HTTP to the server: every request signed, every answer read strictly, every problem an error of `errors`."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar, final
+from urllib.parse import quote, urlencode
+
+import httpx2
+
+from tacit import errors
+from tacit.api import accounts, auth, conversations, messages, sync
+from tacit.api.base import INCARNATION_HEADER, read, to_json_bytes
+from tacit.api.problems import read_problem
+from tacit.client.timing import Clock, Sleep, backoff
+from tacit.crypto.digest import sha256
+from tacit.crypto.secret import Randomness
+from tacit.crypto.sign import Ed25519Key
+from tacit.signed.account import device_id_of
+from tacit.signed.request import SocketChallenge, sign_challenge, sign_request
+from tacit.wire import limits
+from tacit.wire.text import to_base64
+
+T = TypeVar("T")
+
+ATTEMPTS: Final = 4
+TIMEOUT_SECONDS: Final = 30.0
+LIFETIME_SECONDS: Final = 50
+"""How long a request's signature holds: under the profile's 60, so that rounding never makes it too long."""
+NONCE_BYTES: Final = 18
+ANSWER_BYTES: Final = 64 * limits.MIB
+"""The longest answer that is read: a page of the largest messages, in base64."""
+BUSY: Final = frozenset({502, 503, 504})
+
+
+@final
+class EncryptionAPIClient:
+    """The endpoints of one server, as one device uses them.
+
+    Only loopback addresses and plain HTTP are taken until there is TLS: raises `NotLoopback`, and `InvalidArgument` for
+    what is no URL. `server_name` is the configured one; by default the URL's host.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        server_name: str | None,
+        clock: Clock,
+        random: Randomness,
+        sleep: Sleep,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = checked_url(url)
+        self.origin = f"{self.url.scheme}://{self.authority}"
+        self.server_name = server_name or self.url.host
+        self.incarnation = ""
+        self._clock = clock
+        self._random = random
+        self._sleep = sleep
+        self._offset = 0
+        self._http = httpx2.AsyncClient(
+            transport=transport, timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
+        )
+        self._user_id = ""
+        self._key: Ed25519Key | None = None
+        self.device_id = ""
+        self.token = ""
+
+    @property
+    def authority(self) -> str:
+        """Host and port as they are signed: lowercase, without the scheme's default port."""
+        return self.url.netloc.decode("ascii").lower()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    # --- the server and sessions -----------------------------------------------------
+
+    async def server(self) -> auth.ServerInfo:
+        """What the server says of itself; raises `ServerNameMismatch` where its name is not the configured one."""
+        info = await self._request("GET", "/api/server", auth.ServerInfo, signed=False)
+        check_server_name(self.server_name, info.name)
+        return info
+
+    async def register(self, user_id: str, key: Ed25519Key) -> None:
+        """Open a registration session for a new account's first device; raises `AccountExists`."""
+        await self._open("/api/auth/register", user_id, key)
+
+    async def sign_in(self, user_id: str, key: Ed25519Key) -> None:
+        """Open a session of a certified device; raises `SignInRefused`."""
+        await self._open("/api/auth/session", user_id, key)
+
+    async def sign_out(self) -> None:
+        """End the session."""
+        if self.token:
+            await self._request("DELETE", "/api/auth/session", auth.Done)
+            self.token = ""
+
+    async def renew(self) -> None:
+        """Open another session in the place of one that ended; raises `NotSignedIn` where there was none."""
+        if self._key is None:
+            raise errors.NotSignedIn()
+        await self._open("/api/auth/session", self._user_id, self._key)
+
+    async def _open(self, path: str, user_id: str, key: Ed25519Key) -> None:
+        self._user_id, self._key, self.token = user_id, key, ""
+        self.device_id = device_id_of(user_id, key.public)
+        body = auth.OpenSession(user_id, to_base64(key.public))
+        session = await self._request("POST", path, auth.Session, body)
+        self.token = session.token
+
+    def answer_challenge(self, nonce: bytes) -> sync.Hello:
+        """The first frame of a WebSocket: this session and device, signed over the server's nonce of 32 bytes."""
+        if self._key is None or not self.token:
+            raise errors.NotSignedIn()
+        challenge = SocketChallenge(self.origin, sha256(self.token.encode()), self.device_id, nonce)
+        return sync.Hello(self.token, self.device_id, to_base64(sign_challenge(challenge, self._key.sign)))
+
+    # --- accounts --------------------------------------------------------------------
+
+    async def publish_account(self, body: accounts.GenerateKeys) -> accounts.Written:
+        """Publish a version of one's account; raises `VersionConflict`."""
+        return await self._request("POST", "/api/encryption/keys/generate", accounts.Written, body, repeats=False)
+
+    async def public_keys(self, users: Sequence[str], after: int) -> accounts.PublicKeys:
+        """All versions after `after` of these users' accounts; raises `NoSuchAccount`."""
+        query = [*(("userId", user) for user in users), ("after", str(after))]
+        return await self._request("GET", "/api/encryption/keys/public", accounts.PublicKeys, query=query)
+
+    async def private_keys(self) -> accounts.PrivateKeys:
+        """One's own vault, as a device's session may have it."""
+        return await self._request("GET", "/api/encryption/keys/private", accounts.PrivateKeys)
+
+    async def store_outer(self, body: accounts.StoreOuter) -> accounts.Written:
+        """Store the next outer part of one's vault; raises `VersionConflict`."""
+        path = "/api/encryption/keys/private"
+        return await self._request("POST", path, accounts.Written, body, repeats=False)
+
+    # --- conversations ---------------------------------------------------------------
+
+    async def open_epoch(self, body: conversations.ConversationKeys) -> conversations.EpochWritten:
+        """Open the next epoch, or add grants; raises `EpochConflict` and `RecordOutdated`.
+
+        It is repeated as it is: where the first one arrived, the answer is a conflict with one's own record.
+        """
+        return await self._request("POST", "/api/encryption/conversation/keys", conversations.EpochWritten, body)
+
+    async def leave(self, conversation_id: str, body: conversations.LeaveConversation) -> auth.Done:
+        """Ask to be taken out of a conversation."""
+        path = f"/api/conversations/{quote(conversation_id, safe='')}/leave"
+        return await self._request("POST", path, auth.Done, body)
+
+    async def list_conversations(self) -> conversations.Conversations:
+        """The conversations of this account, by the server's word."""
+        return await self._request("GET", "/api/conversations", conversations.Conversations)
+
+    async def send(self, body: messages.SendMessages) -> messages.Sent:
+        """Send one sealed message; idempotent by its client message id."""
+        return await self._request("POST", "/api/messages/encrypted", messages.Sent, body)
+
+    async def page(self, conversation_id: str, after: int, limit: int = limits.PAGE) -> messages.Page:
+        """Messages and records after a `seq`."""
+        query = [("conversationId", conversation_id), ("after", str(after)), ("limit", str(limit))]
+        return await self._request("GET", "/api/messages/encrypted", messages.Page, query=query)
+
+    async def sync(self, body: sync.Sync) -> sync.Synced:
+        """Everything after these cursors, in one page of each."""
+        return await self._request("POST", "/api/sync", sync.Synced, body)
+
+    # --- one request -----------------------------------------------------------------
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        answer: type[T],
+        body: object = None,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        signed: bool = True,
+        repeats: bool = True,
+    ) -> T:
+        """One request and its answer; with `repeats` it may be sent again when its outcome is unknown.
+
+        A request that the server refused for its clock or for an ended session was not looked at: it is signed anew
+        and sent once more.
+        """
+        content = to_json_bytes(body) if body is not None else b""
+        mended: set[str] = set()
+        attempt = 0
+        while True:
+            try:
+                status, raw = await self._once(method, path, query, content, signed)
+            except errors.Unreachable:
+                attempt += 1
+                if not repeats or attempt == ATTEMPTS:
+                    raise
+                await self._sleep(backoff(attempt - 1, self._random))
+                continue
+            if 200 <= status < 300:
+                return self._read(answer, raw)
+            problem = read_problem(raw)
+            if problem.code in mended or not await self._mend(problem):
+                raise problem
+            mended.add(problem.code)
+
+    @staticmethod
+    def _read(answer: type[T], raw: bytes) -> T:
+        try:
+            return read(answer, raw)
+        except errors.PeerError as error:
+            raise errors.UnexpectedAnswer(error.detail) from None
+
+    async def _mend(self, problem: errors.TacitError) -> bool:
+        """Whether the cause of a refusal was put right, so that the request may be sent once more."""
+        if isinstance(problem, errors.ClockSkew) and isinstance(server_time := problem.facts.get("time"), int):
+            self._offset = server_time - self._clock()
+            return True
+        if isinstance(problem, errors.SessionExpired) and self.token:
+            await self.renew()
+            return True
+        return False
+
+    async def _once(
+        self, method: str, path: str, query: Sequence[tuple[str, str]], content: bytes, signed: bool
+    ) -> tuple[int, bytes]:
+        encoded = urlencode(query, quote_via=quote)
+        url = self.url.copy_with(raw_path=path.encode() + (b"?" + encoded.encode() if encoded else b""))
+        headers = {"Accept-Encoding": "identity", "Accept": "application/json"}
+        if content:
+            headers["Content-Type"] = "application/json"
+        if signed:
+            headers |= self._signature(method, path, encoded, content)
+        request = self._http.build_request(method, url, content=content or None, headers=headers)
+        try:
+            response = await self._http.send(request, stream=True)
+            try:
+                raw = await read_limited(response.aiter_raw())
+            finally:
+                await response.aclose()
+        except httpx2.HTTPError as error:
+            raise errors.Unreachable(f"{self.authority}: {type(error).__name__}") from None
+        if response.status_code in BUSY:
+            raise errors.Unreachable(f"{self.authority} answers {response.status_code}")
+        self.incarnation = response.headers.get(INCARNATION_HEADER, self.incarnation)
+        return response.status_code, raw
+
+    def _signature(self, method: str, path: str, query: str, content: bytes) -> dict[str, str]:
+        if self._key is None:
+            raise errors.NotSignedIn()
+        created = (self._clock() + self._offset) // 1000
+        nonce = base64.urlsafe_b64encode(self._random(NONCE_BYTES)).decode("ascii")
+        headers = sign_request(
+            method,
+            self.authority,
+            path,
+            query,
+            content,
+            key_id=self.device_id,
+            created=created,
+            expires=created + LIFETIME_SECONDS,
+            nonce=nonce,
+            signer=self._key.sign,
+        )
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        return headers
+
+
+def checked_url(url: str) -> httpx2.URL:
+    """A server's address; raises `InvalidArgument`, and `NotLoopback` for all that needs TLS."""
+    try:
+        found = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        raise errors.InvalidArgument("this is no URL") from None
+    if found.scheme not in ("http", "https") or not found.host:
+        raise errors.InvalidArgument("a server's URL begins with http:// or https://")
+    if found.userinfo or found.query or found.fragment or found.path not in ("", "/"):
+        raise errors.InvalidArgument("a server's URL is scheme, host and port alone")
+    check_loopback(found.scheme, found.host)
+    return found
+
+
+def check_loopback(scheme: str, host: str) -> None:
+    """Raises `NotLoopback` unless the address is plain HTTP to this machine."""
+    if scheme != "http":
+        raise errors.NotLoopback("this version has no TLS yet")
+    if host == "localhost":
+        return
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise errors.NotLoopback(host)
+
+
+def check_server_name(configured: str, served: str) -> None:
+    """Raises `ServerNameMismatch` without the server's word: it must not become a proposal."""
+    if served != configured:
+        raise errors.ServerNameMismatch(f"it is not {configured!r}")
+
+
+async def read_limited(chunks: Any) -> bytes:
+    """An answer's whole body; raises `UnexpectedAnswer` above 64 MiB."""
+    found = bytearray()
+    async for chunk in chunks:
+        found += chunk
+        if len(found) > ANSWER_BYTES:
+            raise errors.UnexpectedAnswer("the answer is too long")
+    return bytes(found)

@@ -1,0 +1,181 @@
+"""The vault's outer part: rewritten when pins and heads change, and never taken back to an earlier one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final, final
+
+from tacit import errors
+from tacit.api import accounts as api
+from tacit.api.base import binary
+from tacit.client.books import Books, encoded_entries
+from tacit.client.store import Store
+from tacit.client.timing import Clock
+from tacit.client.transport import EncryptionAPIClient
+from tacit.crypto.secret import Secret
+from tacit.identity.vault import (
+    ContactPin,
+    ConversationHead,
+    NewEntry,
+    Writer,
+    contact_entry,
+    conversation_entry,
+    merge,
+    open_outer,
+    seal_outer,
+)
+from tacit.signed import labels
+from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint, certificate
+from tacit.signed.record import DAY
+from tacit.signed.vault import EntryKind, Outer, OuterHeader, SignedEntry, header_hash, verify_outer
+from tacit.signed.verify import verify
+from tacit.wire import limits
+from tacit.wire.codec import decode, encode
+from tacit.wire.text import to_base64
+
+ATTEMPTS: Final = 3
+
+
+@final
+class VaultKeeper:
+    """Keeps the outer part on the server as new as what this device knows."""
+
+    def __init__(self, store: Store, api_client: EncryptionAPIClient, clock: Clock) -> None:
+        self._store = store
+        self._api = api_client
+        self._clock = clock
+
+    async def check(self) -> None:
+        """Compare what the server has with what this device holds; a newer part by the account's devices is taken.
+
+        A lower or different one is refused and kept as evidence; what is held stays.
+        """
+        answer = await self._api.private_keys()
+        now = self._clock()
+        try:
+            await self._store.run(lambda books: take_outer(books, answer))
+        except errors.PeerError as error:
+            raw = answer.outer.encode()
+            refusal = errors.ServerMisbehaved(f"the vault: {error.detail}")
+            await self._store.run(lambda books: books.keep_evidence(now, "vault", books.me.user_id, refusal, raw))
+
+    async def write(self) -> None:
+        """Write the next outer part where pins or heads changed, or the last one is a day old."""
+        for _ in range(ATTEMPTS):
+            now = self._clock()
+            made = await self._store.run(partial(next_outer, now=now))
+            if made is None:
+                return
+            outer, hash_of_account, user_id = made
+            body = api.StoreOuter(user_id, hash_of_account.hex(), to_base64(encode(outer)))
+            try:
+                await self._api.store_outer(body)
+            except errors.VersionConflict:
+                await self.check()  # another write was first, perhaps one of ours whose answer was lost
+                continue
+            await self._store.run(partial(keep_outer, outer=outer))
+            return
+
+
+def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
+    """The next outer part with the hash of the account record it goes under, or None where nothing changed."""
+    me = books.me
+    raw = books.meta("outer_header")
+    before = decode(OuterHeader, raw) if raw is not None else None
+    held = books.entries()
+    writer = Writer(me.device_id, me.request_key.sign)
+    entries = merge(held, wanted_entries(books), before.version + 1 if before is not None else 1, writer)
+    if entries == held and before is not None and now - before.written_at < DAY:
+        return None
+    account = books.own_account().value
+    key = Secret(me.secrets.outer_key)
+    outer = seal_outer(me.server_name, me.user_id, account.version, before, entries, key, writer, now)
+    return outer, account_hash(account), me.user_id
+
+
+def wanted_entries(books: Books) -> list[NewEntry]:
+    """What the vault should say of contacts and conversations."""
+    entries: list[NewEntry] = []
+    query = "SELECT DISTINCT user_id FROM accounts ORDER BY user_id"
+    for (user_id,) in books.connection.execute(query).fetchall():
+        if user_id == books.me.user_id:
+            continue
+        first = books.accounts.versions(user_id)[0].value
+        fingerprint = aik_fingerprint(first.profile, first.aik)
+        entries.append(contact_entry(ContactPin(user_id, first.version, account_hash(first), fingerprint)))
+    for conversation_id in books.conversation_ids():
+        state = books.held(conversation_id).state()
+        if state is not None:
+            pin = ConversationHead(conversation_id, 1, state.genesis_hash)
+            head = ConversationHead(conversation_id, state.head.epoch, state.head_hash)
+            entries.append(conversation_entry(EntryKind.CONVERSATION_PIN, pin))
+            entries.append(conversation_entry(EntryKind.CONVERSATION_HEAD, head))
+    return entries
+
+
+def keep_outer(books: Books, outer: Outer) -> None:
+    """An outer part that the server has: its header and entries are held from now on."""
+    key = Secret(books.me.secrets.outer_key)
+    entries = open_outer(books.own_account().value, outer, key)
+    books.set_meta("entries", encoded_entries(newer_of(books.entries(), entries)))
+    books.set_meta("outer_header", encode(outer.header))
+
+
+def newer_of(held: tuple[SignedEntry, ...], served: tuple[SignedEntry, ...]) -> tuple[SignedEntry, ...]:
+    """Both sets of entries in one: in each place the higher (clock, device_id)."""
+    found = {(each.entry.kind, each.entry.key): each for each in held}
+    for each in served:
+        place = (each.entry.kind, each.entry.key)
+        earlier = found.get(place)
+        if earlier is None or _rank(each) >= _rank(earlier):
+            found[place] = each
+    return tuple(found[place] for place in sorted(found))
+
+
+def _rank(signed: SignedEntry) -> tuple[int, str]:
+    return signed.entry.clock, signed.entry.device_id
+
+
+def take_outer(books: Books, answer: api.PrivateKeys) -> None:
+    """Take what the server has where it follows what is held; raises `ServerMisbehaved` or `InvalidVault`."""
+    record = books.own_account().value
+    outer = decode(Outer, binary(answer.outer, limits.VAULT_BYTES), limits.VAULT_BYTES)
+    verify_outer(record, outer)
+    raw = books.meta("outer_header")
+    held = decode(OuterHeader, raw) if raw is not None else None
+    if held is not None:
+        if check_not_older(held, outer.header):
+            return
+        check_follows(record, held, outer.header, answer)
+    keep_outer(books, outer)
+
+
+def check_not_older(held: OuterHeader, served: OuterHeader) -> bool:
+    """Whether the served outer part is the one that is held.
+
+    Raises `ServerMisbehaved` for a lower version, or another part under the same version.
+    """
+    if served.version < held.version:
+        raise errors.ServerMisbehaved("an earlier outer part is served")
+    if served.version > held.version:
+        return False
+    if header_hash(served) != header_hash(held):
+        raise errors.ServerMisbehaved("another outer part is served under the same version")
+    return True
+
+
+def check_follows(record: AccountRecord, held: OuterHeader, served: OuterHeader, answer: api.PrivateKeys) -> None:
+    """Raises `ServerMisbehaved` unless signed headers lead from the held outer part to the served one."""
+    before = held
+    for each in answer.outer_headers:
+        header = decode(OuterHeader, binary(each.header, limits.RECORD_BYTES))
+        if header.version <= held.version:
+            continue
+        writer = certificate(record, header.device_id)
+        if writer is None or header.version != before.version + 1 or header.previous_hash != header_hash(before):
+            raise errors.ServerMisbehaved("the outer part does not follow the one that is known")
+        signature = binary(each.signature, limits.SIGNATURE_BYTES)
+        verify(labels.OUTER_HEADER, header, writer.request_key, signature, record.profile)
+        before = header
+    if header_hash(before) != header_hash(served):
+        raise errors.ServerMisbehaved("the outer part does not follow the one that is known")

@@ -1,0 +1,217 @@
+"""What a person sees: messages, members, conversations, alarms."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final, assert_never
+
+from tacit import errors
+from tacit.client import inbox, queue, standing
+from tacit.client.books import Books, Held
+from tacit.client.inbox import Row
+from tacit.conversation.content import Body, DeleteBody, EditBody, Name, NameNotice, TextBody, Unknown
+from tacit.conversation.judging import Trust
+from tacit.conversation.timeline import Entry, fold_timeline
+from tacit.signed.record import Role
+
+PINNED: Final = "pinned"
+LATE: Final = "late"
+MARKED: Final = "marked"
+UNDECRYPTABLE: Final = "undecryptable"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it is shown.
+
+    `sender`, `device_id` and `client_message_id` are authenticated, and empty where nothing could be. `kind` is text,
+    edit or delete (with `target`, the client message id that it changes), unknown or undecryptable; then `cause` and
+    `remedy` say why and what to do. `trust` is pinned (its key was pinned on first use), late (it came after its epoch
+    was closed), marked (its device was revoked since) or undecryptable. `sent_at` is the sender's claim, in Unix
+    milliseconds.
+    """
+
+    seq: int
+    sender: str
+    device_id: str
+    epoch: int
+    kind: str
+    text: str
+    trust: str
+    sent_at: int | None
+    client_message_id: str
+    cause: str = ""
+    remedy: str = ""
+    target: str = ""
+    edited: bool = False
+    deleted: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody in a conversation: `role` is admin or member; without a device nobody can read anything."""
+
+    user_id: str
+    role: str
+    account_version: int
+    has_device: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A conversation as this device knows it now; `blocked` says why nothing can be sent, if so."""
+
+    id: str
+    name: str
+    encrypted: bool
+    protocol: str
+    profile: str
+    epoch: int
+    members: tuple[Member, ...]
+    blocked: str
+    unsent: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that contradicts what was signed before: the earlier stays, the later is kept as evidence.
+
+    `about` is account, conversation, grant or vault, `subject` the user or conversation, `at` Unix milliseconds.
+    """
+
+    at: int
+    about: str
+    subject: str
+    code: str
+    detail: str
+
+
+def snapshot(books: Books, held: Held) -> Snapshot:
+    """A conversation as it stands."""
+    head = held.head()
+    members = []
+    for user, change in held.roster().items():
+        account = books.accounts.newest(user)
+        role = "admin" if change.role is Role.ADMIN else "member"
+        members.append(Member(user, role, change.account_version, account is not None and bool(account.value.devices)))
+    return Snapshot(
+        held.id,
+        held.name or held.id[:16],
+        head is not None,
+        head.record.protocol.name.lower() if head is not None else "",
+        head.record.profile.name.lower() if head is not None else "",
+        held.epoch,
+        tuple(members),
+        standing.why_blocked(books, held),
+        tuple(queue.unsent(books, held.id)),
+    )
+
+
+def snapshots(books: Books) -> list[Snapshot]:
+    """All conversations that anything was accepted of, or that were stopped, by name."""
+    every = [books.held(conversation_id) for conversation_id in books.conversation_ids()]
+    shown = [snapshot(books, held) for held in every if held.epoch or held.stopped]
+    return sorted(shown, key=lambda each: (each.name, each.id))
+
+
+def alarms(books: Books) -> list[Alarm]:
+    """All evidence against the server or a member, oldest first."""
+    query = "SELECT at, about, subject, code, detail FROM evidence ORDER BY id"
+    return [Alarm(*row) for row in books.connection.execute(query)]
+
+
+def history(books: Books, conversation_id: str) -> tuple[list[Message], int]:
+    """All messages as they stand now, edits and deletions done, by `seq`; and the revision up to which that is."""
+    revision = books.number("revision")
+    rows = inbox.rows_after(books, conversation_id, 0)
+    timeline = fold_timeline(inbox.opened_messages(books, conversation_id))
+    found = [_of_entry(entry) for entry in timeline.entries]
+    found.extend(_of_undecryptable(row) for row in rows if row.shown is None)
+    return sorted(found, key=lambda message: message.seq), revision
+
+
+def news(books: Books, conversation_id: str, after: int) -> tuple[list[Message], int]:
+    """What came or changed since a revision, by `seq`, edits and deletions as messages of their own; and the next one."""
+    revision = books.number("revision")
+    rows = inbox.rows_after(books, conversation_id, after)
+    ignored: set[Name] = set()
+    if any(row.shown is not None and isinstance(row.shown.body, EditBody | DeleteBody) for row in rows):
+        timeline = fold_timeline(inbox.opened_messages(books, conversation_id))
+        ignored = {each.name for each in timeline.ignored}
+    found: list[Message] = []
+    for row in rows:
+        if row.shown is None:
+            found.append(_of_undecryptable(row))
+        elif row.shown.name not in ignored and not isinstance(row.shown.body, NameNotice):
+            shown = row.shown
+            found.append(of_body(row.seq, shown.name, shown.epoch, shown.content.sent_at, shown.body, shown.trust))
+    return found, revision
+
+
+def of_body(seq: int, name: Name, epoch: int, sent_at: int, body: Body, trust: Trust) -> Message:
+    """One opened message by itself."""
+    text = target = ""
+    match body:
+        case TextBody():
+            kind, text = "text", body.text
+        case EditBody():
+            kind, text, target = "edit", body.text, body.target.client_message_id
+        case DeleteBody():
+            kind, target = "delete", body.target.client_message_id
+        case NameNotice():
+            kind, text = "name", body.name
+        case Unknown():
+            kind = "unknown"
+        case _:
+            assert_never(body)
+    return Message(
+        seq,
+        name.user_id,
+        name.device_id,
+        epoch,
+        kind,
+        text,
+        _trust(trust),
+        sent_at,
+        name.client_message_id,
+        target=target,
+    )
+
+
+def _of_entry(entry: Entry) -> Message:
+    return Message(
+        entry.seq,
+        entry.name.user_id,
+        entry.name.device_id,
+        entry.epoch,
+        "unknown" if entry.unknown is not None else "text",
+        entry.text or "",
+        _trust(entry.trust),
+        entry.sent_at,
+        entry.name.client_message_id,
+        edited=entry.edited,
+        deleted=entry.deleted,
+    )
+
+
+def _of_undecryptable(row: Row) -> Message:
+    name = row.name or Name("", "", "")
+    return Message(
+        row.seq,
+        name.user_id,
+        name.device_id,
+        row.epoch,
+        UNDECRYPTABLE,
+        "",
+        UNDECRYPTABLE,
+        None,
+        name.client_message_id,
+        row.cause,
+        errors.concrete()[row.cause].remedy,
+    )
+
+
+def _trust(trust: Trust) -> str:
+    if trust.revoked:
+        return MARKED
+    return LATE if trust.late else PINNED
