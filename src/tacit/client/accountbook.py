@@ -90,9 +90,8 @@ def check_whose(server_name: str, user_id: str, served: Served) -> None:
 
 def check_continues(newest: AccountRecord, served: Served) -> None:
     """Raises `ServerMisbehaved` unless what was served begins with the newest record that is known already."""
+    named = f"{newest.user_id}'s account record of version {newest.version}"
     if not served or served[0][0].version != newest.version:
-        raise errors.ServerMisbehaved(
-            f"{newest.user_id}: version {newest.version} of the account is not served any more"
-        )
+        raise errors.ServerMisbehaved(f"{named} is not served any more")
     if account_hash(served[0][0]) != account_hash(newest):
-        raise errors.ServerMisbehaved(f"{newest.user_id}: version {newest.version} of the account is another now")
+        raise errors.ServerMisbehaved(f"{named} is another now")

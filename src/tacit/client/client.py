@@ -97,9 +97,8 @@ class Client:
         if not found:
             raise errors.ConversationNotFound()
         if len(found) > 1:
-            raise errors.InvalidArgument(
-                "several conversations have this name: " + ", ".join(each.id for each in found)
-            )
+            ids = ", ".join(each.id for each in found)
+            raise errors.InvalidArgument(f"several conversations have this name: {ids}")
         return Conversation(self.service, found[0])
 
     async def alarms(self) -> list[Alarm]:

@@ -194,23 +194,19 @@ def opened_messages(books: Books, conversation_id: str) -> list[Opened]:
 
 
 class Place(NamedTuple):
-    """Where a message is, and when the server took it."""
+    """Where a message is."""
 
     seq: int
     epoch: int
-    created_at: int
 
 
 def find_by_name(books: Books, conversation_id: str, name: Name) -> Place | None:
     """The first message shown under a name, or None."""
-    query = """SELECT seq, epoch, created_at FROM messages WHERE conversation_id = ? AND user_id = ?
-        AND device_id = ? AND client_message_id = ? AND verdict = 'shown' ORDER BY seq LIMIT 1"""
-    row = books.connection.execute(query, (conversation_id, *_parts(name))).fetchone()
+    query = """SELECT seq, epoch FROM messages WHERE conversation_id = ? AND user_id = ? AND device_id = ?
+        AND client_message_id = ? AND verdict = 'shown' ORDER BY seq LIMIT 1"""
+    values = (conversation_id, name.user_id, name.device_id, name.client_message_id)
+    row = books.connection.execute(query, values).fetchone()
     return Place(*row) if row is not None else None
-
-
-def _parts(name: Name) -> tuple[str, str, str]:
-    return name.user_id, name.device_id, name.client_message_id
 
 
 def newest_hashes(books: Books, conversation_id: str) -> tuple[bytes, ...]:

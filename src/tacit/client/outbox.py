@@ -73,13 +73,13 @@ class Outbox:
         self._instance = queue.new_instance(random)
         self._outcomes: dict[str, Accepted | errors.TacitError | None] = {}
 
-    async def send(self, conversation_id: str, body: Body) -> tuple[str, Accepted | None]:
+    async def send(self, conversation_id: str, body: Body, sent_at: int) -> tuple[str, Accepted | None]:
         """Keep a message and send it; its client message id and what the server said.
 
         None where another program on the same store sent it. Raises `SendingBlocked` before anything is kept,
         `Unreachable` where it is kept and goes out later, and what the server refused it for.
         """
-        client_message_id = await self._store.run(partial(self._enqueue, conversation_id, body))
+        client_message_id = await self._store.run(partial(self._enqueue, conversation_id, body, sent_at))
         self._outcomes[client_message_id] = None
         try:
             await self.flush(conversation_id)
@@ -89,12 +89,12 @@ class Outbox:
             raise outcome
         return client_message_id, outcome
 
-    def _enqueue(self, conversation_id: str, body: Body, books: Books) -> str:
+    def _enqueue(self, conversation_id: str, body: Body, sent_at: int, books: Books) -> str:
         held = books.held(conversation_id)
         standing.check_may_open(books, held)
         if not standing.why_next_epoch(books, held, self._clock()):
             standing.check_sendable(books, held)
-        return queue.enqueue(books, conversation_id, body, self._clock(), self._random)
+        return queue.enqueue(books, conversation_id, body, sent_at, self._random)
 
     async def flush(self, conversation_id: str) -> None:
         """Send everything that waits in a conversation; a message that is refused for good holds up no other."""

@@ -283,17 +283,17 @@ class EncryptionService:
 
     async def _send(self, conversation_id: str, body: Body) -> Message:
         parts = self._parts_now()
-        client_message_id, accepted = await parts.outbox.send(conversation_id, body)
+        sent_at = self._clock()
+        client_message_id, accepted = await parts.outbox.send(conversation_id, body, sent_at)
         me = await self._run(lambda books: books.me)
         name = Name(me.user_id, me.device_id, client_message_id)
-        if accepted is None:
-            await self.pull(conversation_id)
-            found = await self._run(lambda books: inbox.find_by_name(books, conversation_id, name))
-            if found is None:
-                raise errors.Unreachable("another program on this store is sending it")
-            return view.of_body(found.seq, name, found.epoch, found.created_at, body, Trust())
-        epoch = int(accepted.payload["epoch"])
-        return view.of_body(accepted.seq, name, epoch, accepted.created_at, body, Trust())
+        if accepted is not None:
+            return view.of_body(accepted.seq, name, int(accepted.payload["epoch"]), sent_at, body, Trust())
+        await self.pull(conversation_id)
+        found = await self._run(lambda books: inbox.find_by_name(books, conversation_id, name))
+        if found is None:
+            raise errors.Unreachable("another program on this store is sending it")
+        return view.of_body(found.seq, name, found.epoch, sent_at, body, Trust())
 
 
 @final

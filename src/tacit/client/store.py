@@ -26,6 +26,8 @@ BUSY_MILLISECONDS: Final = 10_000
 
 SETTINGS: Final = (
     "PRAGMA cipher_memory_security = ON",
+    # A wrong key is told by an error; SQLCipher would write it to standard error as well.
+    "PRAGMA cipher_log = off",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA secure_delete = ON",
     # Not WAL: a write-ahead log keeps deleted keys until it is truncated.

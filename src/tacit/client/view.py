@@ -131,7 +131,7 @@ def history(books: Books, conversation_id: str) -> tuple[list[Message], int]:
 
 
 def news(books: Books, conversation_id: str, after: int) -> tuple[list[Message], int]:
-    """What came or changed since a revision, by `seq`, edits and deletions as messages of their own; and the next one."""
+    """What came or changed since a revision, by `seq`, and the next revision. Edits and deletions are messages here."""
     revision = books.number("revision")
     rows = inbox.rows_after(books, conversation_id, after)
     ignored: set[Name] = set()
