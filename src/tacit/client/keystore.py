@@ -82,10 +82,11 @@ class SecureKeyStore:
             parameters = PasswordParameters(ARGON2ID, file.memory_kib, file.iterations, file.lanes, salt)
             BOUNDS.check(parameters)
             wrapped = from_base64(file.wrapped_key, FILE_BYTES)
-        except (msgspec.DecodeError, errors.PeerError):
+            wrapping_key = _derive(passphrase, parameters)
+        except (msgspec.DecodeError, errors.PeerError, errors.InvalidArgument):
             raise errors.StoreLocked(f"{self.path.name} cannot be read") from None
         try:
-            return Secret(sealed.open(_derive(passphrase, parameters), _context(parameters), wrapped))
+            return Secret(sealed.open(wrapping_key, _context(parameters), wrapped))
         except errors.DecryptionError:
             raise errors.StoreLocked() from None
 

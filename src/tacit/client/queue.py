@@ -117,8 +117,6 @@ def seal_queued(books: Books, held: Held, epoch: Epoch, queued: Queued, instance
 
 
 def _next_counter(books: Books, instance: bytes, conversation_id: str) -> int:
-    # Other openings are over: what they had sealed goes out as it is or is sealed anew under this one.
-    books.connection.execute("DELETE FROM sending WHERE instance_id <> ?", (instance,))
     query = "SELECT next FROM sending WHERE instance_id = ? AND conversation_id = ?"
     row = books.connection.execute(query, (instance, conversation_id)).fetchone()
     counter: int = row[0] if row else 0
@@ -128,8 +126,12 @@ def _next_counter(books: Books, instance: bytes, conversation_id: str) -> int:
 
 
 def unseal(books: Books, queued: Queued) -> None:
-    """Forget the sealed form after a definite refusal; epoch and counter stay known."""
-    books.connection.execute("UPDATE outbox SET sealed = NULL WHERE id = ?", (queued.id,))
+    """Forget the sealed form after a definite refusal; epoch and counter stay known.
+
+    Only the form that was refused: another program on this store may have sealed it anew meanwhile.
+    """
+    row = (queued.id, to_json(queued.payload))
+    books.connection.execute("UPDATE outbox SET sealed = NULL WHERE id = ? AND sealed = ?", row)
 
 
 def sent(books: Books, queued: Queued) -> None:
@@ -139,8 +141,9 @@ def sent(books: Books, queued: Queued) -> None:
 
 def failed(books: Books, queued: Queued, error: errors.TacitError) -> None:
     """The message was refused for good."""
-    row = (error.code, queued.id)
-    books.connection.execute("UPDATE outbox SET state = 'failed', sealed = NULL, failure = ? WHERE id = ?", row)
+    row = (error.code, queued.id, to_json(queued.payload))
+    update = "UPDATE outbox SET state = 'failed', sealed = NULL, failure = ? WHERE id = ? AND sealed = ?"
+    books.connection.execute(update, row)
 
 
 def unsent(books: Books, conversation_id: str) -> list[tuple[str, str]]:
