@@ -106,6 +106,11 @@ class Conversation:
         await self._service.rotate(self.id)
         await self.refresh()
 
+    async def accept(self, epoch: int) -> None:
+        """Let the pending record of an epoch count, having asked a member; raises `RecordMissing` where none waits."""
+        await self._service.accept_record(self.id, epoch)
+        await self.refresh()
+
     async def leave(self) -> None:
         """Ask to be taken out; another member's next message or change does it."""
         await self._service.leave(self.id)

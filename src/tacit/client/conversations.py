@@ -67,6 +67,17 @@ def pending_accounts(books: Books) -> dict[str, set[str]]:
     return waiting
 
 
+def confirm(books: Books, conversation_id: str, epoch: int, now: int, random: Randomness) -> None:
+    """A person, having asked a member, lets a pending record count; raises `RecordMissing` where none waits."""
+    held = books.held(conversation_id)
+    update = "UPDATE records SET confirmed = 1 WHERE conversation_id = ? AND epoch = ? AND place = ?"
+    if not books.connection.execute(update, (conversation_id, epoch, Place.PENDING.value)).rowcount:
+        raise errors.RecordMissing(f"no record of epoch {epoch} waits to be accepted")
+    query = "SELECT hash FROM records WHERE conversation_id = ? AND confirmed"
+    held.confirmed.update(bytes(row[0]) for row in books.connection.execute(query, (conversation_id,)))
+    reconsider(books, conversation_id, now, random)
+
+
 def reconsider(books: Books, conversation_id: str, now: int, random: Randomness) -> bool:
     """Judge once more what is pending in a conversation; whether anything counts now that did not."""
     held = books.held(conversation_id)
@@ -94,13 +105,13 @@ def apply_items(
             if received is not None:
                 records.append(received)
     changed = take_records(books, held, records, now, random)
+    if records and open_keys(books, held, now):
+        changed = True
     for item in items:
         if isinstance(item, MessageItem):
             fields = msgspec.to_builtins(item.encrypted_payload)
             changed |= inbox.take_message(books, held, item.seq, item.created_at, fields, now)
-    if open_keys(books, held, now) or changed:
-        inbox.judge_again(books, held)
-        changed = True
+    inbox.judge_again(books, held)
     refresh_name(books, held, before)
     held.cursor = max(held.cursor, cursor)
     books.save(held)
@@ -195,17 +206,18 @@ def open_keys(books: Books, held: Held, now: int) -> bool:
 
     A grant that is refused is kept as evidence: its epoch stays without a key, and nothing is sent in it.
     """
-    closed = [number for number, known in held.known.items() if known.opened is None]
+    query = """SELECT record_hash, grant_bytes FROM grants WHERE conversation_id = ?1 AND record_hash NOT IN
+        (SELECT record_hash FROM epoch_keys WHERE conversation_id = ?1)"""
+    numbers = {known.record_hash: number for number, known in held.known.items() if known.opened is None}
     opened = False
-    for number in closed:
-        known = held.known[number]
-        query = "SELECT grant_bytes FROM grants WHERE conversation_id = ? AND record_hash = ?"
-        for (raw,) in books.connection.execute(query, (held.id, known.record_hash)).fetchall():
-            key = _open(books, held, number, bytes(raw), now)
-            if key is not None:
-                books.keep_key(held, number, key)
-                opened = True
-                break
+    for own_hash, raw in books.connection.execute(query, (held.id,)).fetchall():
+        number = numbers.get(bytes(own_hash))
+        if number is None or held.known[number].opened is not None:
+            continue
+        key = _open(books, held, number, bytes(raw), now)
+        if key is not None:
+            books.keep_key(held, number, key)
+            opened = True
     return opened
 
 

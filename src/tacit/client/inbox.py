@@ -69,7 +69,7 @@ def judge_again(books: Books, held: Held) -> int:
     """Judge those messages again whose verdict may change with new knowledge; how many changed."""
     marks = ", ".join("?" * len(MAY_CHANGE))
     query = f"""SELECT seq, created_at, payload, cause FROM messages
-        WHERE conversation_id = ? AND cause IN ({marks}) ORDER BY seq"""
+        WHERE conversation_id = ? AND cause <> '' AND cause IN ({marks}) ORDER BY seq"""
     changed = 0
     for seq, created_at, payload, cause in books.connection.execute(query, (held.id, *MAY_CHANGE)).fetchall():
         judged = _judge(books, held, seq, payload)

@@ -31,7 +31,7 @@ class Queued:
     conversation_id: str
     client_message_id: str
     kind: int
-    body: bytes
+    body: bytes = dataclasses.field(repr=False)
     sent_at: int
     payload: dict[str, Any] | None
     epoch: int | None

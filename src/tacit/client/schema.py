@@ -93,6 +93,7 @@ MIGRATIONS: Final = (
     ) WITHOUT ROWID;
     CREATE INDEX messages_by_name ON messages (conversation_id, user_id, device_id, client_message_id);
     CREATE INDEX messages_by_revision ON messages (conversation_id, revision);
+    CREATE INDEX messages_unread ON messages (conversation_id, cause) WHERE cause <> '';
 
     CREATE TABLE counters (
         conversation_id TEXT NOT NULL,

@@ -19,6 +19,7 @@ from tacit.client import changes, enrolment, inbox, view
 from tacit.client.accounts import Directory
 from tacit.client.books import Books
 from tacit.client.changes import Changes
+from tacit.client.conversations import confirm
 from tacit.client.keystore import SecureKeyStore
 from tacit.client.locks import Locks
 from tacit.client.openings import ADD, REMOVE, ROTATE, SET_ROLE, Intent
@@ -231,6 +232,11 @@ class EncryptionService:
     async def rotate(self, conversation_id: str) -> None:
         """Protect what follows with a new key."""
         await self._change(conversation_id, Intent(ROTATE))
+
+    async def accept_record(self, conversation_id: str, epoch: int) -> None:
+        """Let a pending record count, having asked a member about it; raises `RecordMissing` where none waits."""
+        now, random = self._clock(), self._random
+        await self._run(lambda books: confirm(books, conversation_id, epoch, now, random))
 
     async def leave(self, conversation_id: str) -> None:
         """Ask to be taken out of a conversation; nothing more is sent in it from here."""

@@ -12,6 +12,8 @@ from tacit.client.openings import due_leaves
 from tacit.conversation.judging_records import Place
 from tacit.conversation.sealing import Epoch
 from tacit.signed.account import account_hash, aik_fingerprint
+from tacit.signed.record import SignedLeave
+from tacit.wire.codec import decode
 
 
 def why_blocked(books: Books, held: Held) -> str:
@@ -28,7 +30,7 @@ def _why_waiting(books: Books, held: Held) -> str:
         return "no record of this conversation has been accepted"
     if books.me.user_id not in head.roster:
         return "you are not a member any more"
-    if held.leaving is not None:
+    if is_leaving(books, held):
         return "you asked to leave"
     alarmed = books.alarmed_accounts()
     for user in head.roster:
@@ -38,6 +40,14 @@ def _why_waiting(books: Books, held: Held) -> str:
     if waiting:
         return f"record_pending: epoch {min(waiting)}: {held.pending[min(waiting)]}"
     return ""
+
+
+def is_leaving(books: Books, held: Held) -> bool:
+    """Whether one's own leave is of the present stay: who was added again since is not leaving."""
+    state = held.state()
+    if held.leaving is None or state is None:
+        return False
+    return decode(SignedLeave, held.leaving).leave.adding_record_hash == state.added().get(books.me.user_id)
 
 
 def _why_without_key(books: Books, held: Held) -> str:

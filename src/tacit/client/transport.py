@@ -32,6 +32,7 @@ LIFETIME_SECONDS: Final = 50
 NONCE_BYTES: Final = 18
 ANSWER_BYTES: Final = 64 * limits.MIB
 """The longest answer that is read: a page of the largest messages, in base64."""
+OPENS_SESSION: Final = frozenset({"/api/auth/register", "/api/auth/session"})
 BUSY: Final = frozenset({502, 503, 504})
 
 
@@ -107,7 +108,9 @@ class EncryptionAPIClient:
         await self._open("/api/auth/session", self._user_id, self._key)
 
     async def _open(self, path: str, user_id: str, key: Ed25519Key) -> None:
-        self._user_id, self._key, self.token = user_id, key, ""
+        if self._key is not key:
+            self.token = ""
+        self._user_id, self._key = user_id, key
         self.device_id = device_id_of(user_id, key.public)
         body = auth.OpenSession(user_id, to_base64(key.public))
         session = await self._request("POST", path, auth.Session, body)
@@ -204,7 +207,7 @@ class EncryptionAPIClient:
             if 200 <= status < 300:
                 return self._read(answer, raw)
             problem = read_problem(raw)
-            if problem.code in mended or not await self._mend(problem):
+            if problem.code in mended or not await self._mend(problem, path):
                 raise problem
             mended.add(problem.code)
 
@@ -215,12 +218,12 @@ class EncryptionAPIClient:
         except errors.PeerError as error:
             raise errors.UnexpectedAnswer(error.detail) from None
 
-    async def _mend(self, problem: errors.TacitError) -> bool:
+    async def _mend(self, problem: errors.TacitError, path: str) -> bool:
         """Whether the cause of a refusal was put right, so that the request may be sent once more."""
         if isinstance(problem, errors.ClockSkew) and isinstance(server_time := problem.facts.get("time"), int):
             self._offset = server_time - self._clock()
             return True
-        if isinstance(problem, errors.SessionExpired) and self.token:
+        if isinstance(problem, errors.SessionExpired) and self.token and path not in OPENS_SESSION:
             await self.renew()
             return True
         return False
@@ -235,6 +238,8 @@ class EncryptionAPIClient:
             headers["Content-Type"] = "application/json"
         if signed:
             headers |= self._signature(method, path, encoded, content)
+            if self.token and (method != "POST" or path not in OPENS_SESSION):
+                headers["Authorization"] = f"Bearer {self.token}"
         request = self._http.build_request(method, url, content=content or None, headers=headers)
         try:
             response = await self._http.send(request, stream=True)
@@ -254,7 +259,7 @@ class EncryptionAPIClient:
             raise errors.NotSignedIn()
         created = (self._clock() + self._offset) // 1000
         nonce = base64.urlsafe_b64encode(self._random(NONCE_BYTES)).decode("ascii")
-        headers = sign_request(
+        return sign_request(
             method,
             self.authority,
             path,
@@ -266,9 +271,6 @@ class EncryptionAPIClient:
             nonce=nonce,
             signer=self._key.sign,
         )
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        return headers
 
 
 def checked_url(url: str) -> httpx2.URL:

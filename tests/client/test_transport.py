@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import httpx2
+import pytest
+
+from client.answering import Answer, Answering, body_of
+from tacit import errors
+from tacit.api.accounts import StoreOuter
+from tacit.api.problems import to_problem
+from tacit.api.sync import Sync
+from tacit.client import transport
+from tacit.client.transport import EncryptionAPIClient
+from tacit.crypto.digest import sha256
+from tacit.crypto.secret import Secret
+from tacit.crypto.sign import Ed25519Key
+from tacit.signed.account import device_id_of
+from tacit.signed.request import SocketChallenge, read_signature, verify_challenge, verify_request
+from tacit.wire.text import from_base64
+
+NOW = 1_800_000_000_000
+KEY = Ed25519Key.from_seed(Secret(bytes(32)))
+INFO = {
+    "name": "127.0.0.1",
+    "authority": "127.0.0.1:8080",
+    "version": "1",
+    "incarnation": "first",
+    "time": NOW,
+    "limits": {},
+    "profiles": ["standard"],
+}
+SYNCED = {"account": {"cursor": 0, "more": False, "events": []}, "conversations": {}}
+LOST = httpx2.ConnectError("gone")
+
+
+class Waited:
+    """Counts what was waited for and waits not at all."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+def ok(request: httpx2.Request) -> Answer:
+    match request.url.path:
+        case "/api/server":
+            return 200, INFO
+        case "/api/auth/session" | "/api/auth/register" if request.method == "POST":
+            return 200, {"token": "a token", "expiresAt": NOW, "deviceId": device_id_of("alice", KEY.public)}
+        case "/api/sync":
+            return 200, SYNCED
+    return 200, {"success": True}
+
+
+def problem(error: errors.TacitError) -> Answer:
+    return error.status, to_problem(error)
+
+
+def client_on(
+    answer: Callable[[httpx2.Request], Answer], sleep: Waited | None = None, url: str = "http://127.0.0.1:8080"
+) -> tuple[EncryptionAPIClient, Answering]:
+    wire = Answering(answer)
+    made = EncryptionAPIClient(
+        url, server_name=None, clock=lambda: NOW, random=os.urandom, sleep=sleep or Waited(), transport=wire
+    )
+    return made, wire
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:99/", "http://127.8.8.8", "HTTP://LOCALHOST:1"]
+)
+def test_loopback_is_taken(url: str) -> None:
+    client_on(ok, url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://chat.example.org",
+        "http://chat.example.org",
+        "https://127.0.0.1:8080",
+        "http://10.0.0.1",
+        "http://localhost.example.org",
+        "http://0.0.0.0:8080",
+        "http://[::2]",
+    ],
+)
+def test_nothing_but_loopback_is_taken_without_tls(url: str) -> None:
+    with pytest.raises(errors.NotLoopback):
+        client_on(ok, url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://127.0.0.1",
+        "127.0.0.1:8080",
+        "",
+        "http://",
+        "http://127.0.0.1/path",
+        "http://127.0.0.1?a=b",
+        "http://me:secret@127.0.0.1",
+        "http://127.0.0.1:port",
+    ],
+)
+def test_what_is_no_servers_address_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(errors.InvalidArgument) as caught:
+        client_on(ok, url=url)
+    assert "secret" not in str(caught.value)
+
+
+async def test_the_servers_word_is_not_proposed_where_its_name_is_another() -> None:
+    client, _ = client_on(lambda request: (200, INFO | {"name": "evil.example.org"}))
+    with pytest.raises(errors.ServerNameMismatch) as caught:
+        await client.server()
+    assert "evil" not in str(caught.value)
+    named = EncryptionAPIClient(
+        "http://127.0.0.1:8080",
+        server_name="chat.example.org",
+        clock=lambda: NOW,
+        random=os.urandom,
+        sleep=Waited(),
+        transport=Answering(ok),
+    )
+    with pytest.raises(errors.ServerNameMismatch):
+        await named.server()
+
+
+async def test_every_request_but_one_is_signed_over_what_is_sent() -> None:
+    client, wire = client_on(ok)
+    await client.server()
+    await client.sign_in("alice", KEY)
+    await client.sync(Sync(0, {"c": 1}))
+    with pytest.raises(errors.UnexpectedAnswer):
+        await client.page("a&b=c/ü", 5)
+    unsigned, *signed = wire.requests
+    assert "signature" not in unsigned.headers
+    assert len(signed) == 3
+    nonces = set()
+    for request in signed:
+        read = read_signature(request.headers.items())
+        path, _, query = request.url.raw_path.decode().partition("?")
+        verify_request(
+            read,
+            request.method,
+            "127.0.0.1:8080",
+            path,
+            query,
+            request.content,
+            public=KEY.public,
+            now=NOW // 1000,
+        )
+        assert read.key_id == device_id_of("alice", KEY.public)
+        nonces.add(read.nonce)
+    assert len(nonces) == 3
+    assert "authorization" not in signed[0].headers
+    assert signed[1].headers["authorization"] == "Bearer a token"
+    assert signed[2].url.params["conversationId"] == "a&b=c/ü"
+
+
+async def test_nothing_is_signed_before_there_is_a_key() -> None:
+    client, wire = client_on(ok)
+    with pytest.raises(errors.NotSignedIn):
+        await client.sync(Sync(0, {}))
+    with pytest.raises(errors.NotSignedIn):
+        client.answer_challenge(bytes(32))
+    with pytest.raises(errors.NotSignedIn):
+        await client.renew()
+    assert wire.requests == []
+
+
+async def test_a_lost_request_is_sent_again_after_a_growing_wait() -> None:
+    answers: list[Answer] = [LOST, (503, b"busy"), (200, INFO)]
+    waited = Waited()
+    client, wire = client_on(lambda request: answers.pop(0), waited)
+    await client.server()
+    assert len(wire.requests) == 3
+    assert len(waited.seconds) == 2
+    assert 0 <= waited.seconds[0] < 0.25
+    assert 0 <= waited.seconds[1] < 0.5
+
+
+async def test_a_server_that_is_not_there_is_given_up() -> None:
+    waited = Waited()
+    client, wire = client_on(lambda request: LOST, waited)
+    with pytest.raises(errors.Unreachable):
+        await client.server()
+    assert len(wire.requests) == transport.ATTEMPTS
+    assert len(waited.seconds) == transport.ATTEMPTS - 1
+
+
+async def test_a_write_that_could_count_twice_is_sent_once() -> None:
+    client, wire = client_on(lambda request: LOST if "private" in request.url.path else ok(request))
+    await client.sign_in("alice", KEY)
+    with pytest.raises(errors.Unreachable):
+        await client.store_outer(StoreOuter("alice", "00" * 32, "AA=="))
+    assert [request.url.path for request in wire.requests].count("/api/encryption/keys/private") == 1
+
+
+async def test_a_wrong_clock_is_put_right_for_requests_and_told_once() -> None:
+    server_time = NOW + 3_600_000
+
+    def answer(request: httpx2.Request) -> Answer:
+        created = read_signature(request.headers.items()).created
+        return ok(request) if abs(created - server_time // 1000) < 60 else problem(errors.ClockSkew(time=server_time))
+
+    client, wire = client_on(answer)
+    await client.sign_in("alice", KEY)
+    assert len(wire.requests) == 2
+    await client.sync(Sync(0, {}))
+    assert len(wire.requests) == 3
+
+
+async def test_a_server_that_is_never_content_with_the_clock_is_left() -> None:
+    client, wire = client_on(lambda request: problem(errors.ClockSkew(time=NOW + len(wire.requests) * 10**6)))
+    with pytest.raises(errors.ClockSkew):
+        await client.sign_in("alice", KEY)
+    assert len(wire.requests) == 2
+
+
+async def test_an_ended_session_is_opened_again_and_the_request_repeated() -> None:
+    ended = ["a token"]
+
+    def answer(request: httpx2.Request) -> Answer:
+        if request.url.path == "/api/sync" and ended:
+            ended.pop()
+            return problem(errors.SessionExpired())
+        return ok(request)
+
+    client, wire = client_on(answer)
+    await client.sign_in("alice", KEY)
+    await client.sync(Sync(0, {}))
+    paths = [request.url.path for request in wire.requests]
+    assert paths == ["/api/auth/session", "/api/sync", "/api/auth/session", "/api/sync"]
+
+
+async def test_a_device_that_is_wanted_no_more_is_told_so() -> None:
+    refused = False
+
+    def answer(request: httpx2.Request) -> Answer:
+        if not refused:
+            return ok(request)
+        return problem(errors.SignInRefused() if "auth" in request.url.path else errors.SessionExpired())
+
+    client, _ = client_on(answer)
+    await client.sign_in("alice", KEY)
+    refused = True
+    with pytest.raises(errors.SignInRefused):
+        await client.sync(Sync(0, {}))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, b"not json"),
+        (200, {"name": "127.0.0.1"}),
+        (200, INFO | {"more": 1}),
+        (200, INFO | {"time": "soon"}),
+        (404, b"<html>"),
+        (302, b""),
+        (500, {"code": "no such code"}),
+        (500, {"detail": 1}),
+        (500, [1]),
+    ],
+)
+async def test_an_answer_of_another_kind_is_unexpected(answer: Answer) -> None:
+    client, _ = client_on(lambda request: answer)
+    with pytest.raises(errors.UnexpectedAnswer):
+        await client.server()
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "ANSWER_BYTES", 1000)
+    client, _ = client_on(lambda request: (200, b" " * 1001))
+    with pytest.raises(errors.UnexpectedAnswer):
+        await client.server()
+
+
+async def test_a_problem_is_its_error_with_its_facts() -> None:
+    client, _ = client_on(lambda request: problem(errors.EpochConflict("too late", epoch=7)))
+    with pytest.raises(errors.EpochConflict) as caught:
+        await client.server()
+    assert caught.value.facts["epoch"] == 7
+
+
+async def test_the_challenge_is_signed_over_origin_session_and_nonce() -> None:
+    client, wire = client_on(ok)
+    await client.sign_in("alice", KEY)
+    nonce = os.urandom(32)
+    hello = client.answer_challenge(nonce)
+    expected = SocketChallenge("http://127.0.0.1:8080", sha256(b"a token"), client.device_id, nonce)
+    verify_challenge(expected, from_base64(hello.signature), KEY.public)
+    assert body_of(wire.requests[0])["userId"] == "alice"
+    assert client.incarnation == "first"
+
+
+async def test_signing_out_ends_the_session_once() -> None:
+    client, wire = client_on(ok)
+    await client.sign_in("alice", KEY)
+    await client.sign_out()
+    await client.sign_out()
+    assert [request.method for request in wire.requests] == ["POST", "DELETE"]
+    await client.close()
