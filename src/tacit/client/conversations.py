@@ -119,8 +119,9 @@ def apply_items(
 
 
 def _received(books: Books, held: Held, item: RecordItem, now: int) -> Received | None:
-    raw = binary(item.record, limits.RECORD_BYTES)
+    raw = item.record.encode()
     try:
+        raw = binary(item.record, limits.RECORD_BYTES)
         record = decode(ConversationRecord, raw)
         signature = binary(item.signature, limits.SIGNATURE_BYTES)
     except errors.UnknownVersion as error:

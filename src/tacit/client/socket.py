@@ -100,12 +100,12 @@ class Socket:
                     await self._greet(connection)
                     attempt = 0
                     await self._talk(connection)
-            except (OSError, TimeoutError, WebSocketException, errors.ServiceError):
-                pass  # come again after a while
             except errors.SessionExpired:
                 if not await self._renew():
                     return
-            except errors.TacitError as error:
+            except (OSError, TimeoutError, WebSocketException, errors.ServiceError, errors.PeerError):
+                pass  # come again after a while
+            except errors.UsageError as error:
                 self._syncer.news.notify(error)
                 return
             await self._sleep(backoff(attempt, self._random))
@@ -140,7 +140,10 @@ class Socket:
         challenge = read_frame(await connection.recv())
         if not isinstance(challenge, Challenge):
             raise errors.UnexpectedAnswer("the socket does not begin with a challenge")
-        hello = self._api.answer_challenge(binary(challenge.nonce, 32))
+        try:
+            hello = self._api.answer_challenge(binary(challenge.nonce, 32))
+        except errors.PeerError:
+            raise errors.UnexpectedAnswer("the challenge is not 32 bytes") from None
         await connection.send(to_json_bytes(hello).decode())
         answer = read_frame(await connection.recv())
         if isinstance(answer, ProblemFrame):

@@ -1,0 +1,104 @@
+"""What the client makes of account records that the server serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from client.world import World, rows, texts
+from tacit import errors
+from tacit.client import Client
+
+PUBLIC = "/api/encryption/keys/public"
+
+
+def swapping(world: World, name: str, instead: dict[str, Any]) -> None:
+    """From now on this person is served other account records for some users."""
+
+    def rewrite(request: httpx2.Request, answer: Any) -> Any:
+        if request.url.path == PUBLIC and "accounts" in answer:
+            for account in answer["accounts"]:
+                account.update(instead.get(account["userId"], {}))
+        return answer
+
+    world.wires[name].rewrite = rewrite
+
+
+async def served(world: World, name: str, user: str) -> dict[str, Any]:
+    """What the server says of an account."""
+    client = await world.come_back(name)
+    answer = await client.service.api.public_keys([user], 0)
+    await client.service.close()
+    return {
+        "versions": [
+            {
+                "version": each.version,
+                "keyId": each.key_id,
+                "publicKey": each.public_key,
+                "record": each.record,
+                "signature": each.signature,
+            }
+            for each in answer.accounts[0].versions
+        ]
+    }
+
+
+async def pair(world: World) -> tuple[Client, Client]:
+    alice, bob = await world.register("alice", "bob")
+    await alice.create_conversation("team", members=["bob"])
+    await bob.sync()
+    return alice, bob
+
+
+async def test_a_key_that_is_swapped_after_it_was_pinned_raises_an_alarm_and_blocks_sending(world: World) -> None:
+    alice, bob = await pair(world)
+    team = await alice.conversation("team")
+    other = World(world.url, world.folder / "elsewhere", world._stack, world._make_wire)
+    other.folder.mkdir()
+    await other.register("mallory")
+    mallory = await served(other, "mallory", "mallory")
+    swapping(world, "alice", {"bob": mallory})
+    with pytest.raises(errors.InvalidAccountRecord):
+        await team.rotate()
+    (alarm,) = await alice.alarms()
+    assert (alarm.about, alarm.subject, alarm.code) == ("account", "bob", "invalid_account_record")
+    with pytest.raises(errors.SendingBlocked):
+        await team.send("to whom?")
+    await team.refresh()
+    assert "bob" in team.blocked
+    assert await texts(await bob.conversation("team")) == []
+    (count,) = await rows(alice, "SELECT count(*) FROM accounts WHERE user_id = 'bob'")
+    assert count == (1,)
+
+
+async def test_an_account_that_is_not_served_any_more_raises_an_alarm(world: World) -> None:
+    alice, _ = await pair(world)
+    team = await alice.conversation("team")
+    swapping(world, "alice", {"bob": {"versions": []}})
+    with pytest.raises(errors.ServerMisbehaved):
+        await team.rotate()
+    assert [alarm.code for alarm in await alice.alarms()] == ["server_misbehaved"]
+    with pytest.raises(errors.SendingBlocked):
+        await team.send("hello")
+
+
+@pytest.mark.parametrize("change", ["record", "signature"])
+async def test_a_stranger_whose_record_does_not_verify_is_not_met(world: World, change: str) -> None:
+    alice, _ = await world.register("alice", "bob")
+    bobs = await served(world, "bob", "bob")
+    text = bobs["versions"][0][change]
+    bobs["versions"][0][change] = text[:-12] + ("A" if text[-12] != "A" else "B") + text[-11:]
+    swapping(world, "alice", {"bob": bobs})
+    with pytest.raises((errors.BadSignature, errors.InvalidAccountRecord, errors.UnexpectedAnswer)):
+        await alice.create_conversation("team", members=["bob"])
+    assert await rows(alice, "SELECT 1 FROM accounts WHERE user_id = 'bob'") == []
+    assert await alice.alarms() == []
+
+
+async def test_an_answer_about_somebody_else_is_unexpected(world: World) -> None:
+    alice, _ = await world.register("alice", "bob")
+    swapping(world, "alice", {"bob": {"userId": "carol"}})
+    with pytest.raises(errors.UnexpectedAnswer):
+        await alice.create_conversation("team", members=["bob"])

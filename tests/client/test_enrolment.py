@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from client.world import Crash, World, abandon, password_of, rows
+from tacit import errors
+from tacit.client import Client
+
+GENERATE = "/api/encryption/keys/generate"
+
+
+@pytest.mark.parametrize("fault", ["crash before", "crash after", "lose answer", "lose request"])
+@pytest.mark.parametrize("path", ["/api/auth/register", GENERATE])
+async def test_an_interrupted_registration_goes_on_with_the_same_keys(world: World, path: str, fault: str) -> None:
+    client = await world.open("alice")
+    world.wires["alice"].fail(fault, path)
+    interrupted: bytes | None = None
+    try:
+        words = await client.register("alice", password_of("alice"))
+    except (Crash, errors.Unreachable):
+        ((kept,),) = await _meta(client, "enrolment")
+        interrupted = kept
+        await abandon(client)
+        client = await world.open("alice")
+        words = await client.register("alice", password_of("alice"))
+    assert len(words) == 24
+    assert interrupted is None or spelled(words) in interrupted
+    assert await _meta(client, "enrolment") == []
+    await client.service.close()
+    await world.come_back("alice")
+
+
+def spelled(words: tuple[str, ...]) -> bytes:
+    """The words as a registration under way holds them."""
+    return b"".join(bytes([len(word)]) + word.encode() for word in words)
+
+
+async def _meta(client: Client, key: str) -> list[tuple[bytes]]:
+    store = client.service._store
+    assert store is not None
+    query = "SELECT value FROM meta WHERE key = ?"
+    return await store.run(lambda books: books.connection.execute(query, (key,)).fetchall())
+
+
+async def test_nothing_of_an_account_is_made_before_the_server_is_the_right_one(world: World) -> None:
+    client = await world.open("alice", server_name="chat.example.org")
+    with pytest.raises(errors.ServerNameMismatch):
+        await client.register("alice", password_of("alice"))
+    world.wires["alice"].down = True
+    with pytest.raises(errors.Unreachable):
+        await client.register("alice", password_of("alice"))
+    assert list(world.folder.glob("alice*")) == []
+
+
+async def test_the_words_are_kept_nowhere(world: World) -> None:
+    client = await world.open("alice")
+    words = await client.register("alice", password_of("alice"))
+    everything = b"".join(bytes(row[0]) for row in await rows(client, "SELECT value FROM meta"))
+    assert spelled(words) not in everything
+    assert b"alice" in everything
+
+
+async def test_an_empty_password_is_refused(world: World) -> None:
+    client = await world.open("alice")
+    with pytest.raises(errors.InvalidArgument):
+        await client.register("alice", "")
+
+
+async def test_a_store_of_another_server_is_not_used(world: World) -> None:
+    (alice,) = await world.register("alice")
+    await alice.service._run(lambda books: books.set_meta("server_name", b"chat.example.org"))
+    await alice.service.close()
+    with pytest.raises(errors.StoreLocked):
+        await world.come_back("alice")

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from client.world import Crash, World, abandon, rows, texts
+from tacit import errors
+from tacit.client import Client, Conversation
+from tacit.client.books import Books
+from tacit.signed.record import DAY
+
+SEND = "/api/messages/encrypted"
+FAULTS = ["lose request", "lose answer", "crash before", "crash after"]
+
+
+async def pair(world: World) -> tuple[Client, Client, Conversation]:
+    alice, bob = await world.register("alice", "bob")
+    team = await alice.create_conversation("team", members=["bob"])
+    return alice, bob, team
+
+
+async def read_by(client: Client) -> list[tuple[str, str]]:
+    await client.sync()
+    return await texts(await client.conversation("team"))
+
+
+@pytest.mark.parametrize("fault", ["lose request", "lose answer"])
+async def test_a_retry_does_not_duplicate(world: World, fault: str) -> None:
+    _, bob, team = await pair(world)
+    world.wires["alice"].fail(fault, SEND)
+    sent = await team.send("once")
+    assert await read_by(bob) == [("alice", "once")]
+    assert sent.seq == 3
+    sealed = [body for body in world.wires["alice"].bodies if sent.client_message_id.encode() in body]
+    assert len(set(sealed)) == 1
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_message_survives_the_end_of_its_process_once(world: World, fault: str) -> None:
+    alice, bob, team = await pair(world)
+    await team.send("before")
+    world.wires["alice"].fail(fault, SEND)
+    world.wires["alice"].fail("crash before", SEND)
+    with pytest.raises(Crash):
+        await team.send("interrupted")
+    bodies = [body for body in world.wires["alice"].bodies if b"encryptedText" in body]
+    await abandon(alice)
+    back = await world.come_back("alice")
+    await back.sync()
+    assert await read_by(bob) == await read_by(back) == [("alice", "before"), ("alice", "interrupted")]
+    hers = await back.conversation("team")
+    assert hers.unsent == ()
+    again = [body for body in world.wires["alice"].bodies if b"encryptedText" in body]
+    if fault in ("lose answer", "crash after"):
+        assert again == bodies[-1:]
+
+
+async def test_a_message_that_was_not_sealed_yet_goes_out_later(world: World) -> None:
+    alice, bob, team = await pair(world)
+    conversation_id = team.id
+    world.wires["alice"].down = True
+    for text in ("first", "second"):
+        with pytest.raises(errors.Unreachable):
+            await team.send(text)
+    await team.refresh()
+    assert [failure for _, failure in team.unsent] == ["", ""]
+    assert len(await rows(alice, "SELECT 1 FROM outbox WHERE sealed IS NOT NULL")) == 1
+    world.wires["alice"].down = False
+    await alice.sync()
+    assert await read_by(bob) == [("alice", "first"), ("alice", "second")]
+    assert (await alice.conversation(conversation_id)).unsent == ()
+
+
+async def test_concurrent_sends_each_arrive_once_and_in_order(world: World) -> None:
+    alice, bob, team = await pair(world)
+    sent = await asyncio.gather(*(team.send(f"{number}") for number in range(10)))
+    assert [each.text for each in sorted(sent, key=lambda each: each.seq)] == [str(number) for number in range(10)]
+    assert await read_by(bob) == [("alice", str(number)) for number in range(10)]
+    counters = await rows(alice, "SELECT next FROM sending")
+    assert counters == [(11,)]  # the name notice was the first
+
+
+async def test_a_message_refused_for_its_epoch_is_sealed_for_the_next_one(world: World) -> None:
+    alice, bob, team = await pair(world)
+    await bob.sync()
+    his = await bob.conversation("team")
+    await his.rotate()
+    sent = await team.send("late for epoch 1")
+    assert sent.epoch == team.epoch == 2
+    assert await read_by(bob) == await read_by(alice) == [("alice", "late for epoch 1")]
+    payloads = [body for body in world.wires["alice"].bodies if sent.client_message_id.encode() in body]
+    assert len(set(payloads)) == 2
+    assert not await his.gaps()
+
+
+async def test_an_epoch_that_the_server_calls_outdated_is_followed_by_the_next(world: World) -> None:
+    _, bob, team = await pair(world)
+    world.wires["alice"].refuse(errors.EpochOutdated(), SEND)
+    sent = await team.send("hello")
+    assert sent.epoch == 2
+    assert await read_by(bob) == [("alice", "hello")]
+
+
+async def test_a_definite_refusal_is_passed_on_and_holds_up_nothing_else(world: World) -> None:
+    _, bob, team = await pair(world)
+    world.wires["alice"].refuse(errors.InvalidMessage("no"), SEND)
+    with pytest.raises(errors.InvalidMessage):
+        await team.send("refused")
+    await team.send("taken")
+    assert await read_by(bob) == [("alice", "taken")]
+    assert [failure for _, failure in team.unsent] == ["invalid_message"]
+
+
+async def test_a_server_that_refuses_without_end_is_given_up(world: World) -> None:
+    _, _, team = await pair(world)
+    world.wires["alice"].refuse(errors.EpochClosed(), SEND, times=100)
+    with pytest.raises(errors.EpochClosed):
+        await team.send("never")
+    assert len(world.wires["alice"].refusals) == 92
+
+
+async def test_a_refused_session_leaves_the_message_as_it_is(world: World) -> None:
+    alice, bob, team = await pair(world)
+    world.wires["alice"].refuse(errors.SessionExpired(), SEND)
+    world.wires["alice"].refuse(errors.SignInRefused(), "/api/auth/session")
+    with pytest.raises(errors.SignInRefused):
+        await team.send("later")
+    await alice.sync()
+    assert await read_by(bob) == [("alice", "later")]
+
+
+async def test_the_key_is_rotated_by_age_and_by_number_of_messages(world: World) -> None:
+    alice, bob, team = await pair(world)
+    await team.send("first")
+    assert team.epoch == 1
+    world.clock.ahead = 7 * DAY + 60_000
+    await team.send("a week later")
+    assert team.epoch == 2
+
+    def many(books: Books) -> None:
+        held = books.held(team.id)
+        head = held.head()
+        assert head is not None
+        held.cursor = head.seq + head.record.policy.rotation.max_messages
+
+    await alice.service._run(many)
+    await team.send("and ten thousand messages later")
+    assert team.epoch == 3
+    world.clock.ahead = 0
+    assert [text for _, text in await read_by(bob)] == ["first", "a week later", "and ten thousand messages later"]
+
+
+async def test_each_opening_of_the_store_counts_from_the_beginning_under_its_own_id(world: World) -> None:
+    alice, bob, team = await pair(world)
+    await team.send("one")
+    await abandon(alice)
+    back = await world.come_back("alice")
+    hers = await back.conversation("team")
+    await hers.send("two")
+    await read_by(bob)
+    found = await rows(bob, "SELECT DISTINCT hex(instance_id), counter FROM counters ORDER BY seq")
+    assert [counter for _, counter in found] == [0, 1, 0]
+    assert len({instance for instance, _ in found}) == 2
+    assert not await (await bob.conversation("team")).gaps()
+
+
+async def test_two_programs_on_one_store_do_not_disturb_each_other(world: World) -> None:
+    alice, bob, team = await pair(world)
+    second = await world.come_back("alice")
+    other = await second.conversation("team")
+    await asyncio.gather(team.send("from one"), other.send("from the other"))
+    await team.rotate()
+    await other.send("after the key changed")
+    read = await read_by(bob)
+    assert sorted(read[:2]) == [("alice", "from one"), ("alice", "from the other")]
+    assert read[2:] == [("alice", "after the key changed")]
+    await alice.service.close()

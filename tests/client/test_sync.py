@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from client.world import World, rows, texts
+from tacit import errors
+from tacit.api.messages import Item, MessageItem
+from tacit.api.sync import AccountEvent, AccountPage
+from tacit.client import Client, Conversation
+from tacit.client.books import Books
+from tacit.client.sync import take_events
+
+MESSAGES = "/api/messages/encrypted"
+
+
+async def pair(world: World) -> tuple[Client, Client, Conversation]:
+    alice, bob = await world.register("alice", "bob")
+    team = await alice.create_conversation("team", members=["bob"])
+    await bob.sync()
+    return alice, bob, team
+
+
+async def items_of(client: Client, conversation_id: str) -> list[Item]:
+    return (await client.service.api.page(conversation_id, 0)).items
+
+
+async def push(client: Client, conversation_id: str, item: Item) -> None:
+    parts = client.service._parts
+    assert parts is not None
+    await parts.syncer.take_push(conversation_id, item)
+
+
+async def shown(client: Client, conversation_id: str) -> list[str]:
+    return [message.cause or message.text for message in (await client.service.history(conversation_id))[0]]
+
+
+async def test_pushes_that_come_in_order_need_no_request(world: World) -> None:
+    _, bob, team = await pair(world)
+    await team.send("one")
+    await team.send("two")
+    items = await items_of(bob, team.id)
+    before = len(world.wires["bob"].requests)
+    for item in items:
+        await push(bob, team.id, item)
+        await push(bob, team.id, item)
+    assert await shown(bob, team.id) == ["one", "two"]
+    assert len(world.wires["bob"].requests) == before
+
+
+async def test_a_missed_push_is_made_good_by_the_next_one(world: World) -> None:
+    _, bob, team = await pair(world)
+    for text in ("one", "two", "three"):
+        await team.send(text)
+    items = await items_of(bob, team.id)
+    await push(bob, team.id, items[-1])
+    assert await shown(bob, team.id) == ["one", "two", "three"]
+    await push(bob, team.id, items[-2])
+    assert await shown(bob, team.id) == ["one", "two", "three"]
+
+
+async def test_a_push_of_an_unknown_conversation_is_fetched_and_judged(world: World) -> None:
+    alice, bob, _ = await pair(world)
+    second = await alice.create_conversation("second", members=["bob"])
+    await second.send("hello")
+    items = await items_of(bob, second.id)
+    await push(bob, second.id, items[-1])
+    assert await shown(bob, second.id) == ["hello"]
+    assert (await bob.conversation("second")).epoch == 1
+
+
+def rewriting(world: World, name: str, change: Any) -> None:
+    """From now on the pages of this person's conversations are changed on the way."""
+
+    def rewrite(request: httpx2.Request, answer: Any) -> Any:
+        if request.method == "GET" and request.url.path == MESSAGES:
+            change(answer)
+        return answer
+
+    world.wires[name].rewrite = rewrite
+
+
+def _reversed(page: Any) -> None:
+    page["items"].reverse()
+
+
+def _twice(page: Any) -> None:
+    page["items"] += page["items"][-1:]
+
+
+def _behind(page: Any) -> None:
+    page["cursor"] = 1
+
+
+def _endless(page: Any) -> None:
+    page.update(items=[], cursor=3, more=True)
+
+
+@pytest.mark.parametrize("change", [_reversed, _twice, _behind, _endless])
+async def test_a_page_that_is_out_of_order_is_refused_whole(world: World, change: Any) -> None:
+    _, bob, team = await pair(world)
+    await team.send("one")
+    await team.send("two")
+    await bob.service._run(lambda books: setattr(books.held(team.id), "cursor", 3 if change is _endless else 0))
+    rewriting(world, "bob", change)
+    with pytest.raises(errors.UnexpectedAnswer):
+        await bob.service.pull(team.id)
+    assert await shown(bob, team.id) == []
+
+
+async def test_a_message_that_is_another_on_the_second_look_raises_an_alarm(world: World) -> None:
+    _, bob, team = await pair(world)
+    await team.send("one")
+    await bob.service.pull(team.id)
+    items = await items_of(bob, team.id)
+    last = items[-1]
+    assert isinstance(last, MessageItem)
+    other = await team.send("two")
+    assert other.seq == last.seq + 1
+    swapped = (await items_of(bob, team.id))[-1]
+    assert isinstance(swapped, MessageItem)
+
+    def again(books: Books) -> None:
+        held = books.held(team.id)
+        held.cursor = last.seq - 1
+        books.save(held)
+
+    await bob.service._run(again)
+    await push(bob, team.id, MessageItem(last.seq, last.created_at, swapped.encrypted_payload))
+    assert await shown(bob, team.id) == ["one"]
+    (alarm,) = await bob.alarms()
+    assert (alarm.about, alarm.subject, alarm.code) == ("conversation", team.id, "server_misbehaved")
+
+
+async def test_what_cannot_be_opened_is_kept_and_shown_with_cause_and_remedy(world: World) -> None:
+    _, bob, team = await pair(world)
+    await team.send("one")
+    sent = await team.send("two")
+
+    def spoil(page: Any) -> None:
+        for item in page["items"]:
+            if item["seq"] == sent.seq:
+                item["encryptedPayload"]["iv"] = "AAAAAAAAAAAAAAAA"
+
+    rewriting(world, "bob", spoil)
+    view = await bob.conversation("team")
+    first, second = [message async for message in view.messages()]
+    assert first.text == "one"
+    assert (second.kind, second.trust, second.cause, second.text, second.sender) == (
+        "undecryptable",
+        "undecryptable",
+        "message_tampered",
+        "",
+        "",
+    )
+    assert second.remedy == errors.MessageTampered.remedy
+    world.wires["bob"].rewrite = None
+    await view.send("I could not read that")
+    assert (await texts(view))[-1] == ("bob", "I could not read that")
+
+
+def _without_grants(page: Any) -> None:
+    for item in page["items"]:
+        if item["kind"] == "record":
+            item["encryptedKeys"] = []
+
+
+async def test_a_message_whose_grant_comes_late_is_shown_then(world: World) -> None:
+    _, bob, team = await pair(world)
+    await team.rotate()
+    await team.send("hidden")
+
+    rewriting(world, "bob", _without_grants)
+    view = await bob.conversation("team")
+    assert (await texts(view))[-1] == ("alice", "no_grant")
+    assert view.blocked.startswith("no_grant")
+    with pytest.raises(errors.SendingBlocked):
+        await view.send("what?")
+    world.wires["bob"].rewrite = None
+    await bob.service._run(lambda books: setattr(books.held(team.id), "cursor", 0))
+    assert await texts(view) == [("alice", "hidden")]
+    assert view.blocked == ""
+
+
+async def test_without_a_key_the_next_epoch_mends_it(world: World) -> None:
+    _, bob, team = await pair(world)
+    await team.rotate()
+    rewriting(world, "bob", _without_grants)
+    view = await bob.conversation("team")
+    assert await texts(view) == [("alice", "no_grant")]  # the conversation's name
+    await view.rotate()
+    await view.send("here I am")
+    assert (await texts(team))[-1] == ("bob", "here I am")
+
+
+async def test_after_a_restore_cursors_are_dropped_and_everything_is_compared(world: World) -> None:
+    _, bob, team = await pair(world)
+    await team.send("one")
+    await bob.sync()
+    await bob.service._run(lambda books: books.set_meta("incarnation", b"an earlier one"))
+    before = len(world.wires["bob"].requests)
+    await team.send("two")
+    await bob.sync()
+    assert await shown(bob, team.id) == ["one", "two"]
+    assert len(world.wires["bob"].requests) > before + 1
+    assert await bob.alarms() == []
+    assert (await rows(bob, "SELECT value FROM meta WHERE key = 'incarnation'"))[0][0] != b"an earlier one"
+
+
+async def test_events_that_make_no_sense_are_passed_over(world: World) -> None:
+    _, bob, team = await pair(world)
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("conversation", {}),
+        ("conversation", {"conversationId": 7}),
+        ("conversation", {"conversationId": ""}),
+        ("conversation", {"conversationId": "x" * 256}),
+        ("leave", {"conversationId": team.id}),
+        ("leave", {"conversationId": team.id, "leave": "?"}),
+        ("leave", {"conversationId": team.id, "leave": "AA=="}),
+        ("leave", {"conversationId": "unknown", "leave": "AA=="}),
+        ("something later", {"conversationId": team.id}),
+    ]
+    events = [AccountEvent(100 + number, kind, body) for number, (kind, body) in enumerate(bodies)]
+    named = await bob.service._run(lambda books: take_events(books, AccountPage(200, False, events)))
+    assert named == set()
+    assert await rows(bob, "SELECT id FROM conversations") == [(team.id,)]
+    assert await rows(bob, "SELECT 1 FROM leaves") == []

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from client.world import World, rows
+from tacit import errors
+from tacit.client import Client
+from tacit.client.books import Books
+from tacit.identity.vault import ContactPin, ConversationHead, values
+from tacit.signed.record import DAY
+from tacit.signed.vault import EntryKind, Outer, OuterHeader
+from tacit.wire.codec import decode
+from tacit.wire.text import from_base64
+
+PRIVATE = "/api/encryption/keys/private"
+
+
+async def header(client: Client) -> OuterHeader:
+    """The outer part's header as this device holds it."""
+    ((raw,),) = await rows(client, "SELECT value FROM meta WHERE key = 'outer_header'")
+    return decode(OuterHeader, raw)
+
+
+async def write(client: Client) -> None:
+    parts = client.service._parts
+    assert parts is not None
+    await parts.vault.write()
+
+
+async def on_server(client: Client) -> Outer:
+    answer = await client.service.api.private_keys()
+    return decode(Outer, from_base64(answer.outer))
+
+
+async def test_pins_and_heads_are_kept_in_the_vault(world: World) -> None:
+    alice, _ = await world.register("alice", "bob")
+    team = await alice.create_conversation("team", members=["bob"])
+    await team.rotate()
+    await write(alice)
+    assert (await on_server(alice)).header.version == (await header(alice)).version == 2
+
+    def entries(books: Books) -> tuple[list[ContactPin], list[ConversationHead], list[ConversationHead]]:
+        held = books.entries()
+        return (
+            [decode(ContactPin, each) for each in values(held, EntryKind.CONTACT_PIN)],
+            [decode(ConversationHead, each) for each in values(held, EntryKind.CONVERSATION_PIN)],
+            [decode(ConversationHead, each) for each in values(held, EntryKind.CONVERSATION_HEAD)],
+        )
+
+    contacts, pins, heads = await alice.service._run(entries)
+    assert [(each.user_id, each.version) for each in contacts] == [("bob", 1)]
+    assert [(each.conversation_id, each.epoch) for each in pins] == [(team.id, 1)]
+    assert [(each.conversation_id, each.epoch) for each in heads] == [(team.id, 2)]
+
+
+async def test_nothing_is_written_where_nothing_changed_but_once_a_day(world: World) -> None:
+    (alice,) = await world.register("alice")
+    await write(alice)
+    assert (await header(alice)).version == 1
+    world.clock.ahead = DAY + 1
+    await write(alice)
+    await write(alice)
+    assert (await header(alice)).version == 2
+
+
+async def test_changes_are_written_together_at_the_end(world: World) -> None:
+    (alice,) = await world.register("alice")
+    for name in ("one", "two", "three"):
+        await alice.create_conversation(name)
+    await alice.service.close()
+    assert (await on_server(await world.come_back("alice"))).header.version == 2
+
+
+async def test_a_write_whose_answer_was_lost_is_found_again(world: World) -> None:
+    (alice,) = await world.register("alice")
+    await alice.create_conversation("team")
+    world.wires["alice"].fail("lose answer", PRIVATE)
+    with pytest.raises(errors.Unreachable):
+        await write(alice)
+    assert (await header(alice)).version == 1
+    await write(alice)
+    assert (await header(alice)).version == (await on_server(alice)).header.version == 2
+    assert await alice.alarms() == []
+
+
+async def older(world: World, change: Any) -> Client:
+    """Alice comes back to a server that changes what it says of her vault."""
+    (alice,) = await world.register("alice")
+    first = await alice.service.api.private_keys()
+    await alice.create_conversation("team")
+    await alice.service.close()
+    client = await world.open("alice")
+
+    def rewrite(request: httpx2.Request, answer: Any) -> Any:
+        if request.url.path == PRIVATE and request.method == "GET":
+            change(answer, first)
+        return answer
+
+    world.wires["alice"].rewrite = rewrite
+    await client.sign_in("alice", "the password of alice")
+    return client
+
+
+def _earlier(answer: Any, first: Any) -> None:
+    answer["outer"] = first.outer
+
+
+def _spoiled(answer: Any, first: Any) -> None:
+    text = answer["outer"]
+    answer["outer"] = text[:-8] + ("AAAA" if text[-8:-4] != "AAAA" else "BBBB") + text[-4:]
+
+
+def _empty(answer: Any, first: Any) -> None:
+    answer["outer"] = ""
+
+
+@pytest.mark.parametrize("change", [_earlier, _spoiled, _empty])
+async def test_an_earlier_or_different_outer_part_is_refused_and_kept_as_evidence(world: World, change: Any) -> None:
+    client = await older(world, change)
+    (alarm,) = await client.alarms()
+    assert (alarm.about, alarm.subject, alarm.code) == ("vault", "alice", "server_misbehaved")
+    assert (await header(client)).version == 2
+    await (await client.conversation("team")).send("goes on")
