@@ -52,6 +52,7 @@ class Recorder:
     def __init__(self) -> None:
         self.news = Notifier()
         self.calls: list[str] = []
+        self.settled = 0
         self.called = asyncio.Event()
 
     def _note(self, call: str) -> None:
@@ -60,6 +61,9 @@ class Recorder:
 
     async def pull(self) -> None:
         self._note("pull")
+
+    async def settle(self) -> None:
+        self.settled += 1
 
     async def take_push(self, conversation_id: str, item: Item) -> None:
         self._note(f"{conversation_id}:{item.seq}")
@@ -113,7 +117,7 @@ class Stage:
             transport=Answering(self._answer),
         )
         await client.sign_in("alice", KEY)
-        self.socket = Socket(client, cast(Syncer, self.recorder), os.urandom, self._wait)
+        self.socket = Socket(client, cast(Syncer, self.recorder), self.recorder.settle, os.urandom, self._wait)
         self._stack.push_async_callback(self.socket.stop)
         self.socket.start()
         return self.socket
@@ -203,6 +207,8 @@ async def test_an_answer_that_is_lost_with_its_connection_is_no_answer(stage: St
     assert await socket.send("c", PAYLOAD) is None
     await stage.recorder.until(2)
     assert socket.connected
+    while stage.recorder.settled < 2:
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(

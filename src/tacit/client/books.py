@@ -55,6 +55,7 @@ class Held:
     name_seq: int
     stopped: str
     leaving: bytes | None
+    leave_sent: bool
     states: dict[int, ChainState]
     known: dict[int, KnownEpoch]
     places: dict[int, Place]
@@ -162,7 +163,8 @@ class Books:
         """A conversation, or None."""
         if conversation_id not in self._conversations:
             row = self.connection.execute(
-                "SELECT cursor, name, name_seq, stopped, leaving FROM conversations WHERE id = ?", (conversation_id,)
+                "SELECT cursor, name, name_seq, stopped, leaving, leave_sent FROM conversations WHERE id = ?",
+                (conversation_id,),
             ).fetchone()
             if row is None:
                 return None
@@ -189,9 +191,11 @@ class Books:
 
     def save(self, held: Held) -> None:
         """Write what changed of a conversation's own row."""
-        row = (held.cursor, held.name, held.name_seq, held.stopped, held.leaving, held.id)
+        row = (held.cursor, held.name, held.name_seq, held.stopped, held.leaving, held.leave_sent, held.id)
         self.connection.execute(
-            "UPDATE conversations SET cursor = ?, name = ?, name_seq = ?, stopped = ?, leaving = ? WHERE id = ?", row
+            """UPDATE conversations SET cursor = ?, name = ?, name_seq = ?, stopped = ?, leaving = ?, leave_sent = ?
+            WHERE id = ?""",
+            row,
         )
 
     def standpoint(self, held: Held) -> Standpoint:
@@ -225,9 +229,18 @@ class Books:
         self.connection.execute("INSERT OR IGNORE INTO epoch_keys VALUES (?, ?, ?)", row)
 
     def _load(
-        self, conversation_id: str, cursor: int, name: str | None, name_seq: int, stopped: str, leaving: bytes | None
+        self,
+        conversation_id: str,
+        cursor: int,
+        name: str | None,
+        name_seq: int,
+        stopped: str,
+        leaving: bytes | None,
+        leave_sent: int,
     ) -> Held:
-        held = Held(conversation_id, cursor, name, name_seq, stopped, leaving, {}, {}, {}, {}, {}, set())
+        held = Held(
+            conversation_id, cursor, name, name_seq, stopped, leaving, bool(leave_sent), {}, {}, {}, {}, {}, set()
+        )
         state: ChainState | None = None
         query = """SELECT epoch, seq, record, place, detail, received_at, hash, confirmed FROM records
             WHERE conversation_id = ? ORDER BY epoch"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Final, final
 
@@ -75,7 +76,11 @@ class Changes:
         async with self._locks.of(conversation_id):
             await self._syncer.pull_conversation(conversation_id)
             raw = await self._store.run(lambda books: prepare_leave(books, conversation_id))
-            await self._api.leave(conversation_id, LeaveConversation(to_base64(raw)))
+            await self._send_leave(conversation_id, raw)
+
+    async def _send_leave(self, conversation_id: str, raw: bytes) -> None:
+        await self._api.leave(conversation_id, LeaveConversation(to_base64(raw)))
+        await self._store.run(partial(leave_arrived, conversation_id=conversation_id, raw=raw))
 
     async def resume(self) -> None:
         """Bring to an end what a crash or a lost connection interrupted."""
@@ -85,6 +90,10 @@ class Changes:
                     await self._finish_earlier(conversation_id)
                 except (errors.PeerError, errors.UsageError):
                     continue  # refused for good and forgotten: the conversation is as it was before
+        for conversation_id, raw in await self._store.run(unsent_leaves):
+            async with self._locks.of(conversation_id):
+                with suppress(errors.PeerError):  # who is out already needs not to ask
+                    await self._send_leave(conversation_id, raw)
 
     async def open_epoch(self, conversation_id: str, intent: Intent) -> bool:
         """Open the next epoch; False where what is wanted is so already.
@@ -210,8 +219,27 @@ def prepare_leave(books: Books, conversation_id: str) -> bytes:
             return held.leaving
     leave = Leave(conversation_id, adding, me.user_id, me.device_id, account.version, account_hash(account))
     held.leaving = encode(sign_leave(leave, me.request_key.sign))
+    held.leave_sent = False
     books.save(held)
     return held.leaving
+
+
+def unsent_leaves(books: Books) -> list[tuple[str, bytes]]:
+    """One's own leaves that the server may not have, with their conversations."""
+    waiting: list[tuple[str, bytes]] = []
+    for conversation_id in books.conversation_ids():
+        held = books.held(conversation_id)
+        if held.leaving is not None and not held.leave_sent and standing.is_leaving(books, held):
+            waiting.append((conversation_id, held.leaving))
+    return waiting
+
+
+def leave_arrived(books: Books, conversation_id: str, raw: bytes) -> None:
+    """The server has a leave."""
+    held = books.held(conversation_id)
+    if held.leaving == raw:
+        held.leave_sent = True
+        books.save(held)
 
 
 def check_name(name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import final
 
+from tacit import errors
 from tacit.client.service import EncryptionService
 from tacit.client.view import Member, Message, Snapshot
 from tacit.conversation.timeline import Gaps
@@ -128,7 +129,11 @@ class Conversation:
         """
         if follow:
             notifier = self._service.listen()
-        await self._service.pull(self.id)
+        try:
+            await self._service.pull(self.id)
+        except errors.ServiceError:
+            if not follow:
+                raise  # who follows is told once there is a connection
         found, revision = await self._service.history(self.id)
         await self.refresh()
         for message in found:
@@ -136,8 +141,7 @@ class Conversation:
         while follow:
             event = notifier.event()
             found, revision = await self._service.news(self.id, revision)
-            if found:
-                await self.refresh()
+            await self.refresh()
             for message in found:
                 yield message
             if not found:

@@ -20,14 +20,15 @@ MIGRATIONS: Final = (
         PRIMARY KEY (user_id, version)
     ) WITHOUT ROWID;
 
-    -- `stopped`: why nothing is sent any more; `leaving`: one's own signed leave.
+    -- `stopped`: why nothing is sent any more; `leaving`: one's own signed leave, `leave_sent` once the server has it.
     CREATE TABLE conversations (
         id TEXT PRIMARY KEY,
         cursor INTEGER NOT NULL DEFAULT 0,
         name TEXT,
         name_seq INTEGER NOT NULL DEFAULT 0,
         stopped TEXT NOT NULL DEFAULT '',
-        leaving BLOB
+        leaving BLOB,
+        leave_sent INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
 
     -- `place` is what became of a record; `confirmed`: a person accepted it.

@@ -179,8 +179,7 @@ class EncryptionService:
         """Fetch what is new, bring interrupted changes to an end, send what waits."""
         parts = self._parts_now()
         await parts.syncer.pull()
-        await parts.changes.resume()
-        await parts.outbox.flush_all()
+        await parts.settle()
         if self._clock() - self._vault_written >= VAULT_MILLISECONDS:
             await self._write_vault()
 
@@ -312,9 +311,14 @@ class _Parts:
         locks = Locks()
         self.directory = Directory(store, api_client, clock)
         self.syncer = Syncer(store, api_client, self.directory, clock, random)
-        self.socket = Socket(api_client, self.syncer, random, sleep)
+        self.socket = Socket(api_client, self.syncer, self.settle, random, sleep)
         self.changes = Changes(store, api_client, self.directory, self.syncer, locks, clock, random, sleep)
         self.outbox = Outbox(
             store, api_client, self.directory, self.syncer, self.changes, locks, clock, random, self.socket
         )
         self.vault = VaultKeeper(store, api_client, clock)
+
+    async def settle(self) -> None:
+        """Bring interrupted changes to an end, and send what waits."""
+        await self.changes.resume()
+        await self.outbox.flush_all()

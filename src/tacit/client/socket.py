@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, final
 
@@ -38,9 +39,18 @@ PING_SECONDS: Final = 20.0
 class Socket:
     """One connection to the server, opened again whenever it breaks, with backoff and jitter."""
 
-    def __init__(self, api_client: EncryptionAPIClient, syncer: Syncer, random: Randomness, sleep: Sleep) -> None:
+    def __init__(
+        self,
+        api_client: EncryptionAPIClient,
+        syncer: Syncer,
+        settle: Callable[[], Awaitable[None]],
+        random: Randomness,
+        sleep: Sleep,
+    ) -> None:
+        """`settle` sends what waits, once there is a connection again."""
         self._api = api_client
         self._syncer = syncer
+        self._settle = settle
         self._random = random
         self._sleep = sleep
         self._open: ClientConnection | None = None
@@ -114,15 +124,23 @@ class Socket:
     async def _talk(self, connection: ClientConnection) -> None:
         """Take what comes until the connection breaks; what waits for an answer then has none."""
         self._open = connection
+        settling: asyncio.Task[None] | None = None
         try:
             await self._syncer.pull()  # whatever was missed while there was no connection
+            settling = asyncio.create_task(self._send_what_waits())  # beside: its answers come on this connection
             async for frame in connection:
                 await self._take(frame)
         finally:
+            if settling is not None:
+                settling.cancel()
             self._open = None
             for answer in self._answers.values():
                 if not answer.done():
                     answer.set_result(None)
+
+    async def _send_what_waits(self) -> None:
+        with suppress(errors.TacitError):  # it stays where it is, and whoever asks for it is told
+            await self._settle()
 
     async def _renew(self) -> bool:
         """Open another session; False where the server wants this device no more."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, final
 
@@ -67,7 +68,12 @@ class Syncer:
             more = True
             while more:
                 cursors = await self._store.run(_cursors)
-                answer = await self._api.sync(Sync(cursors.pop(""), cursors))
+                account_cursor = cursors.pop("")
+                try:
+                    answer = await self._api.sync(Sync(account_cursor, cursors))
+                except errors.NotAMember:  # one of them: each by itself, so that it holds up no other
+                    answer = await self._api.sync(Sync(account_cursor, {}))
+                    await self._pull_each(cursors)
                 if await self._forget_cursors():
                     continue
                 more = await self._take_events(answer.account)
@@ -106,6 +112,11 @@ class Syncer:
         )
         async with self._lock:
             await self._apply(made.conversation_id, [item], 0)
+
+    async def _pull_each(self, conversation_ids: Iterable[str]) -> None:
+        for conversation_id in conversation_ids:
+            with suppress(errors.NotAMember):
+                await self._pull_conversation(conversation_id)
 
     async def _pull_conversation(self, conversation_id: str) -> None:
         more = True
