@@ -47,7 +47,7 @@ class Wire(httpx2.AsyncBaseTransport):
 
     `lose_request` and `lose_answer` are counted down by requests of `path`; `crash_before` and `crash_after` raise
     `Crash` there. `refuse` answers in the server's place. `rewrite` changes answers: it gets the request and its
-    answer's JSON.
+    answer's JSON, and gives another one or a problem.
     """
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
@@ -96,6 +96,8 @@ class Wire(httpx2.AsyncBaseTransport):
             raise Crash
         if self.rewrite is not None:
             changed = self.rewrite(request, msgspec.json.decode(await response.aread()))
+            if isinstance(changed, errors.TacitError):
+                return httpx2.Response(changed.status, stream=_Once(to_problem(changed)))
             return httpx2.Response(response.status_code, headers=_kept(response), stream=_Once(changed))
         return response
 
