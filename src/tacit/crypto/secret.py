@@ -24,7 +24,7 @@ class Secret:
 
     def __init__(self, value: bytes) -> None:
         need_bytes(value)
-        self._value = bytes(value)
+        self._value = value
 
     def reveal(self) -> bytes:
         """The bytes themselves, for a primitive or for wrapping."""
@@ -44,9 +44,9 @@ class Secret:
 
 
 def need_bytes(*values: object) -> None:
-    """Raises `InvalidArgument` unless every value is bytes."""
+    """Raises `InvalidArgument` unless every value is bytes; views and arrays could change while they are used."""
     for value in values:
-        if not isinstance(value, bytes | bytearray | memoryview):
+        if not isinstance(value, bytes):
             raise errors.InvalidArgument(f"bytes are needed, not {type(value).__name__}")
 
 

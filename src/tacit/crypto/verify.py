@@ -68,7 +68,6 @@ def verify_ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
     said in a line is said here; that it leaves the cofactor out is held by the tests.
     """
     need_bytes(public, message, signature)
-    public, signature = bytes(public), bytes(signature)
     if len(public) != 32 or len(signature) != 64:
         return False
     if has_small_order(public) or has_small_order(signature[:32]):
@@ -88,6 +87,7 @@ def looks_secret(data: bytes) -> bool:
     Recognised: PEM of anything, PKCS#8 (encrypted too), PKCS#1, SEC1 and PKCS#12 in DER, OpenSSH's own form and JWK.
     Bare 32 or 64 bytes are judged by the field's own struct.
     """
+    need_bytes(data)
     return any(mark in data for mark in _MARKS) or _is_private_der(data) or _is_jwk(data)
 
 
@@ -136,8 +136,6 @@ def check_public(algorithm: int, public: bytes) -> None:
     Raises `SecretKeyRefused` for what looks like a private key, `WrongLength` and `Malformed` for the rest, and
     `InvalidArgument` for an algorithm that is none of these.
     """
-    need_bytes(public)
-    public = bytes(public)
     bare = (64,) if algorithm in (ED25519, X25519) else (32, 64)
     if looks_secret(public) or len(public) in bare:
         raise errors.SecretKeyRefused()
