@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import httpx2
@@ -10,6 +11,9 @@ import pytest
 from client.world import World, rows, texts
 from tacit import errors
 from tacit.client import Client
+from tacit.signed.account import AccountRecord
+from tacit.wire.codec import decode, encode
+from tacit.wire.text import from_base64, to_base64
 
 PUBLIC = "/api/encryption/keys/public"
 
@@ -102,3 +106,17 @@ async def test_an_answer_about_somebody_else_is_unexpected(world: World) -> None
     swapping(world, "alice", {"bob": {"userId": "carol"}})
     with pytest.raises(errors.UnexpectedAnswer):
         await alice.create_conversation("team", members=["bob"])
+
+
+async def test_a_known_version_that_is_another_now_raises_an_alarm(world: World) -> None:
+    alice, _ = await pair(world)
+    team = await alice.conversation("team")
+    bobs = await served(world, "bob", "bob")
+    (version,) = bobs["versions"]
+    record = decode(AccountRecord, from_base64(version["record"]))
+    version["record"] = to_base64(encode(dataclasses.replace(record, archive_key_id=bytes(32))))
+    swapping(world, "alice", {"bob": bobs})
+    with pytest.raises(errors.ServerMisbehaved):
+        await team.rotate()
+    with pytest.raises(errors.SendingBlocked):
+        await team.send("hello")

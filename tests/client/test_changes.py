@@ -256,3 +256,39 @@ async def test_asking_to_leave_twice_sends_the_same_wish(world: World) -> None:
     assert len(wishes) == 2
     assert wishes[0] == wishes[1]
     await clients[1].service.close()
+
+
+async def test_a_leave_that_was_lost_is_asked_for_again(world: World) -> None:
+    clients, (alices, bobs, _) = await team_of(world, "alice", "bob", "carol")
+    world.wires["bob"].fail("crash before", "/leave")
+    with pytest.raises(Crash):
+        await bobs.leave()
+    await abandon(clients[1])
+    back = await world.come_back("bob")
+    await back.sync()
+    await back.sync()
+    assert len([body for body in world.wires["bob"].bodies if b'"leave"' in body]) == 1
+    await alices._service.sync()
+    await alices.send("goodbye")
+    assert users(alices) == ["alice", "carol"]
+
+
+async def test_a_change_waits_for_the_outcome_of_the_one_before_it(world: World) -> None:
+    clients, views = await team_of(world, "alice", "bob", "carol")
+    await world.register("dave")
+    world.wires["alice"].lose("request", KEYS)
+    with pytest.raises(errors.Unreachable):
+        await views[0].remove("carol")
+    assert len(await rows(clients[0], "SELECT 1 FROM openings")) == 1
+    await views[0].add("dave")
+    assert (users(views[0]), views[0].epoch) == (["alice", "bob", "dave"], 3)
+    assert await rows(clients[0], "SELECT 1 FROM openings") == []
+
+
+async def test_a_conflict_with_ones_own_record_is_no_conflict(world: World) -> None:
+    clients, views = await team_of(world, "alice", "bob")
+    world.wires["alice"].fail("lose answer", KEYS)
+    world.wires["alice"].refuse(errors.EpochConflict(epoch=2), KEYS)
+    await views[0].rotate()
+    assert (views[0].epoch, (await look(clients[1])).epoch) == (2, 2)
+    assert await rows(clients[0], "SELECT 1 FROM openings") == []

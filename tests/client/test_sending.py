@@ -8,6 +8,7 @@ from client.world import Crash, World, abandon, rows, texts
 from tacit import errors
 from tacit.client import Client, Conversation
 from tacit.client.books import Books
+from tacit.client.timing import wall_clock
 from tacit.signed.record import DAY
 
 SEND = "/api/messages/encrypted"
@@ -176,3 +177,17 @@ async def test_two_programs_on_one_store_do_not_disturb_each_other(world: World)
     assert sorted(read[:2]) == [("alice", "from one"), ("alice", "from the other")]
     assert read[2:] == [("alice", "after the key changed")]
     await alice.service.close()
+
+
+async def test_an_openers_clock_does_not_keep_a_key_in_use_for_ever(world: World) -> None:
+    alice = await world.open("alice", clock=lambda: wall_clock() + 365 * DAY)
+    await alice.register("alice", "a password")
+    (bob,) = await world.register("bob")
+    await alice.create_conversation("team", members=["bob"])
+    await bob.sync()
+    his = await bob.conversation("team")
+    await his.send("now")
+    assert his.epoch == 1
+    world.clock.ahead = 8 * DAY
+    await his.send("a week later")
+    assert his.epoch == 2

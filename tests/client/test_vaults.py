@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from typing import Any
 
 import httpx2
@@ -9,10 +11,12 @@ from client.world import World, rows
 from tacit import errors
 from tacit.client import Client
 from tacit.client.books import Books
+from tacit.client.vaults import check_not_older
+from tacit.identity.unlockers import password_bytes
 from tacit.identity.vault import ContactPin, ConversationHead, values
 from tacit.signed.record import DAY
 from tacit.signed.vault import EntryKind, Outer, OuterHeader
-from tacit.wire.codec import decode
+from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64
 
 PRIVATE = "/api/encryption/keys/private"
@@ -124,3 +128,62 @@ async def test_an_earlier_or_different_outer_part_is_refused_and_kept_as_evidenc
     assert (alarm.about, alarm.subject, alarm.code) == ("vault", "alice", "server_misbehaved")
     assert (await header(client)).version == 2
     await (await client.conversation("team")).send("goes on")
+
+
+async def snapshot_of(world: World) -> None:
+    """Copy alice's store as it is on the disk now."""
+    for suffix in (".db", ".db.key"):
+        shutil.copy(world.folder / f"alice{suffix}", world.folder / f"restored{suffix}")
+
+
+async def restored(world: World) -> Client:
+    """Alice on that copy."""
+    client = await world.open("restored")
+    await client.sign_in("alice", "the password of alice")
+    return client
+
+
+async def test_a_restored_store_takes_the_newer_outer_part(world: World) -> None:
+    (alice,) = await world.register("alice")
+    await snapshot_of(world)
+    for name in ("one", "two"):
+        await alice.create_conversation(name)
+        await write(alice)
+    client = await restored(world)
+    assert (await header(client)).version == 3
+    assert await client.alarms() == []
+    heads = await client.service._run(lambda books: len(values(books.entries(), EntryKind.CONVERSATION_HEAD)))
+    assert heads == 2
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_an_outer_part_beside_the_one_that_is_held_is_refused(world: World, more: int) -> None:
+    (alice,) = await world.register("alice")
+    await snapshot_of(world)
+    for number in range(1 + more):
+        await alice.create_conversation(f"{number}")
+        await write(alice)
+    client = await world.open("restored")
+    store = await client.service._open_store(password_bytes("the password of alice"), create=False)
+
+    def beside(books: Books) -> None:
+        """Another second version, which the server never saw."""
+        first = books.meta("outer_header")
+        assert first is not None
+        here = decode(OuterHeader, first)
+        books.set_meta("outer_header", encode(dataclasses.replace(here, version=2, written_at=1)))
+
+    await store.run(beside)
+    await client.sign_in("alice", "the password of alice")
+    (alarm,) = await client.alarms()
+    assert (alarm.about, alarm.code) == ("vault", "server_misbehaved")
+    detail = "does not follow" if more else "under the same version"
+    assert detail in alarm.detail
+
+
+async def test_an_earlier_outer_part_is_called_so() -> None:
+    held = OuterHeader("s", "alice", 1, 3, bytes(32), 0, "0" * 64, bytes(32))
+    assert check_not_older(held, held)
+    assert not check_not_older(held, dataclasses.replace(held, version=4))
+    with pytest.raises(errors.ServerMisbehaved, match="earlier"):
+        check_not_older(held, dataclasses.replace(held, version=2))

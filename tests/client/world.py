@@ -15,6 +15,7 @@ from tacit.api.problems import to_problem
 from tacit.client import Client, Conversation
 from tacit.client.books import Books
 from tacit.client.timing import wall_clock
+from tacit.client.transport import ATTEMPTS
 from tacit.identity.unlockers import Cost
 
 CHEAP = Cost(8, 1, 1)
@@ -63,6 +64,10 @@ class Wire(httpx2.AsyncBaseTransport):
         """The next request of this path fails: `lose request`, `lose answer`, `crash before` or `crash after`."""
         self.faults.append((fault, path))
 
+    def lose(self, what: str, path: str) -> None:
+        """The next request of this path is lost, or its answer, however often it is repeated."""
+        self.faults.extend([(f"lose {what}", path)] * ATTEMPTS)
+
     def refuse(self, error: errors.TacitError, path: str, times: int = 1) -> None:
         """The next POST requests of this path are refused with a problem, and do not reach the server."""
         self.refusals.extend([(error, path)] * times)
@@ -84,7 +89,7 @@ class Wire(httpx2.AsyncBaseTransport):
         self.requests.append((request.method, path))
         self.bodies.append(await request.aread())
         for each in self.refusals:
-            if request.method == "POST" and path.endswith(each[1]):
+            if not fault and request.method == "POST" and path.endswith(each[1]):
                 self.refusals.remove(each)
                 return httpx2.Response(each[0].status, stream=_Once(to_problem(each[0])))
         response = await self._inner.handle_async_request(request)
