@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 from tacit import errors
 
@@ -49,7 +49,11 @@ def to_json(value: Any) -> str:
 
 
 def from_json(text: str | bytes) -> Any:
-    """The value of a JSON text; raises `MalformedJson`, also for a key that stands twice."""
+    """The value of a JSON text in UTF-8 (RFC 8259 §8.1).
+
+    Raises `MalformedJson`, also for a key that stands twice, for NaN and Infinity, and for half of a surrogate pair:
+    such a string cannot be encoded again, so that it would fail somewhere later.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -57,7 +61,15 @@ def from_json(text: str | bytes) -> Any:
             raise errors.MalformedJson("a key stands twice")
         return found
 
+    def refuse(name: str) -> NoReturn:
+        raise errors.MalformedJson(f"{name} is no number")
+
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        # `json` would guess the encoding of bytes, and let surrogates pass.
+        source = (text.encode() if isinstance(text, str) else text).decode()
+        value = json.loads(source, object_pairs_hook=unique, parse_constant=refuse)
+        if "\\u" in source:
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError):
         raise errors.MalformedJson() from None
