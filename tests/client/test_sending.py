@@ -191,3 +191,20 @@ async def test_an_openers_clock_does_not_keep_a_key_in_use_for_ever(world: World
     world.clock.ahead = 8 * DAY
     await his.send("a week later")
     assert his.epoch == 2
+
+
+async def test_what_was_sealed_before_the_conversation_was_stopped_is_not_sent(world: World) -> None:
+    alice, bob, team = await pair(world)
+    world.wires["alice"].fail("crash before", SEND)
+    with pytest.raises(Crash):
+        await team.send("interrupted")
+
+    def stop(books: Books) -> None:
+        held = books.held(team.id)
+        held.stopped = "server_misbehaved: two valid records follow one"
+        books.save(held)
+
+    await alice.service._run(stop)
+    await alice.sync()
+    assert await read_by(bob) == []
+    assert [failure for _, failure in (await alice.conversation("team")).unsent] == [""]

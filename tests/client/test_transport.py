@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 
 import httpx2
+import msgspec
 import pytest
 
 from client.answering import Answer, Answering, body_of
@@ -275,7 +276,10 @@ async def test_an_answer_of_another_kind_is_unexpected(answer: Answer) -> None:
 
 async def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "ANSWER_BYTES", 1000)
-    client, _ = client_on(lambda request: (200, b" " * 1001))
+    whole = msgspec.json.encode(INFO)
+    client, _ = client_on(lambda request: (200, whole + b" " * (1000 - len(whole))))
+    assert (await client.server()).name == "127.0.0.1"
+    client, _ = client_on(lambda request: (200, whole + b" " * (1001 - len(whole))))
     with pytest.raises(errors.UnexpectedAnswer):
         await client.server()
 

@@ -185,5 +185,25 @@ async def test_an_earlier_outer_part_is_called_so() -> None:
     held = OuterHeader("s", "alice", 1, 3, bytes(32), 0, "0" * 64, bytes(32))
     assert check_not_older(held, held)
     assert not check_not_older(held, dataclasses.replace(held, version=4))
-    with pytest.raises(errors.ServerMisbehaved, match="earlier"):
+    with pytest.raises(errors.ServerMisbehaved, match="an earlier outer part"):
         check_not_older(held, dataclasses.replace(held, version=2))
+
+
+async def test_a_newer_outer_part_over_a_header_that_nobody_signed_is_refused(world: World) -> None:
+    (alice,) = await world.register("alice")
+    await snapshot_of(world)
+    for name in ("one", "two"):
+        await alice.create_conversation(name)
+        await write(alice)
+    client = await world.open("restored")
+
+    def forge(request: httpx2.Request, answer: Any) -> Any:
+        if request.url.path == PRIVATE:
+            first, second, _ = answer["outerHeaders"]
+            second["signature"] = first["signature"]
+        return answer
+
+    world.wires["restored"].rewrite = forge
+    await client.sign_in("alice", "the password of alice")
+    assert [(alarm.about, alarm.code) for alarm in await client.alarms()] == [("vault", "server_misbehaved")]
+    assert (await header(client)).version == 1
