@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import nacl.bindings
@@ -42,6 +43,7 @@ _RSA_LONGEST: Final = 1024
 """Bytes; a key of 4096 bits has 550."""
 
 _MARKS: Final = (b"-----BEGIN", b"openssh-key-v1\0", b"PuTTY-User-Key-File", b"AGE-SECRET-KEY-1")
+_KTY: Final = re.compile(rb'"kty"\s*:')
 _INTEGER, _OCTETS, _OID, _SEQUENCE = 0x02, 0x04, 0x06, 0x30
 
 
@@ -93,7 +95,7 @@ def looks_secret(data: bytes) -> bool:
 
 def _is_jwk(data: bytes) -> bool:
     # A public key may begin with the byte of a brace, so that the name of a JWK's one required field is needed too.
-    return b'"kty"' in data and data.lstrip()[:1] in (b"{", b"[")
+    return data.lstrip()[:1] in (b"{", b"[") and _KTY.search(data) is not None
 
 
 def _element(data: bytes, at: int) -> tuple[int, int, int] | None:
