@@ -21,6 +21,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         made = World("http://127.0.0.1:8080", tmp_path, stack, lambda: Wire(httpx2.ASGITransport(simulator)))
         made.clock = clock
+        made.simulator = simulator
         yield made
 
 

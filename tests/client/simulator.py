@@ -20,13 +20,17 @@ from tacit.api import accounts, auth, conversations, messages, sync
 from tacit.api.base import binary, read, to_json_bytes
 from tacit.api.problems import to_problem
 from tacit.crypto.digest import sha256
+from tacit.identity import unlockers
+from tacit.identity.account import follow
 from tacit.signed.account import (
     AccountRecord,
     AccountSignatures,
     account_hash,
     certificate,
     device_id_of,
+    sign_record,
     verify_first,
+    verify_next,
 )
 from tacit.signed.grant import SignedGrant
 from tacit.signed.message import from_fields, verify_message
@@ -51,9 +55,9 @@ class Session(NamedTuple):
 
 
 class Account(NamedTuple):
-    """A registered account."""
+    """A registered account, its records oldest first."""
 
-    record: Verified[AccountRecord]
+    records: list[Verified[AccountRecord]]
     versions: list[accounts.AccountVersion]
     vault: Vault
     headers: list[accounts.SignedHeader]
@@ -159,7 +163,7 @@ class Simulator:
         if path.endswith("register"):
             if account is not None:
                 raise errors.AccountExists
-        elif account is None or certificate(account.record.value, device_id) is None:
+        elif account is None or certificate(account.records[-1].value, device_id) is None:
             raise errors.SignInRefused
         token = f"token {next(self._numbers)}"
         self.sessions[token] = session
@@ -211,7 +215,7 @@ class Simulator:
         assert (record.user_id, body.key_id) == (user, account_hash(record).hex())
         version = accounts.AccountVersion(1, body.key_id, body.public_key, body.record, body.signature)
         header = accounts.SignedHeader(to_base64(encode(vault.outer.header)), to_base64(vault.outer.signature))
-        self.accounts[user] = Account(verified, [version], vault, [header])
+        self.accounts[user] = Account([verified], [version], vault, [header])
         self.outer[user] = vault.outer
         return accounts.Written(True, body.key_id)
 
@@ -236,18 +240,39 @@ class Simulator:
         before = self.outer[user].header
         if outer.header.version != before.version + 1:
             raise errors.VersionConflict
-        verify_outer_next(self.accounts[user].record.value, before, outer)
+        verify_outer_next(self.accounts[user].records[-1].value, before, outer)
         self.outer[user] = outer
         header = accounts.SignedHeader(to_base64(encode(outer.header)), to_base64(outer.signature))
         self.accounts[user].headers.append(header)
         return accounts.Written(True, body.key_id)
 
     def _named(self, user: str, hash_named: bytes) -> Verified[AccountRecord] | None:
-        found = self._newest(user)
-        return found if found is not None and account_hash(found.value) == hash_named else None
+        records = self.accounts[user].records if user in self.accounts else []
+        return next((each for each in records if account_hash(each.value) == hash_named), None)
 
     def _newest(self, user: str) -> Verified[AccountRecord] | None:
-        return self.accounts[user].record if user in self.accounts else None
+        return self.accounts[user].records[-1] if user in self.accounts else None
+
+    def follow(self, user: str, password: str, change: Callable[[AccountRecord], AccountRecord]) -> None:
+        """The next version of an account, made as its owner would with an unlocker."""
+        account = self.accounts[user]
+        before = account.records[-1]
+        old = before.value
+        whose = unlockers.Account(old.server_name, user, old.profile, old.aik)
+        bounds = unlockers.KdfBounds((8, 65536), (1, 3), (1, 4))
+        opened = unlockers.open_with_password(whose, account.vault.inner, unlockers.password_bytes(password), bounds)
+        record = change(follow(old, account.vault.inner, account.vault.boxes))
+        signatures = sign_record(record, opened.aik.sign)
+        account.records.append(verify_next(before, record, signatures))
+        account.versions.append(
+            accounts.AccountVersion(
+                record.version,
+                account_hash(record).hex(),
+                account.versions[-1].public_key,
+                to_base64(encode(record)),
+                to_base64(encode(signatures)),
+            )
+        )
 
     # --- conversations ---------------------------------------------------------------
 
@@ -324,7 +349,7 @@ class Simulator:
         if payload.epoch != talk.state.head.epoch:
             raise errors.EpochClosed
         message, signature = from_fields(msgspec.to_builtins(payload))
-        account = self.accounts[user].record.value
+        account = self.accounts[user].records[-1].value
         device = certificate(account, payload.device_id)
         assert device is not None
         assert payload.sender_id == user

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from client.world import World, rows, texts
 from tacit import errors
 from tacit.client import Client
-from tacit.signed.account import AccountRecord
+from tacit.client.books import Books
+from tacit.crypto.secret import Secret
+from tacit.identity.account import certificate_of, new_device
+from tacit.signed.account import AccountRecord, DeviceCertificate, RevokedDevice
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64, to_base64
 
@@ -120,3 +125,75 @@ async def test_a_known_version_that_is_another_now_raises_an_alarm(world: World)
         await team.rotate()
     with pytest.raises(errors.SendingBlocked):
         await team.send("hello")
+
+
+def another_device(user: str) -> DeviceCertificate:
+    """A device that somebody has besides the one in the store."""
+    return certificate_of(new_device(user, Secret(bytes(32)), os.urandom))
+
+
+def with_another(record: AccountRecord) -> AccountRecord:
+    """The record with one device more."""
+    devices = sorted([*record.devices, another_device(record.user_id)], key=lambda each: each.device_id)
+    return dataclasses.replace(record, devices=tuple(devices))
+
+
+def in_its_place(record: AccountRecord) -> AccountRecord:
+    """The record with another device in the place of the one that was there, which is revoked."""
+    gone = tuple(RevokedDevice(each.device_id, record.version) for each in record.devices)
+    return dataclasses.replace(record, devices=(another_device(record.user_id),), revoked=gone)
+
+
+def named(books: Books, conversation_id: str) -> dict[str, int]:
+    """The account version of each member that the newest epoch names."""
+    return {user: change.account_version for user, change in books.held(conversation_id).roster().items()}
+
+
+async def test_the_next_epoch_names_the_newest_version_of_each_member(world: World) -> None:
+    alice, bob = await pair(world)
+    team = await alice.conversation("team")
+    assert world.simulator is not None
+    world.simulator.follow("bob", "the password of bob", with_another)
+    await team.send("nothing to mend")
+    assert team.epoch == 1
+    await team.rotate()
+    assert await alice.service._run(lambda books: named(books, team.id)) == {"alice": 1, "bob": 2}
+    await team.send("hello")
+    await bob.sync()
+    his = await bob.conversation("team")
+    assert (await texts(his))[-1] == ("alice", "hello")
+    await his.send("me too")
+    assert (await texts(team))[-1] == ("bob", "me too")
+
+
+async def test_after_a_member_revoked_a_device_the_next_epoch_comes_before_the_next_message(world: World) -> None:
+    alice, bob = await pair(world)
+    his = await bob.conversation("team")
+    await his.send("from the device that is lost")
+    team = await alice.conversation("team")
+    assert await texts(team) == [("bob", "from the device that is lost")]
+    assert world.simulator is not None
+    world.simulator.follow("bob", "the password of bob", in_its_place)
+    parts = alice.service._parts
+    assert parts is not None
+    await parts.directory.refresh(["bob"])
+    sent = await team.send("not for the lost device")
+    assert (sent.epoch, team.epoch) == (2, 2)
+    assert await alice.service._run(lambda books: named(books, team.id)) == {"alice": 1, "bob": 2}
+
+
+async def test_a_member_whose_account_goes_on_as_another_is_not_followed(world: World) -> None:
+    alice, _ = await pair(world)
+    team = await alice.conversation("team")
+    assert world.simulator is not None
+    before = len(world.simulator.accounts["bob"].versions)
+    world.simulator.follow("bob", "the password of bob", with_another)
+    versions = world.simulator.accounts["bob"].versions
+    assert len(versions) == before + 1
+    broken = decode(AccountRecord, from_base64(versions[-1].record))
+    forged = dataclasses.replace(broken, devices=(another_device("bob"),))
+    versions[-1] = msgspec.structs.replace(versions[-1], record=to_base64(encode(forged)))
+    with pytest.raises((errors.BadSignature, errors.InvalidAccountRecord)):
+        await team.rotate()
+    with pytest.raises(errors.SendingBlocked):
+        await team.send("to whom?")

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import msgspec
 
+from client.simulator import Simulator
 from tacit import errors
 from tacit.api.problems import to_problem
 from tacit.client import Client, Conversation
@@ -132,6 +133,7 @@ class World:
         self._stack = stack
         self._make_wire = make_wire
         self.wires: dict[str, Wire] = {}
+        self.simulator: Simulator | None = None
 
     async def open(self, name: str, **options: Any) -> Client:
         """A client on this person's store; the wire to it is in `wires`."""
