@@ -68,7 +68,7 @@ def take_message(books: Books, held: Held, seq: int, created_at: int, fields: di
 def judge_again(books: Books, held: Held) -> int:
     """Judge those messages again whose verdict may change with new knowledge; how many changed."""
     marks = ", ".join("?" * len(MAY_CHANGE))
-    query = f"""SELECT seq, created_at, payload, cause FROM messages
+    query = f"""SELECT seq, created_at, payload, cause FROM messages INDEXED BY messages_unread
         WHERE conversation_id = ? AND cause <> '' AND cause IN ({marks}) ORDER BY seq"""
     changed = 0
     for seq, created_at, payload, cause in books.connection.execute(query, (held.id, *MAY_CHANGE)).fetchall():
@@ -157,7 +157,7 @@ def _next_revision(books: Books) -> int:
 def rows_after(books: Books, conversation_id: str, revision: int) -> list[Row]:
     """The messages that came or changed since `revision`, by `seq`; repeated ones are left out."""
     query = """SELECT seq, revision, created_at, verdict, cause, detail, authentic, user_id, device_id,
-        client_message_id, epoch, content, late, revoked, message_hash FROM messages
+        client_message_id, epoch, content, late, revoked, message_hash FROM messages INDEXED BY messages_by_revision
         WHERE conversation_id = ? AND revision > ? AND verdict <> 'repeated' ORDER BY seq"""
     return [_row(*each) for each in books.connection.execute(query, (conversation_id, revision)).fetchall()]
 
@@ -202,8 +202,9 @@ class Place(NamedTuple):
 
 def find_by_name(books: Books, conversation_id: str, name: Name) -> Place | None:
     """The first message shown under a name, or None."""
-    query = """SELECT seq, epoch FROM messages WHERE conversation_id = ? AND user_id = ? AND device_id = ?
-        AND client_message_id = ? AND verdict = 'shown' ORDER BY seq LIMIT 1"""
+    # The planner would rather walk through the conversation in the order of seq.
+    query = """SELECT seq, epoch FROM messages INDEXED BY messages_by_name WHERE conversation_id = ?
+        AND user_id = ? AND device_id = ? AND client_message_id = ? AND verdict = 'shown' ORDER BY seq LIMIT 1"""
     values = (conversation_id, name.user_id, name.device_id, name.client_message_id)
     row = books.connection.execute(query, values).fetchone()
     return Place(*row) if row is not None else None
