@@ -6,7 +6,7 @@ moment; the opener checks them before posting and the server in its transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, NoReturn
 
 from tacit import errors
@@ -105,8 +105,10 @@ def check_standing(
     order = [change.user_id.encode() for change in record.changes]
     _require(order == sorted(order), "changes are not sorted by user id")
     after = fold(roster_before, record.changes)
+    _require(len(after) <= limits.MEMBERS, "the roster is larger than the limit")
     _require(roster_hash(after) == record.roster_hash, "the roster's hash is another")
     opener = _check_opener(roster_before, record, after)
+    _check_accounts_known(roster_before, record, accounts)
     for change in record.changes:
         _check_change(roster_before.get(change.user_id), change, accounts)
     leaving = _check_requests(before, record, accounts)
@@ -168,21 +170,38 @@ def _check_opener(roster_before: Roster, record: ConversationRecord, after: Rost
     return opener
 
 
+def _check_accounts_known(roster_before: Roster, record: ConversationRecord, accounts: Accounts) -> None:
+    """All that is not known at once: else a record of many newcomers is judged again for each of them."""
+    named = {change.user_id: change.account_hash for change in record.changes if _needs_account(roster_before, change)}
+    named[record.opener.user_id] = record.opener.account_hash
+    unknown = [user_id for user_id, hash_named in named.items() if accounts(user_id, hash_named) is None]
+    if unknown:
+        raise errors.RecordPending("an account record that it names is not known", accounts=sorted(unknown))
+
+
+def _needs_account(roster_before: Roster, change: Change) -> bool:
+    """A removal that names what the roster names needs no lookup."""
+    earlier = roster_before.get(change.user_id)
+    return change.role is not Role.REMOVED or earlier is None or not _names_the_same(earlier, change)
+
+
 def _account(accounts: Accounts, user_id: str, hash_named: bytes) -> AccountRecord:
     found = accounts(user_id, hash_named)
     if found is None:
         raise errors.RecordPending("an account record that it names is not known", accounts=[user_id])
+    _require(found.value.user_id == user_id, "an account record is another user's")
     return found.value
 
 
 def _check_change(earlier: Change | None, change: Change, accounts: Accounts) -> None:
     if change.role is Role.REMOVED and earlier is not None and _names_the_same(earlier, change):
-        return
+        return  # without a lookup
     account = _account(accounts, change.user_id, change.account_hash)
     _require(account.version == change.account_version, "a change names another version than its hash")
     fingerprint = aik_fingerprint(account.profile, account.aik)
     if change.role is Role.REMOVED:
-        assert earlier is not None
+        assert earlier is not None  # else `fold` refused it
+        _require(change.aik_fingerprint == earlier.aik_fingerprint, "a removal names another identity key")
         ended = fingerprint != earlier.aik_fingerprint or is_ended(account)
         _require(ended and account.version > earlier.account_version, "a removal names a version that ends nothing")
         return
@@ -212,17 +231,20 @@ def is_ended(account: AccountRecord) -> bool:
 def _check_requests(before: ChainState | None, record: ConversationRecord, accounts: Accounts) -> set[str]:
     changes = {change.user_id: change for change in record.changes}
     leaving: set[str] = set()
+    if not record.requests:
+        return leaving
+    if before is None:
+        invalid("the genesis carries out a request")
+    roster, added = before.roster(), before.added()  # once: both cost as much as the roster is long
     for request in record.requests:
         _require(request.kind is RequestKind.LEAVE, "envelope has no re-adds")
-        if before is None:
-            invalid("the genesis carries out a request")
         try:
             signed = decode(SignedLeave, request.body)
         except errors.PeerError:
             invalid("a leave cannot be read")
         user_id = signed.leave.user_id
         _require(user_id not in leaving, "two leaves of one user")
-        check_leave(before, signed, accounts)
+        _check_leave(record.conversation_id, roster, added, signed, accounts)
         change = changes.get(user_id)
         _require(change is not None and change.role is Role.REMOVED, "a leave is named and not carried out")
         leaving.add(user_id)
@@ -231,12 +253,18 @@ def _check_requests(before: ChainState | None, record: ConversationRecord, accou
 
 def check_leave(state: ChainState, signed: SignedLeave, accounts: Accounts) -> None:
     """A leave on the state that it would be carried out on; raises `InvalidRecord` or `RecordPending`."""
+    _check_leave(state.head.conversation_id, state.roster(), state.added(), signed, accounts)
+
+
+def _check_leave(
+    conversation_id: str, roster: Roster, added: Mapping[str, bytes], signed: SignedLeave, accounts: Accounts
+) -> None:
     leave = signed.leave
-    member = state.roster().get(leave.user_id)
-    _require(leave.conversation_id == state.head.conversation_id, "a leave is another conversation's")
+    member = roster.get(leave.user_id)
+    _require(leave.conversation_id == conversation_id, "a leave is another conversation's")
     if member is None:
         invalid("a leave of somebody who is not a member")
-    _require(leave.adding_record_hash == state.added()[leave.user_id], "a leave is of an earlier stay")
+    _require(leave.adding_record_hash == added[leave.user_id], "a leave is of an earlier stay")
     account = _account(accounts, leave.user_id, leave.account_hash)
     _require(account.version == leave.account_version, "a leave names another version than its hash")
     _require(account.version >= member.account_version, "a leave is of an older account version")
@@ -272,28 +300,43 @@ def check_taking(
 ) -> None:
     """Whether a record that meets the standing rules may be taken now.
 
-    Raises `RecordOutdated` with the facts `accounts` (user ids whose newest version is not named, or that have ended)
-    and `leaves` (base64 of leaves that have to be carried out).
+    `pending` are leaves that met `check_leave` when they came. Raises `RecordOutdated` with the facts `accounts` (user
+    ids whose newest version is not named, that have ended, or whose device does not count any more) and `leaves`
+    (base64 of leaves that have to be carried out).
     """
+    opener = record.opener
+    if not _device_is_current(newest, opener.user_id, opener.device_id):
+        raise errors.RecordOutdated("the opener's device is revoked", accounts=[opener.user_id], leaves=[])
     after = advance(before, record)
     behind = [member.change.user_id for member in after.members if not _is_current(member.change, newest)]
     for request in record.requests:
         leave = decode(SignedLeave, request.body).leave
         if not _device_is_current(newest, leave.user_id, leave.device_id):
             behind.append(leave.user_id)
-    leaves: list[str] = []
-    if before is not None:
-        present = after.added()
-        for signed in pending:
-            leave = signed.leave
-            due = present.get(leave.user_id) == leave.adding_record_hash and leave.user_id != record.opener.user_id
-            if due and _device_is_current(newest, leave.user_id, leave.device_id):
-                leaves.append(to_base64(encode(signed)))
+    leaves = [to_base64(encode(signed)) for signed in _due(before, after, opener.user_id, newest, pending)]
+    if len(record.requests) == limits.REQUESTS:  # more do not fit; the next record carries them out
+        leaves = []
     if behind or leaves:
         detail = "newer account versions" if behind else "pending leaves"
         raise errors.RecordOutdated(f"it does not name {detail}", accounts=sorted(set(behind)), leaves=leaves)
-    if not _device_is_current(newest, record.opener.user_id, record.opener.device_id):
-        raise errors.RecordOutdated("the opener's device is revoked", accounts=[record.opener.user_id], leaves=[])
+
+
+def _due(
+    before: ChainState | None, after: ChainState, opener: str, newest: Newest, pending: Iterable[SignedLeave]
+) -> Iterable[SignedLeave]:
+    """The leaves of the present stay that could have been carried out and were not."""
+    if before is None:
+        return
+    roster, added = before.roster(), after.added()
+    for signed in pending:
+        leave = signed.leave
+        member = roster.get(leave.user_id)
+        if member is None or added.get(leave.user_id) != leave.adding_record_hash or leave.user_id == opener:
+            continue
+        # One below the version named is stale: no record may carry it out, so that to ask for it would stop the chain.
+        stale = leave.account_version < member.account_version
+        if not stale and _device_is_current(newest, leave.user_id, leave.device_id):
+            yield signed
 
 
 def _is_current(change: Change, newest: Newest) -> bool:
@@ -318,8 +361,8 @@ def could_open(before: ChainState | None, record: ConversationRecord, user_id: s
     if before is None:
         return user_id == record.opener.user_id
     member = before.roster().get(user_id)
-    if member is None:
-        return False
+    if member is None or any(each.user_id == user_id and each.role is Role.REMOVED for each in record.changes):
+        return False  # no record removes its opener
     if member.role is Role.ADMIN:
         return True
     try:

@@ -355,7 +355,7 @@ def encode(value: Any) -> bytes:
 def decode(cls: type[T], data: bytes, most: int = limits.RECORD_BYTES) -> T:
     """The struct in `data`, at most `most` bytes.
 
-    Raises `Malformed`, also for trailing bytes, `WrongLength`, `TooLarge`, or `UnknownVersion` for an unknown enum value.
+    Raises `Malformed`, also for trailing bytes, `WrongLength`, `TooLarge`, or `UnknownVersion` for an enum value.
     """
     if len(data) > most:
         raise errors.TooLarge(f"{len(data)} bytes where {most} are the most")
