@@ -340,6 +340,7 @@ def test_a_public_form_does_not_look_secret(name: str) -> None:
         "300730020600030000",
         "300730020500040000",
         "3100",
+        "3106020100040100",
     ],
 )
 def test_der_that_only_begins_like_a_key_does_not_look_secret(cut: str) -> None:

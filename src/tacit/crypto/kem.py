@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from tacit import errors
 from tacit.crypto.kdf import labeled_expand, labeled_extract
-from tacit.crypto.secret import Randomness, Secret, need_bytes, random_seed, revealed, revealed_key
+from tacit.crypto.secret import Randomness, Secret, need_bytes, revealed, revealed_key
 
 _MLKEM_PUBLIC: Final = 1184
 _MLKEM_CIPHERTEXT: Final = 1088
@@ -48,7 +48,7 @@ class X25519:
     @classmethod
     def generate(cls, random: Randomness) -> X25519:
         """A new key pair."""
-        return cls(random_seed(random))
+        return cls(Secret(random(32)))
 
     @classmethod
     def derive(cls, material: Secret) -> X25519:
@@ -115,7 +115,7 @@ class XWing:
     @classmethod
     def generate(cls, random: Randomness) -> XWing:
         """A new key pair."""
-        return cls(random_seed(random))
+        return cls(Secret(random(32)))
 
     @classmethod
     def derive(cls, material: Secret) -> XWing:

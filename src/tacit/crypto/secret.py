@@ -63,11 +63,3 @@ def revealed_key(key: Secret, length: int = 32) -> bytes:
     if len(raw) != length:
         raise errors.WrongLength(f"the key has {len(raw)} bytes; {length} are needed")
     return raw
-
-
-def random_seed(random: Randomness) -> Secret:
-    """32 bytes from the source; raises `WrongLength` where it gives another number."""
-    seed = Secret(random(32))
-    if len(seed) != 32:
-        raise errors.WrongLength(f"the source of randomness gave {len(seed)} bytes instead of 32")
-    return seed

@@ -6,7 +6,7 @@ from typing import NoReturn, final
 
 import nacl.bindings
 
-from tacit.crypto.secret import Randomness, Secret, need_bytes, random_seed, revealed_key
+from tacit.crypto.secret import Randomness, Secret, need_bytes, revealed_key
 
 
 @final
@@ -32,7 +32,7 @@ class Ed25519Key:
     @classmethod
     def generate(cls, random: Randomness) -> Ed25519Key:
         """A new key."""
-        return cls(random_seed(random))
+        return cls(Secret(random(32)))
 
     def sign(self, message: bytes) -> bytes:
         """The signature, 64 bytes."""
