@@ -1,0 +1,173 @@
+"""The vault's outer part: signed entries, sealed under the outer key that signed-in devices hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+from tacit import errors
+from tacit.crypto import sealed
+from tacit.crypto.secret import Secret
+from tacit.signed import labels
+from tacit.signed.account import AccountRecord, DeviceId, EncryptionKey, KeyAlgorithm, certificate
+from tacit.signed.vault import (
+    Entries,
+    Entry,
+    EntryKind,
+    Outer,
+    OuterHeader,
+    SignedEntry,
+    entries_hash,
+    header_hash,
+)
+from tacit.signed.verify import ZERO_HASH, Signer, labelled, sign, struct_hash, verify
+from tacit.wire import limits
+from tacit.wire.codec import U64, Enum, Hash, Id, PublicKey, Variable, decode, encode, struct
+
+
+@struct
+class OuterContext:
+    """What the sealed entries are bound to."""
+
+    server_name: Id
+    user_id: Id
+    account_version: U64
+    version: U64
+
+
+@struct
+class PrivateKey:
+    """Value of an entry ENCRYPTION_KEY: an account encryption key with its private half.
+
+    X-Wing: a seed of 32 bytes; RSA: PKCS#8 DER.
+    """
+
+    algorithm: Annotated[KeyAlgorithm, Enum(2)]
+    public_key: PublicKey
+    private: Annotated[bytes, Variable(limits.KEY_BYTES)]
+
+
+@struct
+class ContactPin:
+    """Value of an entry CONTACT_PIN, under the user id: the first account record of somebody that was verified."""
+
+    user_id: Id
+    version: U64
+    account_hash: Hash
+    aik_fingerprint: Hash
+
+
+@struct
+class ConversationHead:
+    """Value of an entry CONVERSATION_PIN (its genesis) or CONVERSATION_HEAD, under the conversation's id."""
+
+    conversation_id: Id
+    epoch: U64
+    record_hash: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """The device that writes entries, and its signer."""
+
+    device_id: str
+    signer: Signer
+
+
+@struct
+class NewEntry:
+    """What is to be written: kind, key, value; an empty value is a tombstone."""
+
+    kind: Annotated[EntryKind, Enum(1)]
+    key: Annotated[bytes, Variable(1024)]
+    value: Annotated[bytes, Variable(limits.RECORD_BYTES)]
+
+
+def private_key_entry(algorithm: KeyAlgorithm, public_key: bytes, private: Secret) -> NewEntry:
+    """The entry of an account encryption key, under the hash of its public struct."""
+    key = struct_hash(labels.ENCRYPTION_KEY, EncryptionKey(algorithm, public_key))
+    return NewEntry(EntryKind.ENCRYPTION_KEY, key, encode(PrivateKey(algorithm, public_key, private.reveal())))
+
+
+def archive_key_entry(archive_key_id: bytes, archive_key: Secret) -> NewEntry:
+    """The entry of an archive key, under its id."""
+    return NewEntry(EntryKind.ARCHIVE_KEY, archive_key_id, archive_key.reveal())
+
+
+def contact_entry(pin: ContactPin) -> NewEntry:
+    """The entry of a contact's pin."""
+    return NewEntry(EntryKind.CONTACT_PIN, pin.user_id.encode(), encode(pin))
+
+
+def conversation_entry(kind: EntryKind, head: ConversationHead) -> NewEntry:
+    """The entry of a conversation's genesis or head."""
+    return NewEntry(kind, head.conversation_id.encode(), encode(head))
+
+
+def merge(held: Iterable[SignedEntry], new: Iterable[NewEntry], clock: int, writer: Writer) -> tuple[SignedEntry, ...]:
+    """The entries with the new ones signed in at `clock`, sorted; what stays the same keeps its signature."""
+    found = {(signed.entry.kind, signed.entry.key): signed for signed in held}
+    for item in new:
+        place = (item.kind, item.key)
+        earlier = found.get(place)
+        if earlier is not None and earlier.entry.value == item.value:
+            continue
+        entry = Entry(item.kind, item.key, item.value, clock, writer.device_id)
+        found[place] = SignedEntry(entry, sign(labels.ENTRY, entry, writer.signer))
+    return tuple(found[place] for place in sorted(found))
+
+
+def seal_outer(
+    server_name: str,
+    user_id: str,
+    account_version: int,
+    before: OuterHeader | None,
+    entries: tuple[SignedEntry, ...],
+    outer_key: Secret,
+    writer: Writer,
+    now: int,
+) -> Outer:
+    """The next outer part after `before` (None: the first); `now` in Unix milliseconds."""
+    version = before.version + 1 if before else 1
+    context = labelled(labels.OUTER, OuterContext(server_name, user_id, account_version, version))
+    sealed_entries = sealed.seal(outer_key, context, encode(Entries(entries)))
+    previous = header_hash(before) if before else ZERO_HASH
+    header = OuterHeader(
+        server_name, user_id, account_version, version, previous, now, writer.device_id, entries_hash(sealed_entries)
+    )
+    return Outer(header, sign(labels.OUTER_HEADER, header, writer.signer), sealed_entries)
+
+
+def open_outer(record: AccountRecord, outer: Outer, outer_key: Secret) -> tuple[SignedEntry, ...]:
+    """The entries of an outer part that `signed.vault.verify_outer` accepted under this account record.
+
+    Raises `DecryptionError`, `InvalidVault` for an entry out of order, with a clock to come or by a device that the
+    record does not certify, and `BadSignature`.
+    """
+    header = outer.header
+    context = OuterContext(header.server_name, header.user_id, header.account_version, header.version)
+    plain = sealed.open(outer_key, labelled(labels.OUTER, context), outer.sealed_entries)
+    entries = decode(Entries, plain, limits.VAULT_BYTES).entries
+    places = [(signed.entry.kind, signed.entry.key) for signed in entries]
+    if places != sorted(set(places)):
+        raise errors.InvalidVault("its entries are not sorted, or one stands twice")
+    for signed in entries:
+        check_entry(record, header.version, signed)
+    return entries
+
+
+def check_entry(record: AccountRecord, version: int, signed: SignedEntry) -> None:
+    """One entry of the outer part with this version; raises `InvalidVault` or `BadSignature`."""
+    if signed.entry.clock > version:
+        raise errors.InvalidVault("an entry's clock is ahead of the outer part")
+    device: DeviceId = signed.entry.device_id
+    writer = certificate(record, device)
+    if writer is None:
+        raise errors.InvalidVault("an entry's device is not certified")
+    verify(labels.ENTRY, signed.entry, writer.request_key, signed.signature, record.profile)
+
+
+def values(entries: Iterable[SignedEntry], kind: EntryKind) -> list[bytes]:
+    """The present values of one kind, tombstones left out."""
+    return [signed.entry.value for signed in entries if signed.entry.kind is kind and signed.entry.value]
