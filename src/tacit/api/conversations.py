@@ -71,7 +71,7 @@ class LeaveConversation(Body, frozen=True):
 
 
 class Conversation(Body, frozen=True):
-    """One conversation of the user: role 0 where it was removed (`headSeq` is then its removal's)."""
+    """One conversation of the user: role and epoch 0 where it was removed (`headSeq` is then its removal's)."""
 
     conversation_id: str
     epoch: int

@@ -51,8 +51,8 @@ def default_home() -> str:
     """The state folder: $TACIT_HOME, else tacit under $XDG_DATA_HOME or ~/.local/share."""
     if home := os.environ.get("TACIT_HOME"):
         return home
-    base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
-    return os.path.join(base, "tacit")
+    base = os.environ.get("XDG_DATA_HOME")
+    return str((Path(base) if base else Path.home() / ".local" / "share") / "tacit")
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:

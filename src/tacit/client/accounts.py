@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, final
+from typing import final
 
 from tacit import errors
 from tacit.api import accounts as api
@@ -16,8 +16,6 @@ from tacit.client.transport import EncryptionAPIClient
 from tacit.signed.account import AccountRecord, AccountSignatures
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
-
-USERS_A_REQUEST: Final = 50
 
 
 @final
@@ -42,8 +40,8 @@ class Directory:
         known = await self._store.run(lambda books: _known(books, users))
         added = 0
         for after, group in sorted(known.items()):
-            for start in range(0, len(group), USERS_A_REQUEST):
-                part = group[start : start + USERS_A_REQUEST]
+            for start in range(0, len(group), limits.USERS):
+                part = group[start : start + limits.USERS]
                 answer = await self._api.public_keys(part, after)
                 check_answered(part, answer)
                 for each in answer.accounts:

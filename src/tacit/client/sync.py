@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Final, final
 
 from tacit import errors
@@ -68,21 +69,36 @@ class Syncer:
             more = True
             while more:
                 cursors = await self._store.run(_cursors)
-                account_cursor = cursors.pop("")
-                try:
-                    answer = await self._api.sync(Sync(account_cursor, cursors))
-                except errors.NotAMember:  # one of them: each by itself, so that it holds up no other
-                    answer = await self._api.sync(Sync(account_cursor, {}))
-                    await self._pull_each(cursors)
-                if await self._forget_cursors():
-                    continue
-                more = await self._take_events(answer.account)
-                for conversation_id, page in answer.conversations.items():
-                    if conversation_id not in cursors:
-                        raise errors.UnexpectedAnswer("it holds a conversation that was not asked for")
-                    await self._take_page(conversation_id, page, cursors[conversation_id])
-                    more |= page.more
+                more = await self._pull_round(cursors.pop(""), cursors)
             await self._reconsider()
+
+    async def _pull_round(self, account_cursor: int, cursors: dict[str, int]) -> bool:
+        """One page of the account's stream and of each conversation; whether there is more.
+
+        The server answers for some of the conversations where all would be too much.
+        """
+        more = False
+        while True:
+            asked = dict(islice(cursors.items(), limits.CONVERSATIONS))
+            try:
+                answer = await self._api.sync(Sync(account_cursor, asked))
+                pages = answer.conversations
+                check_answered(asked, pages)
+            except errors.NotAMember:  # one of them: each by itself, so that it holds up no other
+                answer = await self._api.sync(Sync(account_cursor, {}))
+                await self._pull_each(asked)
+                pages = {}
+            if await self._forget_cursors():
+                return True
+            more |= await self._take_events(answer.account)
+            for conversation_id, page in pages.items():
+                await self._take_page(conversation_id, page, asked[conversation_id])
+                more |= page.more
+            account_cursor = answer.account.cursor
+            for conversation_id in pages or asked:
+                del cursors[conversation_id]
+            if not cursors:
+                return more
 
     async def pull_conversation(self, conversation_id: str) -> None:
         """Fetch everything of one conversation after its cursor."""
@@ -218,6 +234,12 @@ def _take_leave(books: Books, conversation_id: str, event: AccountEvent) -> None
         openings.keep_leave(books, conversation_id, binary(leave, limits.RECORD_BYTES))
     except errors.PeerError:
         return  # it is not a leave: nobody is bound to carry it out
+
+
+def check_answered(asked: Collection[str], answered: Collection[str]) -> None:
+    """Raises `UnexpectedAnswer` for pages that were not asked for, or none where some were."""
+    if not set(answered) <= set(asked) or bool(asked) != bool(answered):
+        raise errors.UnexpectedAnswer("its conversations are not those that were asked for")
 
 
 def check_events(page: AccountPage) -> None:

@@ -47,6 +47,10 @@ MESSAGES: Final = 100
 """Messages in one request."""
 PAGE: Final = 500
 """Messages and records in one page."""
+USERS: Final = 50
+"""Accounts asked for in one request."""
+CONVERSATIONS: Final = 1_000
+"""Conversations asked for in one sync."""
 BODY_BYTES: Final = 8 * MIB
 """One HTTP request body."""
 FRAME_BYTES: Final = 256 * KIB

@@ -75,6 +75,15 @@ def epoch(connection: sqlite3.Connection, conversation_id: str, key_id: str) -> 
     return None if row is None else Epoch._make((*row, ()))
 
 
+def taken(connection: sqlite3.Connection, conversation_id: str, record_hash: str) -> Opened | None:
+    """The first answer to a record (its hash in hex) that was taken before, or None."""
+    earlier = connection.execute(
+        "SELECT seq, created_at FROM conversation_keys WHERE conversation_id = ? AND record_hash = ?",
+        (conversation_id, record_hash),
+    ).fetchone()
+    return None if earlier is None else Opened(earlier[0], earlier[1], True, {})
+
+
 def put_record(
     connection: sqlite3.Connection,
     *,
@@ -99,12 +108,9 @@ def put_record(
     sent again is a duplicate. Raises `EpochConflict` (facts `epoch`, `head`, `keyId` of the newest epoch) where
     another one came first, and `KeyIdMismatch` for a key id that some epoch has already.
     """
-    earlier = connection.execute(
-        "SELECT seq, created_at FROM conversation_keys WHERE conversation_id = ? AND record_hash = ?",
-        (conversation_id, record_hash),
-    ).fetchone()
+    earlier = taken(connection, conversation_id, record_hash)
     if earlier is not None:
-        return Opened(earlier[0], earlier[1], True, {})
+        return earlier
     before = head(connection, conversation_id)
     follows = (0, "") if before is None else (before.epoch, before.record_hash)
     if (epoch - 1, previous_record_hash) != follows:
@@ -176,8 +182,11 @@ def put_leave(
 ) -> dict[str, int]:
     """Keep a member's signed leave (base64) until a record carries it out; a newer one takes its place.
 
-    All other members find an event `leave` in their streams; returns its number in each.
+    All other members find an event `leave` in their streams; returns its number in each. The very leave sent again
+    tells nobody.
     """
+    if leaves(connection, conversation_id).get(user_id) == leave:
+        return {}
     connection.execute(
         "INSERT INTO pending_leaves (conversation_id, user_id, leave, created_at) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (conversation_id, user_id) DO UPDATE SET leave = excluded.leave, created_at = excluded.created_at",

@@ -15,6 +15,22 @@ PAGE_BYTES: Final = 4 * 1024 * 1024
 _COLUMNS = "seq, created_at, sender_id, device_id, client_message_id, encryption_key_id, encrypted_payload, iv"
 
 
+def earlier(
+    connection: sqlite3.Connection, conversation_id: str, device_id: str, client_message_id: str, payload: str
+) -> Inserted | None:
+    """The first answer to a message that was stored before; raises `MessageIdConflict` where that had other bytes."""
+    row = connection.execute(
+        "SELECT seq, created_at, encrypted_payload FROM messages "
+        "WHERE conversation_id = ? AND device_id = ? AND client_message_id = ?",
+        (conversation_id, device_id, client_message_id),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[2] != payload:
+        raise errors.MessageIdConflict(client_message_id)
+    return Inserted(row[0], row[1], True)
+
+
 def insert(
     connection: sqlite3.Connection,
     conversation_id: str,
@@ -34,15 +50,9 @@ def insert(
     `KeyIdMismatch` for a key of none, `EpochOutdated` when a member revoked a device since the epoch was opened.
     It raises only before it writes.
     """
-    earlier = connection.execute(
-        "SELECT seq, created_at, encrypted_payload FROM messages "
-        "WHERE conversation_id = ? AND device_id = ? AND client_message_id = ?",
-        (conversation_id, device_id, client_message_id),
-    ).fetchone()
-    if earlier is not None:
-        if earlier[2] != payload:
-            raise errors.MessageIdConflict(client_message_id)
-        return Inserted(earlier[0], earlier[1], True)
+    before = earlier(connection, conversation_id, device_id, client_message_id, payload)
+    if before is not None:
+        return before
     taken = connection.execute(
         "UPDATE conversations SET head_seq = head_seq + 1 WHERE conversation_id = ? AND key_id = ? AND outdated = 0 "
         "RETURNING head_seq",

@@ -1,0 +1,218 @@
+"""Publishing an account's records and keys, and the vault."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+
+from litestar import get, post
+
+from tacit import errors
+from tacit.api import accounts as api
+from tacit.api.base import binary
+from tacit.server import keyfields
+from tacit.server.backend import (
+    REGISTRATION,
+    Call,
+    Query,
+    any_session,
+    backend,
+    body,
+    full_session,
+    own,
+    read,
+    write,
+)
+from tacit.server.known import Chains
+from tacit.server.store import accounts, sessions
+from tacit.server.store.rows import AccountWritten, NewDevice, NewUnlocker, OuterHeader, Session
+from tacit.signed.account import (
+    AccountRecord,
+    AccountSignatures,
+    EncryptionKeys,
+    account_hash,
+    certificate,
+    verify_first,
+    verify_next,
+)
+from tacit.signed.vault import Outer, Vault, check_vault, header_hash, verify_outer_next
+from tacit.signed.vault import OuterHeader as Header
+from tacit.signed.verify import ZERO_HASH
+from tacit.wire import limits
+from tacit.wire.codec import decode, encode
+from tacit.wire.text import to_base64
+
+
+@post("/api/encryption/keys/generate", status_code=200)
+async def generate(request: Call) -> api.Written:
+    """Take the next version of the session's account, with its vault, if every rule of its chain holds."""
+    here, session = backend(request), any_session(request)
+    published = await body(request, api.GenerateKeys)
+    own(session, published.user_id)
+    record = decode(AccountRecord, binary(published.record, limits.RECORD_BYTES))
+    signatures = decode(AccountSignatures, binary(published.signature, limits.RECORD_BYTES))
+    vault = keyfields.key_struct(Vault, published.encrypted_private_key, limits.VAULT_BYTES)
+    keyfields.check_vault_wrapped(vault)
+    check_published(published, record, session, here.config.server_name)
+    check_signatures(await here.known.load([session.user_id]), record, signatures)
+    check_vault(record, vault)
+    now = here.clock()
+
+    def job(db: sqlite3.Connection) -> AccountWritten:
+        check_outer_follows(db, record, vault.outer.header)
+        done = accounts.put(
+            db,
+            user_id=session.user_id,
+            version=record.version,
+            key_id=published.key_id,
+            previous_key_id="" if record.previous_hash == ZERO_HASH else record.previous_hash.hex(),
+            record=published.record,
+            signature=published.signature,
+            public_key=published.public_key,
+            encrypted_private_key=published.encrypted_private_key,
+            outer=_row(vault.outer),
+            named_outer_version=record.outer.version,
+            devices=[NewDevice(each.device_id, each.request_key) for each in record.devices],
+            unlockers=[NewUnlocker(each.id, each.kind, each.proof_hash) for each in vault.inner.unlockers],
+            now=now,
+        )
+        if session.kind == REGISTRATION:
+            sessions.promote(db, session.token_hash, now + here.config.session_ms)
+        return done
+
+    done = await write(request, job)
+    here.hub.close(session.user_id, devices=done.revoked)
+    if not done.duplicate:
+        here.hub.push_account({session.user_id: done.event})
+    return api.Written(True, published.key_id)
+
+
+def check_published(published: api.GenerateKeys, record: AccountRecord, session: Session, server_name: str) -> None:
+    """The JSON fields and the session against the record.
+
+    Raises `FieldMismatch`, `ServerNameMismatch`, or `InvalidAccountRecord` for a device that certifies or revokes
+    where it may not.
+    """
+    if record.user_id != session.user_id:
+        raise errors.FieldMismatch("record.userId")
+    if record.server_name != server_name:
+        raise errors.ServerNameMismatch("the account record names another server")
+    if published.key_id != account_hash(record).hex():
+        raise errors.FieldMismatch("keyId")
+    keys = keyfields.key_struct(EncryptionKeys, published.public_key)
+    if keys.keys != record.encryption_keys:
+        raise errors.FieldMismatch("publicKey")
+    if session.kind == REGISTRATION and record.version != 1:
+        raise errors.SessionForbidden
+    if certificate(record, session.device_id) is None:
+        raise errors.InvalidAccountRecord("it does not certify the device that posts it")
+
+
+def check_signatures(chains: Chains, record: AccountRecord, signatures: AccountSignatures) -> None:
+    """The record on the one before it; raises what `verify_first` and `verify_next` raise.
+
+    A version that has been taken already, or is ahead, is left to the store, which knows what to answer.
+    """
+    newest = chains.newest(record.user_id)
+    if newest is None and record.version == 1:
+        verify_first(record, signatures)
+    elif newest is not None and record.version == newest.value.version + 1:
+        verify_next(newest, record, signatures)
+    elif newest is None or record.version > newest.value.version:
+        known = newest.value.version if newest is not None else 0
+        raise errors.VersionConflict(accountVersion=known)
+
+
+def check_outer_follows(db: sqlite3.Connection, record: AccountRecord, header: Header) -> None:
+    """An outer part that comes with a record is the stored one, or the next; raises `InvalidVault`.
+
+    A lower version is left to the store, which answers with a conflict.
+    """
+    stored = accounts.outer_headers(db, record.user_id)
+    if not stored or record.version == 1:
+        return
+    before = decode(Header, binary(stored[-1].header))
+    same = header.version == before.version and header_hash(header) == header_hash(before)
+    follows = header.version == before.version + 1 and header.previous_hash == header_hash(before)
+    if header.version >= before.version and not same and not follows:
+        raise errors.InvalidVault("its outer part does not follow the one that is stored")
+
+
+@get("/api/encryption/keys/public")
+async def public_keys(request: Call) -> api.PublicKeys:
+    """The account record versions of users; raises `NoSuchAccount`."""
+    full_session(request)
+    query = Query(request, ["after"], ["userId"])
+    users, after = query.identifiers("userId", limits.USERS), query.number("after", 0)
+    found = await read(request, lambda db: [(user, accounts.versions(db, user, after)) for user in users])
+    return api.PublicKeys(
+        [
+            api.AccountVersions(
+                user,
+                [
+                    api.AccountVersion(row.version, row.key_id, row.public_key, row.record, row.signature)
+                    for row in rows
+                ],
+            )
+            for user, rows in found
+        ]
+    )
+
+
+@get("/api/encryption/keys/private")
+async def private_keys(request: Call) -> api.PrivateKeys:
+    """What a device's session may have of its vault: boxes and outer part, never the inner one."""
+    session = full_session(request)
+    Query(request, [])
+    stored, headers = await read(
+        request, lambda db: (accounts.vault(db, session.user_id), accounts.outer_headers(db, session.user_id))
+    )
+    vault = decode(Vault, binary(stored.encrypted_private_key), limits.VAULT_BYTES)
+    return api.PrivateKeys(
+        session.user_id,
+        stored.key_id,
+        stored.version,
+        to_base64(encode(vault.boxes)),
+        to_base64(encode(vault.outer)),
+        [api.SignedHeader(each.header, each.signature) for each in headers],
+    )
+
+
+@post("/api/encryption/keys/private", status_code=200)
+async def store_outer(request: Call) -> api.Written:
+    """Take the next outer part of the session's vault, written by its device; raises `VersionConflict`."""
+    here, session = backend(request), full_session(request)
+    posted = await body(request, api.StoreOuter)
+    own(session, posted.user_id)
+    outer = keyfields.key_struct(Outer, posted.encrypted_private_key, limits.VAULT_BYTES)
+    if outer.header.device_id != session.device_id:
+        raise errors.InvalidVault("the outer part is written by another device")
+    chains = await here.known.load([session.user_id])
+    now = here.clock()
+
+    def job(db: sqlite3.Connection) -> AccountWritten:
+        stored = accounts.vault(db, session.user_id)
+        newest = chains.newest(session.user_id)
+        if newest is None or not chains.are_newest(db) or posted.key_id != stored.key_id:
+            raise errors.VersionConflict(accountVersion=stored.version, outerVersion=stored.outer_version)
+        vault = decode(Vault, binary(stored.encrypted_private_key), limits.VAULT_BYTES)
+        if outer.header.version == stored.outer_version + 1:
+            verify_outer_next(newest.value, vault.outer.header, outer)
+        return accounts.put_outer(
+            db,
+            user_id=session.user_id,
+            account_version=stored.version,
+            outer=_row(outer),
+            encrypted_private_key=to_base64(encode(dataclasses.replace(vault, outer=outer))),
+            now=now,
+        )
+
+    done = await write(request, job)
+    if not done.duplicate:
+        here.hub.push_account({session.user_id: done.event})
+    return api.Written(True, posted.key_id)
+
+
+def _row(outer: Outer) -> OuterHeader:
+    header = outer.header
+    return OuterHeader(header.version, header.account_version, to_base64(encode(header)), to_base64(outer.signature))

@@ -1,0 +1,93 @@
+"""The server as an ASGI application."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Any
+
+from litestar import Litestar, Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+
+from tacit import errors
+from tacit.api.base import PROBLEM_TYPE
+from tacit.api.problems import to_problem
+from tacit.crypto.secret import Randomness
+from tacit.server import accounts, conversations, messages, sessions, socket, sync
+from tacit.server.backend import Backend, Clock
+from tacit.server.config import Config
+from tacit.server.gate import Gate
+from tacit.server.known import KnownAccounts
+from tacit.server.push import Hub
+from tacit.server.store import meta
+from tacit.server.store.sqlite import Store
+
+log = logging.getLogger("tacit.server")
+
+HANDLERS = (
+    sessions.server,
+    sessions.register,
+    sessions.sign_in,
+    sessions.sign_out,
+    accounts.generate,
+    accounts.public_keys,
+    accounts.private_keys,
+    accounts.store_outer,
+    conversations.post_keys,
+    conversations.get_keys,
+    conversations.add_members,
+    conversations.remove_members,
+    conversations.list_conversations,
+    conversations.leave,
+    messages.send,
+    messages.page,
+    sync.sync,
+    socket.socket,
+)
+
+
+async def open_backend(config: Config, clock: Clock, random: Randomness) -> Backend:
+    """The server's state on its database; raises `Internal`, `DatabaseTooNew`, or `ServerNameMismatch`.
+
+    The name is bound into every account: a database that was made under another one is refused.
+    """
+    store = Store(config.database)
+    try:
+        incarnation = await store.write(lambda db: meta.ensure(db, "incarnation", lambda: random(16).hex().encode()))
+        name = await store.write(lambda db: meta.ensure(db, "name", config.server_name.encode))
+        if name.decode() != config.server_name:
+            raise errors.ServerNameMismatch(f"the database was made for {name.decode()!r}, not {config.server_name!r}")
+    except BaseException:
+        await store.close()
+        raise
+    return Backend(config, store, clock, random, Hub(), KnownAccounts(store), incarnation.decode())
+
+
+def application(backend: Backend) -> Gate:
+    """The ASGI application of one server."""
+    litestar = Litestar(
+        route_handlers=HANDLERS,
+        exception_handlers={Exception: _answer},
+        state=State({"backend": backend}),
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,  # the gate has read the body already, by its own limit
+        debug=False,
+        pdb_on_exception=False,
+    )
+    return Gate(litestar, backend)
+
+
+def _answer(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """An error as a problem document; what nobody expected is logged by its place, never with its values."""
+    if not isinstance(error, errors.TacitError):
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        if status == 404:
+            error = errors.NotFound()
+        elif status == 405:
+            error = errors.MethodNotAllowed()
+        else:
+            log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+            error = errors.Internal()
+    return Response(to_problem(error), status_code=error.status, media_type=PROBLEM_TYPE)

@@ -1,0 +1,74 @@
+"""What an operator sets."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tacit import errors
+
+MINUTE_MS = 60 * 1000
+DAY_MS = 24 * 60 * MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A server's settings; `name` is by default the host, `authority` host:port as clients' URLs have them.
+
+    Port 0 takes a free one. Times are milliseconds.
+    """
+
+    host: str
+    port: int
+    database: Path
+    name: str | None = None
+    authority: str | None = None
+    session_ms: int = 30 * DAY_MS
+    registration_ms: int = 10 * MINUTE_MS
+
+    @property
+    def server_name(self) -> str:
+        """The name that account records and unlockers are bound to."""
+        return self.name or self.host
+
+    @property
+    def configured_authority(self) -> str:
+        """The authority that requests are signed for: lowercase, without HTTP's default port."""
+        if self.authority:
+            return self.authority.lower().removesuffix(":80")
+        host = f"[{self.host}]" if ":" in self.host else self.host.lower()
+        return host if self.port == 80 else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """What a WebSocket's challenge is bound to."""
+        return f"http://{self.configured_authority}"
+
+    def at_port(self, port: int) -> Config:
+        """The same with the port that is really listened on."""
+        return replace(self, port=port)
+
+
+def listen(config: Config) -> socket.socket:
+    """A socket listening where the configuration says; raises `NotLoopback`, or `InvalidArgument` for a bad host.
+
+    The address that is bound is the one that was judged: a name is looked up once.
+    """
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        raise errors.InvalidArgument(f"the host {config.host!r} is not known") from None
+    family, kind, protocol, _, address = found[0]
+    if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
+        raise errors.NotLoopback(f"{config.host} is {address[0]}")
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(1024)
+    except OSError as error:
+        listening.close()
+        raise errors.InvalidArgument(f"port {config.port} cannot be listened on: {error.strerror}") from None
+    return listening

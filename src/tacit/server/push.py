@@ -1,0 +1,103 @@
+"""Open WebSockets by account, and what is pushed to them. A push is a hint: what is dropped is fetched by cursor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, final
+
+from tacit.api.base import to_json_bytes
+from tacit.api.messages import Item
+from tacit.api.sync import AccountPush, ItemPush
+
+BACKLOG_BYTES: Final = 4 * 1024 * 1024
+"""What may wait for a slow reader: above it the socket is closed, and the client comes back and pages."""
+
+
+@final
+class Line:
+    """One open WebSocket: frames that wait to be written, and whether it is to be closed."""
+
+    def __init__(self, user_id: str, device_id: str, token_hash: str) -> None:
+        self.user_id = user_id
+        self.device_id = device_id
+        self.token_hash = token_hash
+        self.closed = False
+        self._frames: deque[bytes] = deque()
+        self._waiting = 0
+        self._ready = asyncio.Event()
+
+    def say(self, frame: bytes) -> None:
+        """Let a frame wait to be written."""
+        if self.closed:
+            return
+        self._waiting += len(frame)
+        if self._waiting > BACKLOG_BYTES:
+            self.close()
+            return
+        self._frames.append(frame)
+        self._ready.set()
+
+    def close(self) -> None:
+        """Write nothing more and end the connection."""
+        self.closed = True
+        self._frames.clear()
+        self._ready.set()
+
+    async def next_frame(self) -> bytes | None:
+        """The next frame to write; None once the line is closed."""
+        while not self._frames:
+            if self.closed:
+                return None
+            self._ready.clear()
+            await self._ready.wait()
+        frame = self._frames.popleft()
+        self._waiting -= len(frame)
+        return frame
+
+
+@final
+class Hub:
+    """The open lines of all accounts."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, set[Line]] = {}
+
+    def add(self, line: Line) -> None:
+        """A connection was opened."""
+        self._lines.setdefault(line.user_id, set()).add(line)
+
+    def remove(self, line: Line) -> None:
+        """A connection was closed."""
+        lines = self._lines.get(line.user_id, set())
+        lines.discard(line)
+        if not lines:
+            self._lines.pop(line.user_id, None)
+
+    def push_item(self, conversation_id: str, users: Iterable[str], item_for: Callable[[str], Item]) -> None:
+        """Push an item of a conversation to these users; `item_for` says how each sees it."""
+        for user in users:
+            if lines := self._lines.get(user):
+                frame = to_json_bytes(ItemPush(conversation_id, item_for(user)))
+                for line in lines:
+                    line.say(frame)
+
+    def push_account(self, told: Mapping[str, int]) -> None:
+        """Tell users that their streams have entries up to these numbers."""
+        for user, cursor in told.items():
+            for line in self._lines.get(user, ()):
+                line.say(to_json_bytes(AccountPush(cursor)))
+
+    def close(self, user_id: str, *, devices: Iterable[str] = (), token_hash: str = "") -> None:
+        """Close the lines of an account's revoked devices, or of a session that ended."""
+        gone = set(devices)
+        for line in self._lines.get(user_id, ()):
+            if line.device_id in gone or line.token_hash == token_hash:
+                line.close()
+
+    def close_all(self) -> None:
+        """Close every line."""
+        for lines in self._lines.values():
+            for line in lines:
+                line.close()

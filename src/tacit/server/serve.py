@@ -1,0 +1,97 @@
+"""Running the server as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from socket import socket as Listening
+from typing import Any, Final
+
+import uvicorn
+import uvloop
+
+from tacit.server.app import application, open_backend
+from tacit.server.backend import Backend
+from tacit.server.config import Config, listen
+from tacit.server.store import nonces, sessions
+from tacit.wire import limits
+
+PURGE_SECONDS: Final = 60.0
+GRACE_SECONDS: Final = 10
+
+
+def wall_clock() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, telling when it listens, and closing the sockets of its clients before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, backend: Backend, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._backend = backend
+        self._tell = started
+
+    async def startup(self, sockets: list[Listening] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._tell()
+
+    async def shutdown(self, sockets: list[Listening] | None = None) -> None:
+        self._backend.hub.close_all()
+        await super().shutdown(sockets)
+
+
+def serve(config: Config) -> None:
+    """Serve until a signal; raises `NotLoopback`, `InvalidArgument`, `Internal`, `DatabaseTooNew`."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
+    with listen(config) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(config.at_port(listening.getsockname()[1]), listening))
+
+
+async def _serve(config: Config, listening: Listening) -> None:
+    backend = await open_backend(config, wall_clock, os.urandom)
+    purging = asyncio.create_task(purge(backend))
+    try:
+        settings: dict[str, Any] = {
+            "loop": "none",
+            "http": "httptools",
+            "ws": "websockets-sansio",
+            "lifespan": "off",
+            "log_config": None,
+            "access_log": False,
+            "server_header": False,
+            "ws_max_size": limits.FRAME_BYTES,
+            "ws_per_message_deflate": False,
+            "timeout_graceful_shutdown": GRACE_SECONDS,
+        }
+        started = f"tacit serves {config.server_name} at http://{config.configured_authority}"
+        server = _Server(
+            uvicorn.Config(application(backend), **settings),
+            backend,
+            lambda: print(started, flush=True),  # noqa: T201
+        )
+        await server.serve(sockets=[listening])
+    finally:
+        purging.cancel()
+        with suppress(asyncio.CancelledError):
+            await purging
+        await backend.store.close()
+
+
+async def purge(backend: Backend) -> None:
+    """Forget nonces and sessions whose time is over, once a minute."""
+    while True:
+        await asyncio.sleep(PURGE_SECONDS)
+        now = backend.clock()
+        await backend.store.write(partial(nonces.purge, now=now))
+        await backend.store.write(partial(sessions.purge, now=now))
