@@ -7,6 +7,7 @@ import sqlite3
 from typing import Final
 
 from litestar import delete, get, post
+from litestar.params import FromPath
 from msgspec import UnsetType
 
 from tacit import errors
@@ -214,7 +215,7 @@ async def list_conversations(request: Call) -> api.Conversations:
 
 
 @post("/api/conversations/{conversation_id:str}/leave", status_code=200)
-async def leave(request: Call, conversation_id: str) -> Done:
+async def leave(request: Call, conversation_id: FromPath[str]) -> Done:
     """Keep the session's wish to leave until a record carries it out; a record that could and does not is refused."""
     here, session = backend(request), full_session(request)
     posted = await body(request, api.LeaveConversation)

@@ -16,7 +16,7 @@ from tacit.server import keyfields
 from tacit.server.known import Chains
 from tacit.server.store import conversations
 from tacit.server.store.rows import Epoch, MemberChange, NewGrant, Opened, Session
-from tacit.signed.grant import Grant, SignedGrant, WrapAlgorithm
+from tacit.signed.grant import Grant, WrapAlgorithm
 from tacit.signed.record import ConversationRecord, Roster, SignedLeave, record_hash
 from tacit.signed.rights import ChainState, advance
 from tacit.signed.verify import ZERO_HASH
@@ -77,9 +77,7 @@ def read_posted(body: ConversationKeys, record_text: str, signature_text: str, s
 
 def read_grant(posted: EncryptedKey, session: Session, hash_of_record: bytes) -> Grant:
     """A grant by the session's device for an epoch; raises `InvalidGrant`, `FieldMismatch` or `SecretKeyRefused`."""
-    signed = keyfields.key_struct(SignedGrant, posted.encrypted_key)
-    keyfields.check_grant_wrapped(signed)
-    grant = signed.grant
+    grant = keyfields.read_grant(posted.encrypted_key).grant
     if grant.recipient != posted.user_id:
         raise errors.FieldMismatch("encryptedKeys.userId")
     if grant.record_hash != hash_of_record:

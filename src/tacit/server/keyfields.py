@@ -83,9 +83,11 @@ def check_boxes_wrapped(boxes: Boxes) -> None:
     _refuse_bare(box.wrapped_outer_key for box in boxes.boxes)
 
 
-def check_grant_wrapped(signed: SignedGrant) -> None:
-    """Refuse a grant whose key stands bare."""
+def read_grant(text: str) -> SignedGrant:
+    """A grant; raises `SecretKeyRefused` for a bare key in its place or inside it, else as `decode` does."""
+    signed = key_struct(SignedGrant, text)
     _refuse_bare([signed.grant.ciphertext])
+    return signed
 
 
 def _refuse_bare(wrapped: Iterable[bytes]) -> None:

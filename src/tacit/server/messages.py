@@ -15,7 +15,7 @@ from tacit.api import messages as api
 from tacit.api.base import identifier
 from tacit.api.conversations import EncryptedKey
 from tacit.api.problems import to_problem
-from tacit.server import items
+from tacit.server import items, keyfields
 from tacit.server.backend import Backend, Call, Query, backend, body, full_session, read, write
 from tacit.server.store import conversations, grants, messages
 from tacit.server.store.rows import Inserted, Page, Session
@@ -44,15 +44,19 @@ class Delivered:
 def check_sealed(session: Session, payload: api.EncryptedPayload) -> Sealed:
     """A payload of the session's own device, in its one spelling.
 
-    Raises what `from_fields` raises, `UserMismatch` for another sender and `InvalidMessage` for another device.
+    Raises what `from_fields` and `check_sender` raise.
     """
     message, _ = from_fields(msgspec.to_builtins(payload))
-    aad = message.aad
+    check_sender(session, message.aad)
+    return Sealed(payload, msgspec.json.encode(payload).decode(), message.aad)
+
+
+def check_sender(session: Session, aad: MessageAad) -> None:
+    """Raises `UserMismatch` for another sender than the session's, `InvalidMessage` for another device."""
     if aad.user_id != session.user_id:
         raise errors.UserMismatch
     if aad.device_id != session.device_id:
         raise errors.InvalidMessage("its device is not the session's")
-    return Sealed(payload, msgspec.json.encode(payload).decode(), aad)
 
 
 def insert(
@@ -116,6 +120,8 @@ async def send(request: Call) -> api.Sent | api.Results:
     sent = await body(request, api.SendMessages)
     conversation_id = identifier("conversationId", sent.conversation_id)
     posted = [] if isinstance(sent.encrypted_keys, UnsetType) else sent.encrypted_keys
+    for each in posted:
+        keyfields.read_grant(each.encrypted_key)
     if isinstance(sent.messages, UnsetType) == isinstance(sent.encrypted_payload, UnsetType):
         raise errors.MalformedJson("either encryptedPayload or messages is needed")
     if isinstance(sent.encrypted_payload, UnsetType):

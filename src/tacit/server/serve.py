@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from socket import socket as Listening
 from typing import Any, Final
@@ -16,6 +17,7 @@ from typing import Any, Final
 import uvicorn
 import uvloop
 
+from tacit import errors
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen
@@ -38,6 +40,18 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._backend = backend
         self._tell = started
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at a signal, and end as a program that has done its work: uvicorn would raise the signal once more."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[Listening] | None = None) -> None:
         await super().startup(sockets)
@@ -62,21 +76,9 @@ async def _serve(config: Config, listening: Listening) -> None:
     backend = await open_backend(config, wall_clock, os.urandom)
     purging = asyncio.create_task(purge(backend))
     try:
-        settings: dict[str, Any] = {
-            "loop": "none",
-            "http": "httptools",
-            "ws": "websockets-sansio",
-            "lifespan": "off",
-            "log_config": None,
-            "access_log": False,
-            "server_header": False,
-            "ws_max_size": limits.FRAME_BYTES,
-            "ws_per_message_deflate": False,
-            "timeout_graceful_shutdown": GRACE_SECONDS,
-        }
         started = f"tacit serves {config.server_name} at http://{config.configured_authority}"
         server = _Server(
-            uvicorn.Config(application(backend), **settings),
+            uvicorn.Config(application(backend), **settings()),
             backend,
             lambda: print(started, flush=True),  # noqa: T201
         )
@@ -88,10 +90,27 @@ async def _serve(config: Config, listening: Listening) -> None:
         await backend.store.close()
 
 
-async def purge(backend: Backend) -> None:
+def settings() -> dict[str, Any]:
+    """How uvicorn is set up: its fast parts, no log of requests, limits for what it reads by itself."""
+    return {
+        "loop": "none",
+        "http": "httptools",
+        "ws": "websockets-sansio",
+        "lifespan": "off",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "ws_max_size": limits.FRAME_BYTES,
+        "ws_per_message_deflate": False,
+        "timeout_graceful_shutdown": GRACE_SECONDS,
+    }
+
+
+async def purge(backend: Backend, every_seconds: float = PURGE_SECONDS) -> None:
     """Forget nonces and sessions whose time is over, once a minute."""
     while True:
-        await asyncio.sleep(PURGE_SECONDS)
+        await asyncio.sleep(every_seconds)
         now = backend.clock()
-        await backend.store.write(partial(nonces.purge, now=now))
-        await backend.store.write(partial(sessions.purge, now=now))
+        with suppress(errors.Internal):  # the store has logged it, and the next minute comes
+            await backend.store.write(partial(nonces.purge, now=now))
+            await backend.store.write(partial(sessions.purge, now=now))

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tacit import errors
+from tacit.server.config import Config, listen
+
+
+def config(host: str = "127.0.0.1", port: int = 0, **more: str) -> Config:
+    return Config(host, port, Path("unused.db"), **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "localhost"])
+def test_loopback_is_listened_on(host: str) -> None:
+    with listen(config(host)) as listening:
+        assert listening.getsockname()[1] > 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "10.0.0.1"])
+def test_nothing_but_loopback_is_listened_on(host: str) -> None:
+    with pytest.raises(errors.NotLoopback):
+        listen(config(host))
+
+
+def test_a_host_that_is_none_and_a_port_that_is_taken_are_said() -> None:
+    with pytest.raises(errors.InvalidArgument, match="not known"):
+        listen(config("no such host"))
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(errors.InvalidArgument, match="port"):
+        listen(config(port=taken.getsockname()[1]))
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "authority"),
+    [
+        (config(port=8080), "127.0.0.1", "127.0.0.1:8080"),
+        (config("LocalHost", 80), "LocalHost", "localhost"),
+        (config("::1", 8080), "::1", "[::1]:8080"),
+        (config(port=8080, name="chat"), "chat", "127.0.0.1:8080"),
+        (config(port=8080, authority="Chat.Example:80"), "127.0.0.1", "chat.example"),
+        (config(port=0).at_port(9), "127.0.0.1", "127.0.0.1:9"),
+    ],
+)
+def test_name_and_authority_are_those_of_the_host_unless_said(given: Config, name: str, authority: str) -> None:
+    assert (given.server_name, given.configured_authority) == (name, authority)
+    assert given.origin == f"http://{authority}"

@@ -1,0 +1,151 @@
+"""`tacit serve` as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from server.people import Clock, Person, Talk, Town, seeded
+from tacit import errors
+from tacit.server.app import open_backend
+from tacit.server.config import Config
+from tacit.server.serve import purge
+from tacit.server.store import nonces
+
+
+def command(database: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "tacit", "serve", "--port", "0", "--database", str(database), *options]
+
+
+@contextmanager
+def running(database: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server and the line that it printed when it listened."""
+    process = subprocess.Popen(command(database, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def url_in(line: str) -> str:
+    return line.split(" at ")[1]
+
+
+def test_it_says_where_it_listens_and_ends_when_it_is_told(tmp_path: Path) -> None:
+    with running(tmp_path / "chat.db") as (process, line):
+        assert line.startswith("tacit serves 127.0.0.1 at http://127.0.0.1:")
+        answer = httpx2.get(f"{url_in(line)}/api/server").json()
+        assert answer["name"] == "127.0.0.1"
+        assert url_in(line).endswith(answer["authority"])
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out, err) == (0, "", "")
+    assert (tmp_path / "chat.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_name_and_authority_are_what_it_is_told(tmp_path: Path) -> None:
+    with running(tmp_path / "chat.db", "--name", "chat", "--authority", "chat.example:80") as (_, line):
+        assert line == "tacit serves chat at http://chat.example"
+
+
+def test_a_database_that_was_made_under_another_name_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path / "chat.db"):
+        pass
+    done = subprocess.run(
+        command(tmp_path / "chat.db", "--name", "chat"), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert "server_name_mismatch" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--host", "0.0.0.0"), "not_loopback"),
+        (("--host", "no such host"), "invalid_argument"),
+        (("--database", "/nonexistent/chat.db"), "internal"),
+    ],
+)
+def test_what_it_cannot_do_it_says(tmp_path: Path, options: tuple[str, ...], code: str) -> None:
+    done = subprocess.run(
+        command(tmp_path / "chat.db", *options), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert f"code: {code}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_of_a_later_version_is_left_as_it_is(tmp_path: Path) -> None:
+    database = tmp_path / "chat.db"
+    with sqlite3.connect(database) as db:
+        db.execute("CREATE TABLE schema_version (number INTEGER PRIMARY KEY, name TEXT NOT NULL)")
+        db.execute("INSERT INTO schema_version VALUES (99, 'to come')")
+    db.close()
+    done = subprocess.run(command(database), capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, "database_too_new" in done.stderr) == (1, True)
+
+
+async def test_what_was_written_is_there_when_it_starts_again(tmp_path: Path) -> None:
+    clock, told = Clock(), []
+    for start in range(2):
+        config = Config("127.0.0.1", 8080, tmp_path / "chat.db")
+        backend = await open_backend(config, clock, seeded(f"server {start}"))
+        told.append(backend.incarnation)
+        town = Town(backend, clock)
+        if start:
+            alice = Person(town, "alice")
+            alice.random = seeded("later")
+            assert (await alice.open("/api/auth/session")).status == 200
+            places = (await alice.ask("GET", "/api/conversations")).body["conversations"]
+            assert [each["role"] for each in places] == [2]
+        else:
+            alice, bob = await town.people("alice", "bob")
+            await Talk.opened(alice, bob)
+        await town.http.aclose()
+        await backend.store.close()
+    assert told[0] == told[1]
+
+
+async def test_nonces_and_sessions_are_forgotten_when_their_time_is_over(town: Town) -> None:
+    await town.people("alice")
+    town.clock.now += town.backend.config.session_ms + 1
+
+    async def left() -> tuple[int, int]:
+        query = "SELECT (SELECT count(*) FROM nonces), (SELECT count(*) FROM sessions)"
+        found: tuple[int, int] = await town.backend.store.read(lambda db: db.execute(query).fetchone())
+        return found
+
+    assert await left() > (0, 0)
+    task = asyncio.create_task(purge(town.backend, 0))
+    while await left() != (0, 0):
+        await asyncio.sleep(0)
+    task.cancel()
+
+
+async def test_purging_survives_a_database_that_fails_for_a_while(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = 0
+
+    def fail(*_: object, **__: object) -> int:
+        nonlocal failures
+        failures += 1
+        raise errors.Internal("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nonces, "purge", fail)
+        task = asyncio.create_task(purge(town.backend, 0))
+        while failures < 2:
+            await asyncio.sleep(0)
+        assert not task.done()
+        task.cancel()

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from server.people import AUTHORITY, KEYS, MESSAGES, Person, Talk, Town
+from server.test_accounts import GENERATE, revocation, with_second_device
+from tacit.crypto.digest import sha256
+from tacit.server import push
+from tacit.server import socket as handler
+from tacit.server.app import application
+from tacit.server.push import Line
+from tacit.server.serve import settings
+from tacit.signed.request import SocketChallenge, sign_challenge
+from tacit.wire import limits
+from tacit.wire.text import from_base64, to_base64
+
+PATH = "/api/sync/socket"
+
+
+@pytest.fixture
+async def port(town: Town) -> AsyncIterator[int]:
+    """The town's server on a free loopback port, set up as `tacit serve` does."""
+    server = uvicorn.Server(uvicorn.Config(application(town.backend), "127.0.0.1", 0, **settings()))
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.001)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    town.backend.hub.close_all()
+    server.should_exit = True
+    await running
+
+
+async def frame(connection: ClientConnection) -> Any:
+    return json.loads(await asyncio.wait_for(connection.recv(), 10))
+
+
+def hello(person: Person, nonce: str, **bent: Any) -> dict[str, Any]:
+    """A good answer to a challenge, with other values."""
+    origin = bent.pop("origin", f"http://{AUTHORITY}")
+    key = bent.pop("key", person.key)
+    session = sha256(person.token.encode())
+    challenge = SocketChallenge(origin, session, person.device_id, from_base64(nonce))
+    return {
+        "type": "hello",
+        "token": person.token,
+        "deviceId": person.device_id,
+        "signature": to_base64(sign_challenge(challenge, key.sign)),
+        **bent,
+    }
+
+
+@asynccontextmanager
+async def line(person: Person, port: int) -> AsyncIterator[ClientConnection]:
+    """An open connection."""
+    async with connect(f"ws://127.0.0.1:{port}{PATH}", proxy=None) as connection:
+        challenge = await frame(connection)
+        await connection.send(json.dumps(hello(person, challenge["nonce"])))
+        assert await frame(connection) == {"type": "welcome", "incarnation": person.town.backend.incarnation}
+        yield connection
+
+
+def sending(talk: Talk, payload: dict[str, Any], number: str = "1") -> str:
+    return json.dumps({"type": "send", "id": number, "conversationId": talk.id, "encryptedPayload": payload})
+
+
+async def test_messages_go_in_and_come_out(town: Town, port: int) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    payload = talk.payload(alice)
+    async with line(alice, port) as hers, line(bob, port) as his:
+        await hers.send(sending(talk, payload))
+        assert await frame(hers) == {"type": "sent", "id": "1", "seq": 2, "createdAt": town.clock()}
+        expected = {"kind": "message", "seq": 2, "createdAt": town.clock(), "encryptedPayload": payload}
+        for connection in (hers, his):
+            assert await frame(connection) == {"type": "item", "conversationId": talk.id, "item": expected}
+        await hers.send(sending(talk, payload, "again"))
+        assert (await frame(hers))["seq"] == 2
+        answer = await bob.ask("POST", MESSAGES, talk.message(bob))
+        assert answer.body["seq"] == 3
+        assert (await frame(his))["item"]["seq"] == 3
+
+
+async def test_records_are_pushed_with_ones_own_grant_and_the_removed_are_told(town: Town, port: int) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    async with line(alice, port) as hers, line(bob, port) as his:
+        await alice.ask("POST", KEYS, talk.next(alice))
+        pushed = (await frame(his))["item"]
+        assert (pushed["kind"], pushed["seq"], pushed["record"]) == ("record", 2, talk.posted["record"])
+        assert [each["userId"] for each in pushed["encryptedKeys"]] == ["bob"]
+        assert await frame(his) == {"type": "account", "cursor": 3}
+        await alice.ask("POST", KEYS, talk.next(alice, talk.removal(bob)))
+        assert await frame(his) == {"type": "account", "cursor": 4}
+        assert [(await frame(hers))["type"] for _ in range(4)] == ["item", "account", "item", "account"]
+
+
+@pytest.mark.parametrize(
+    ("bent", "code"),
+    [
+        ({"token": "0" * 64}, "session_expired"),
+        ({"deviceId": "0" * 64}, "bad_signature"),
+        ({"signature": to_base64(bytes(64))}, "bad_signature"),
+        ({"signature": "x"}, "base64_not_canonical"),
+        ({"origin": "http://elsewhere:8080"}, "bad_signature"),
+        ({"more": 1}, "unknown_field"),
+        ({"type": "send"}, "unknown_field"),
+    ],
+)
+async def test_a_challenge_is_answered_by_the_sessions_device_or_not_at_all(
+    town: Town, port: int, bent: dict[str, Any], code: str
+) -> None:
+    (alice,) = await town.people("alice")
+    async with connect(f"ws://127.0.0.1:{port}{PATH}", proxy=None) as connection:
+        challenge = await frame(connection)
+        await connection.send(json.dumps(hello(alice, challenge["nonce"], **bent)))
+        answer = await frame(connection)
+        assert (answer["type"], answer["problem"]["code"]) == ("problem", code)
+        with pytest.raises(ConnectionClosed):
+            await connection.recv()
+
+
+async def test_a_challenge_is_good_for_one_connection(town: Town, port: int) -> None:
+    (alice,) = await town.people("alice")
+    async with connect(f"ws://127.0.0.1:{port}{PATH}", proxy=None) as first:
+        heard = hello(alice, (await frame(first))["nonce"])
+    async with connect(f"ws://127.0.0.1:{port}{PATH}", proxy=None) as second:
+        await frame(second)
+        await second.send(json.dumps(heard))
+        assert (await frame(second))["problem"]["code"] == "bad_signature"
+
+
+async def test_a_send_before_the_hello_and_a_registration_session_are_refused(town: Town, port: int) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    async with connect(f"ws://127.0.0.1:{port}{PATH}", proxy=None) as connection:
+        await frame(connection)
+        await connection.send(sending(talk, talk.payload(alice)))
+        assert (await frame(connection))["problem"]["code"] == "malformed_json"
+    carol = Person(town, "carol")
+    await carol.open("/api/auth/register")
+    async with connect(f"ws://127.0.0.1:{port}{PATH}", proxy=None) as connection:
+        challenge = await frame(connection)
+        await connection.send(json.dumps(hello(carol, challenge["nonce"])))
+        assert (await frame(connection))["problem"]["code"] == "session_forbidden"
+
+
+async def test_who_says_nothing_is_hung_up_on(town: Town, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "HELLO_SECONDS", 0.01)
+    async with connect(f"ws://127.0.0.1:{port}{PATH}", proxy=None) as connection:
+        await frame(connection)
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(connection.recv(), 10)
+
+
+async def test_a_bad_frame_gets_its_code_and_the_line_stays_open(town: Town, port: int) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    async with line(alice, port) as connection:
+        for bad, code in (
+            ("{", "malformed_json"),
+            ('{"type":"nothing"}', "malformed_json"),
+            (json.dumps(hello(alice, to_base64(bytes(32)))), "malformed_json"),
+        ):
+            await connection.send(bad)
+            answer = await frame(connection)
+            assert (answer["id"], answer["problem"]["code"]) == ("", code)
+        await connection.send(sending(talk, talk.payload(bob)))
+        refused = await frame(connection)
+        assert (refused["id"], refused["problem"]["code"]) == ("1", "user_mismatch")
+        await connection.send(sending(talk, talk.payload(alice)))
+        assert (await frame(connection))["type"] == "sent"
+
+
+async def test_a_frame_has_a_limit(town: Town, port: int) -> None:
+    (alice,) = await town.people("alice")
+    async with line(alice, port) as connection:
+        await connection.send("x" * (limits.FRAME_BYTES + 1))
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(connection.recv(), 10)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+
+
+async def test_nothing_is_deflated(town: Town, port: int) -> None:
+    (alice,) = await town.people("alice")
+    async with line(alice, port) as connection:
+        assert connection.protocol.extensions == []
+
+
+async def test_signing_out_closes_the_sessions_lines(town: Town, port: int) -> None:
+    (alice,) = await town.people("alice")
+    async with line(alice, port) as connection:
+        await alice.ask("DELETE", "/api/auth/session")
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(connection.recv(), 10)
+
+
+async def test_revoking_a_device_closes_its_lines(town: Town, port: int) -> None:
+    (alice,) = await town.people("alice")
+    tablet, second = with_second_device(alice)
+    await alice.ask("POST", GENERATE, second)
+    await tablet.open("/api/auth/session")
+    async with line(tablet, port) as connection, line(alice, port) as hers:
+        assert (await alice.ask("POST", GENERATE, revocation(alice, tablet, second))).status == 200
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(connection.recv(), 10)
+        assert await frame(hers) == {"type": "account", "cursor": 3}
+
+
+async def test_a_session_that_ends_closes_its_lines(town: Town, port: int) -> None:
+    (alice,) = await town.people("alice")
+    town.clock.now += town.backend.config.session_ms - 10
+    async with line(alice, port) as connection:
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(connection.recv(), 10)
+
+
+async def test_an_ended_session_sends_nothing_on_a_line_that_is_still_open(
+    town: Town, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    async with line(alice, port) as connection:
+        monkeypatch.setattr(push.Hub, "close", lambda *_, **__: None)
+        await alice.ask("DELETE", "/api/auth/session")
+        await connection.send(sending(talk, talk.payload(alice)))
+        assert (await frame(connection))["problem"]["code"] == "session_expired"
+
+
+async def test_many_sends_at_once_are_answered_in_their_order(
+    town: Town, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "UNDER_WAY", 2)
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    async with line(alice, port) as connection:
+        for number in range(20):
+            await connection.send(sending(talk, talk.payload(alice, id=str(number)), str(number)))
+        answers = [await frame(connection) for _ in range(40)]
+    sent = [(each["id"], each["seq"]) for each in answers if each["type"] == "sent"]
+    assert sent == [(str(number), number + 2) for number in range(20)]
+
+
+async def test_a_slow_reader_is_hung_up_on_when_too_much_waits() -> None:
+    slow = Line("alice", "device", "token")
+    frames = 0
+    while not slow.closed:
+        slow.say(bytes(limits.MIB))
+        frames += 1
+    assert frames == push.BACKLOG_BYTES // limits.MIB + 1
+    assert await slow.next_frame() is None
+    slow.say(b"more")
+    assert await slow.next_frame() is None
+
+
+async def test_what_was_read_makes_room_again() -> None:
+    reader = Line("alice", "device", "token")
+    for _ in range(10):
+        reader.say(bytes(push.BACKLOG_BYTES))
+        assert len(await reader.next_frame() or b"") == push.BACKLOG_BYTES
+    assert not reader.closed
