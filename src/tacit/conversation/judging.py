@@ -134,8 +134,8 @@ def judge_message(seq: int, message: Message, signature: bytes, known: Known) ->
         authentic = True
         check_replay(seq, aad, known)
         check_removal(seq, aad, member, known)
-        first = known.shown(name_of(aad))
-        if first is not None and first < seq:
+        first = first_shown(seq, aad, known)
+        if first is not None:
             return Repeated(name_of(aad), first)
         content = open_message(verified, check_granted(epoch))
     except errors.PeerError as error:
@@ -218,6 +218,12 @@ def check_replay(seq: int, aad: MessageAad, known: Known) -> None:
     first = known.seen(counted(aad))
     if first is not None and first != seq:
         raise errors.Replayed(f"first at {first}")
+
+
+def first_shown(seq: int, aad: MessageAad, known: Known) -> int | None:
+    """The earlier place at which a message of the same name was shown, or None."""
+    first = known.shown(name_of(aad))
+    return first if first is not None and first < seq else None
 
 
 def check_removal(seq: int, aad: MessageAad, member: Change, known: Known) -> None:

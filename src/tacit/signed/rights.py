@@ -112,10 +112,7 @@ def check_standing(
     for change in record.changes:
         _check_change(roster_before.get(change.user_id), change, accounts)
     leaving = _check_requests(before, record, accounts)
-    if before is None:
-        _require(opener.role is Role.ADMIN, "the founder is not an admin")
-    elif roster_before[opener.user_id].role is not Role.ADMIN:
-        _check_member_rights(before, record, leaving, accounts)
+    _check_rights(before, record, opener, leaving)
     account = _account(accounts, opener.user_id, record.opener.account_hash)
     device = certificate(account, record.opener.device_id)
     if device is None:
@@ -276,7 +273,15 @@ def _check_leave(
         invalid("a leave's signature does not verify")
 
 
-def _check_member_rights(before: ChainState, record: ConversationRecord, leaving: set[str], accounts: Accounts) -> None:
+def _check_rights(before: ChainState | None, record: ConversationRecord, opener: Change, leaving: set[str]) -> None:
+    """What the opener may do by the roster before this record; a genesis makes its founder an admin."""
+    if before is None:
+        _require(opener.role is Role.ADMIN, "the founder is not an admin")
+    elif before.roster()[opener.user_id].role is not Role.ADMIN:
+        _check_member_rights(before, record, leaving)
+
+
+def _check_member_rights(before: ChainState, record: ConversationRecord, leaving: set[str]) -> None:
     """What somebody who is not an admin may do: rotate, name newer versions, remove who left or ended."""
     head = before.head
     _require(record.policy == head.policy, "only an admin changes the policy")
@@ -366,7 +371,7 @@ def could_open(before: ChainState | None, record: ConversationRecord, user_id: s
     if member.role is Role.ADMIN:
         return True
     try:
-        _check_member_rights(before, record, _check_requests(before, record, accounts), accounts)
+        _check_member_rights(before, record, _check_requests(before, record, accounts))
     except errors.InvalidRecord:
         return False
     return True
