@@ -36,6 +36,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,7 @@ BATCH: Final = 256
 """Jobs in one transaction at most: how long the loop is kept from other work."""
 BUSY_MS: Final = 1000
 """Milliseconds that another process may hold the database before a transaction fails."""
+_PAUSE: Final = 0.005
 
 # Errors of a job's own statement; after any other the transaction itself is in doubt.
 _OF_THE_STATEMENT: Final = {
@@ -85,7 +87,7 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
     )
     try:
         if not read_only:
-            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            mode = _use_log(connection)
             if mode != "wal":
                 raise errors.Internal(f"the database cannot use a write-ahead log here (journal mode {mode})")
             connection.execute("PRAGMA synchronous = FULL")
@@ -96,6 +98,20 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _use_log(connection: sqlite3.Connection) -> str:
+    """Switch to a write-ahead log; returns the journal mode that the database has then."""
+    until = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            mode: str = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            return mode
+        except sqlite3.OperationalError as error:
+            # This statement, other than all others, does not wait for a process that makes the same switch.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        time.sleep(_PAUSE)
 
 
 class _Job:
