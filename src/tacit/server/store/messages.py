@@ -120,7 +120,8 @@ def page(
             record = waiting.pop()
             items.append(record)
             size += len(record.record) + sum(len(grant.encrypted_key) for grant in record.grants)
-        elif message is not None:
+        else:
+            assert message is not None
             items.append(message)
             size += len(message.payload)
             message = _next(found)
