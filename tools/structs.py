@@ -87,7 +87,7 @@ def page() -> str:
                     out += [f"{member.name.lower()} = {member.value}" for member in cls]
                 else:
                     hints = typing.get_type_hints(cls, include_extras=True)
-                    width = max(len(field.name) for field in dataclasses.fields(cls))
+                    width = max((len(field.name) for field in dataclasses.fields(cls)), default=0)
                     out += [f"{field.name:{width}}  {kind(hints[field.name])}" for field in dataclasses.fields(cls)]
                 out += ["```", ""]
     out += ["## Labels", "", "```"]
