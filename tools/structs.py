@@ -13,7 +13,7 @@ import types
 import typing
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from tacit.signed import labels
 from tacit.wire import codec, limits
@@ -87,8 +87,9 @@ def page() -> str:
                     out += [f"{member.name.lower()} = {member.value}" for member in cls]
                 else:
                     hints = typing.get_type_hints(cls, include_extras=True)
-                    width = max((len(field.name) for field in dataclasses.fields(cls)), default=0)
-                    out += [f"{field.name:{width}}  {kind(hints[field.name])}" for field in dataclasses.fields(cls)]
+                    names = [field.name for field in dataclasses.fields(cast(Any, cls))]
+                    width = max(map(len, names), default=0)
+                    out += [f"{name:{width}}  {kind(hints[name])}" for name in names]
                 out += ["```", ""]
     out += ["## Labels", "", "```"]
     out += sorted(

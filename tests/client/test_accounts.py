@@ -197,3 +197,17 @@ async def test_a_member_whose_account_goes_on_as_another_is_not_followed(world: 
         await team.rotate()
     with pytest.raises(errors.SendingBlocked):
         await team.send("to whom?")
+
+
+async def test_an_account_that_ended_cannot_be_brought_into_a_conversation(world: World) -> None:
+    alice, _ = await world.register("alice", "bob")
+    assert world.simulator is not None
+
+    def ended(record: AccountRecord) -> AccountRecord:
+        gone = tuple(RevokedDevice(each.device_id, record.version) for each in record.devices)
+        return dataclasses.replace(record, devices=(), encryption_keys=(), archive_key_id=b"", revoked=gone)
+
+    world.simulator.follow("bob", "the password of bob", ended)
+    with pytest.raises(errors.CannotFollow, match="bob's account has ended"):
+        await alice.create_conversation("team", members=["bob"])
+    assert await alice.conversations() == []
