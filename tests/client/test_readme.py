@@ -3,13 +3,14 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from client.world import CHEAP, password_of
+from server.listening import server_on
 from tacit.client import Client
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -21,6 +22,13 @@ def block() -> str:
     found = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     return found[1]
+
+
+@pytest.fixture
+async def server_url(tmp_path: Path) -> AsyncIterator[str]:
+    """Where the product's own server listens."""
+    async with server_on(tmp_path / "chat.db") as backend:
+        yield backend.config.origin
 
 
 async def test_the_readmes_lines_work_as_they_stand(

@@ -7,18 +7,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from server.listening import served
 from server.people import AUTHORITY, KEYS, MESSAGES, Person, Talk, Town
 from server.test_accounts import GENERATE, revocation, with_second_device
 from tacit.crypto.digest import sha256
 from tacit.server import push
 from tacit.server import socket as handler
-from tacit.server.app import application
+from tacit.server.config import Config, listen
 from tacit.server.push import Line
-from tacit.server.serve import settings
 from tacit.signed.request import SocketChallenge, sign_challenge
 from tacit.wire import limits
 from tacit.wire.text import from_base64, to_base64
@@ -29,14 +28,9 @@ PATH = "/api/sync/socket"
 @pytest.fixture
 async def port(town: Town) -> AsyncIterator[int]:
     """The town's server on a free loopback port, set up as `tacit serve` does."""
-    server = uvicorn.Server(uvicorn.Config(application(town.backend), "127.0.0.1", 0, **settings()))
-    running = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.001)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    town.backend.hub.close_all()
-    server.should_exit = True
-    await running
+    with listen(Config("127.0.0.1", 0, town.backend.config.database)) as listening:
+        async with served(town.backend, listening):
+            yield listening.getsockname()[1]
 
 
 async def frame(connection: ClientConnection) -> Any:

@@ -1,0 +1,56 @@
+"""The product's server on a free loopback port of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from socket import socket as Listening
+
+import uvicorn
+
+from tacit.server.app import application, open_backend
+from tacit.server.backend import Backend
+from tacit.server.config import Config, listen
+from tacit.server.serve import settings, wall_clock
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, telling when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[Listening] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+@asynccontextmanager
+async def served(backend: Backend, listening: Listening) -> AsyncIterator[None]:
+    """A backend served on a listening socket, set up as `tacit serve` does."""
+    server = _Server(uvicorn.Config(application(backend), **settings()))
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        await asyncio.wait((asyncio.create_task(server.ready.wait()), running), return_when=asyncio.FIRST_COMPLETED)
+        yield
+    finally:
+        backend.hub.close_all()
+        server.should_exit = True
+        await running
+
+
+@asynccontextmanager
+async def server_on(database: Path) -> AsyncIterator[Backend]:
+    """A whole server; its address is `backend.config.origin`."""
+    config = Config("127.0.0.1", 0, database)
+    with listen(config) as listening:
+        backend = await open_backend(config.at_port(listening.getsockname()[1]), wall_clock, os.urandom)
+        try:
+            async with served(backend, listening):
+                yield backend
+        finally:
+            await backend.store.close()
