@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+StandIn = str | Callable[..., Any]
+"""What takes a function's place: a dotted name, or in this process the function itself."""
+
 
 def resolve(dotted: str) -> tuple[Any, str, Any]:
     """The holder, the attribute's name and its value; raises `LookupError` where the name leads nowhere."""
@@ -38,16 +41,17 @@ def places(original: Any) -> Iterator[tuple[Any, str]]:
                     yield module, attribute
 
 
-def bend(pairs: Mapping[str, str]) -> Callable[[], None]:
-    """Apply stand-ins by name; returns what undoes it. A stand-in may take the original as `original`."""
+def bend(pairs: Mapping[str, StandIn], *, everywhere: bool = True) -> Callable[[], None]:
+    """Apply stand-ins, by name or as they are; returns what undoes it. Not `everywhere`: in the named place alone."""
     undo: list[tuple[Any, str, Any]] = []
+    for target in pairs:
+        resolve(target)  # all of them, or nothing is bent
     for target, stand_in in pairs.items():
         holder, name, original = resolve(target)
-        replacement = resolve(stand_in)[2]
+        replacement = resolve(stand_in)[2] if isinstance(stand_in, str) else stand_in
         make = getattr(replacement, "wraps_original", None)
         new = replacement(original) if make else replacement
-        found = [(holder, name), *places(original)]
-        for where, attribute in found:
+        for where, attribute in {(holder, name): None, **dict.fromkeys(places(original) if everywhere else ())}:
             undo.append((where, attribute, vars(where)[attribute]))
             setattr(where, attribute, new)
 
@@ -59,9 +63,9 @@ def bend(pairs: Mapping[str, str]) -> Callable[[], None]:
 
 
 @contextmanager
-def bent(pairs: Mapping[str, str]) -> Iterator[None]:
+def bent(pairs: Mapping[str, StandIn], *, everywhere: bool = True) -> Iterator[None]:
     """The stand-ins for as long as the block runs."""
-    restore = bend(pairs)
+    restore = bend(pairs, everywhere=everywhere)
     try:
         yield
     finally:

@@ -1,0 +1,33 @@
+"""Attack id → the program that attacks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from adversary import attacks_member as member
+from adversary import attacks_order as order
+from adversary import attacks_server as server
+from adversary.attack import Attack
+
+ATTACKS: Final[dict[str, type[Attack]]] = {
+    "MM12.invented-chain": member.InventedChain,
+    "MM3.impersonation": member.Impersonates,
+    "MM4": member.ReadsOn,
+    "MM4.returns": member.ComesBack,
+    "MM4.speaks": member.SpeaksOn,
+    "MM7.removed-admin": member.RemovedAdmin,
+    "MM8.client": member.ChangesOthers,
+    "MM8.device": member.BorrowsDevice,
+    "MM8.message-id": member.Suppresses,
+    "MM8.server": member.SuppressesAtServer,
+    "MS1": server.GhostMember,
+    "MS1.device": server.GhostDevice,
+    "MS3": server.SubstitutedGrant,
+    "MS3.key": server.SwappedKey,
+    "MS7.gap": order.Gap,
+    "MS7.reorder": order.Reorder,
+    "MS7.replay": order.Replay,
+    "MS7.splice": order.Splice,
+    "MS19": server.HiddenRecords,
+    "MS19.roster": server.HiddenRoster,
+}

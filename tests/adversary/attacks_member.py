@@ -1,0 +1,271 @@
+"""Malicious members, former members and their accomplice, the server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from adversary.attack import Attack, Reads
+from adversary.bending import StandIn, bent
+from adversary.craft import (
+    Forged,
+    account_of,
+    colluding,
+    forge,
+    forge_genesis,
+    granted,
+    granter_of,
+    instead,
+    keeping,
+    lay,
+    me,
+    own_opener,
+    place,
+    send_as,
+    serving,
+    state_of,
+)
+from adversary.loot import plaintexts
+from adversary.stage import Stage, texts, together, try_to_send
+from tacit import errors
+from tacit.client import Client, Conversation
+from tacit.client import openings
+from tacit.client.openings import REMOVE, Intent
+from tacit.client.timing import wall_clock
+from tacit.conversation.content import DeleteBody, EditBody, Name
+from tacit.server.store.rows import Page
+from tacit.signed.record import Role
+
+SEND = "/api/messages/encrypted"
+
+
+class ReadsOn(Reads):
+    """A removed member, handed every later row, tries all that it ever had."""
+
+    reward = "bob, removed, read what was written afterwards"
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, bob = await stage.people("alice", "bob")
+            team, view = await together(alice, "team", bob)
+            await team.send("before")
+            await bob.sync()
+            await team.remove("bob")
+            await self.write(alice, team.id)
+            with bent(serving(all_rows=True)):
+                await bob.sync()
+            self.code = (await texts(bob, view.id))[-1][1]
+            self.read = await plaintexts(stage, bob)
+
+
+class ComesBack(Reads):
+    """A removed member signs a record that adds it again, and the server takes it."""
+
+    reward = "bob is back in the roster, by his own hand, and read"
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, bob = await stage.people("alice", "bob")
+            team, _ = await together(alice, "team", bob)
+            await team.remove("bob")
+            opener, signer = await own_opener(stage, bob), (await me(bob)).request_key.sign
+            accounts = [await account_of(stage, name) for name in ("alice", "bob")]
+            bare = forge(await state_of(stage, team.id), [place(accounts[1], Role.MEMBER)], opener, signer)
+            await lay(stage, granted(bare, granter_of(opener), signer, *accounts))
+            await alice.sync()
+            await self.write(alice, team.id)
+            self.read = await plaintexts(stage, bob)
+
+
+class SpeaksOn(Attack):
+    """A removed member writes under the old key, and the server serves it after the removal."""
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.seen: list[tuple[str, str]] = []
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, bob = await stage.people("alice", "bob")
+            team, view = await together(alice, "team", bob)
+            await team.remove("bob")
+            with bent(colluding()):
+                await send_as(bob, view.id, "I am still here")
+            await alice.sync()
+            self.seen = await texts(alice, team.id)
+            self.code = self.seen[-1][1]
+
+    def succeeded(self) -> str:
+        return "bob speaks after his removal" if ("bob", "I am still here") in self.seen else ""
+
+
+class RemovedAdmin(Reads):
+    """A removed admin removes who removed it, on the record before; the server serves that one too."""
+
+    reward = "bob follows the removed admin's record, and she read"
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, mallory, bob = await stage.people("alice", "mallory", "bob")
+            team, _, view = await together(alice, "team", mallory, bob)
+            await team.set_role("mallory", "admin")
+            await mallory.sync()
+            undoing = await prepared(mallory, view.id, Intent(REMOVE, ("alice",)))
+            await team.remove("mallory")
+            await bob.sync()
+            seq = (await stage.head(team.id)).head_seq + 1
+
+            def serve(user_id: str, page: Page) -> Page:
+                return page._replace(items=(undoing.served_to("bob", seq),), cursor=seq) if user_id == "bob" else page
+
+            with bent(serving(serve) | keeping(stage)):
+                await bob.sync()
+                await self.write(bob, view.id)
+            self.read = await plaintexts(stage, mallory)
+
+
+async def prepared(client: Client, conversation_id: str, intent: Intent) -> Forged:
+    """An epoch as the client's own code makes and keeps it, before it is sent."""
+    made = await client.service._run(
+        lambda books: openings.prepare(books, conversation_id, intent, wall_clock(), os.urandom)
+    )
+    assert made is not None
+    return Forged(None, made.record, made.signature, b"", made.grants)
+
+
+class InventedChain(Reads):
+    """A plain member and the server invent a conversation's beginning for somebody who joins."""
+
+    reward = "carol believed mallory's chain, and its ghost read"
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, mallory, carol, ghost = await stage.people("alice", "mallory", "carol", "ghost")
+            team, _ = await together(alice, "team", mallory)
+            await team.add("carol")
+            accounts = {name: await account_of(stage, name) for name in ("alice", "mallory", "carol", "ghost")}
+            roles = {name: Role.ADMIN if name == "mallory" else Role.MEMBER for name in accounts}
+            changes = [place(accounts[name], role) for name, role in roles.items()]
+            opener, signer = await own_opener(stage, mallory), (await me(mallory)).request_key.sign
+            bare = forge_genesis(team.id, changes, opener, signer)
+            forged = granted(bare, granter_of(opener), signer, *accounts.values())
+
+            def serve(user_id: str, page: Page) -> Page:
+                return instead(page, forged.served_to("carol", 1)) if user_id == "carol" else page
+
+            with bent(serving(serve) | keeping(stage)):
+                await carol.sync()
+                await self.write(carol, team.id)
+            self.read = await plaintexts(stage, ghost, keys=[forged.key])
+
+
+class ChangesOthers(Attack):
+    """A member edits one message of another's and deletes a second one."""
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.edited = self.deleted = False
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, mallory, bob = await stage.people("alice", "mallory", "bob")
+            team, _, view = await together(alice, "team", mallory, bob)
+            first, second = await team.send("I owe you 5"), await team.send("and you owe me 9")
+            await mallory.sync()
+            targets = [Name(each.sender, each.device_id, each.client_message_id) for each in (first, second)]
+            await send_as(mallory, team.id, "", body=EditBody(targets[0], "I owe you 500"))
+            await send_as(mallory, team.id, "", body=DeleteBody(targets[1]))
+            await bob.sync()
+            shown, _ = await bob.service.history(view.id)
+            by_id = {each.client_message_id: each for each in shown if each.sender == "alice"}
+            self.edited = by_id[first.client_message_id].text != "I owe you 5"
+            self.deleted = by_id[second.client_message_id].deleted
+            self.code = "both are ignored"
+
+    def succeeded(self) -> str:
+        done = [word for word, holds in (("edited", self.edited), ("deleted", self.deleted)) if holds]
+        return f"what alice wrote is {' and '.join(done)}" if done else ""
+
+
+class Suppresses(Attack):
+    """Who knows the id of a message that is still on its way uses it first, so that it is lost."""
+
+    TEXT = "I resign"
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.seen: list[tuple[str, str]] = []
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, mallory, bob = await stage.people("alice", "mallory", "bob")
+            team, _, view = await together(alice, "team", mallory, bob)
+            stage.wire("alice").lose("request", SEND)
+            assert isinstance(await try_to_send(alice, team.id, self.TEXT), errors.Unreachable)
+            await team.refresh()
+            ((client_message_id, _),) = team.unsent
+            await self.take_first(stage, alice, mallory, team, client_message_id)
+            await alice.sync()
+            await bob.sync()
+            self.seen = await texts(bob, view.id)
+
+    async def take_first(
+        self, stage: Stage, alice: Client, mallory: Client, team: Conversation, client_message_id: str
+    ) -> None:
+        """Under one's own name and device."""
+        await send_as(mallory, team.id, "spam", client_message_id=client_message_id)
+        self.code = "both are shown"
+
+    def succeeded(self) -> str:
+        return "alice's message is lost to bob" if ("alice", self.TEXT) not in self.seen else ""
+
+
+class SuppressesAtServer(Suppresses):
+    """The same under one's own account and the other's device, which is what the server knows messages by."""
+
+    async def take_first(
+        self, stage: Stage, alice: Client, mallory: Client, team: Conversation, client_message_id: str
+    ) -> None:
+        device_id = (await me(alice)).device_id
+        try:
+            await send_as(mallory, team.id, "spam", device_id=device_id, client_message_id=client_message_id)
+        except errors.TacitError as error:
+            self.refused(error)
+
+
+class Impersonates(Attack):
+    """A member writes in another's name; the server lets it through."""
+
+    TEXT = "I resign"
+    user_id: str | None = "alice"
+    """The account that the message names; None: the attacker's own."""
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.shown_as: list[tuple[str, str]] = []
+        self.device_id = ""
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, mallory, bob = await stage.people("alice", "mallory", "bob")
+            team, _, view = await together(alice, "team", mallory, bob)
+            self.device_id = (await me(alice)).device_id
+            with bent(colluding()):
+                await send_as(mallory, team.id, self.TEXT, user_id=self.user_id, device_id=self.device_id)
+            await bob.sync()
+            shown, _ = await bob.service.history(view.id)
+            self.shown_as = [(each.sender, each.device_id) for each in shown if each.text == self.TEXT]
+            self.code = shown[-1].cause
+
+    def succeeded(self) -> str:
+        if any(device == self.device_id for _, device in self.shown_as):
+            return f"bob reads it as {self.shown_as[0][0]}'s, from alice's device"
+        return ""
+
+
+class BorrowsDevice(Impersonates):
+    """A member names another's device as one of its own account's."""
+
+    user_id = None
+

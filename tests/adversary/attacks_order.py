@@ -1,0 +1,136 @@
+"""A malicious server that serves true messages at false places: again, elsewhere, later, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
+
+from adversary.attack import Attack
+from adversary.bending import StandIn, bent
+from adversary.craft import new_key, serving
+from adversary.stage import Stage, texts, together
+from tacit.client.view import LATE, PINNED
+from tacit.server.store import messages
+from tacit.server.store.rows import Message, Page
+
+ORDER = "pay the bill"
+
+
+class Replay(Attack):
+    """The server serves the bytes of one message a second time, at a later place."""
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.shown = 0
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, bob = await stage.people("alice", "bob")
+            team, view = await together(alice, "team", bob)
+            await team.send(ORDER)
+            await bob.sync()
+            before, revision = await bob.service.history(view.id)
+            await store_again(stage, team.id, team.id, ORDER)
+            await bob.sync()
+            news, _ = await bob.service.news(view.id, revision)
+            self.shown = [each.text for each in [*before, *news]].count(ORDER)
+            self.code = next((each.cause for each in news), "")
+
+    def succeeded(self) -> str:
+        return f"bob was shown it {self.shown} times" if self.shown > 1 else ""
+
+
+async def store_again(stage: Stage, conversation_id: str, other: str, name: str) -> None:
+    """The newest message of one conversation once more in a conversation's rows, as one that just came."""
+    newest = "SELECT sender_id, device_id, encrypted_payload, iv FROM messages WHERE conversation_id = ? ORDER BY seq DESC"
+    sender, device, payload, iv = (await stage.sql(newest, conversation_id))[0]
+    key_id = (await stage.head(other)).key_id
+    await stage.backend.store.write(
+        lambda db: messages.insert(db, other, sender, device, name, payload, key_id, iv, 0)
+    )
+
+
+class Splice(Attack):
+    """The server serves alice's message in another conversation; its founder gave both the same key."""
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.seen: list[tuple[str, str]] = []
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            mallory, alice, bob = await stage.people("mallory", "alice", "bob")
+            key = new_key()
+            with bent({"tacit.conversation.keys:ConversationKey.generate": lambda _: key}):
+                red, alices, _ = await together(mallory, "red", alice, bob)
+                blue, *_ = await together(mallory, "blue", alice, bob)
+            await alices.send(ORDER)
+            await store_again(stage, red.id, blue.id, ORDER)
+            await bob.sync()
+            self.seen = await texts(bob, blue.id)
+            self.code = self.seen[-1][1]
+
+    def succeeded(self) -> str:
+        return "bob reads in blue what alice wrote in red" if ("alice", ORDER) in self.seen else ""
+
+
+class Reorder(Attack):
+    """The server holds a message back until the next epoch was opened, and serves it as if it were new."""
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.trust = ""
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, bob = await stage.people("alice", "bob")
+            team, view = await together(alice, "team", bob)
+            sent = await team.send(ORDER)
+            await team.rotate()
+            await team.send("never mind")
+            last = (await stage.head(team.id)).head_seq
+            await stage.sql("UPDATE messages SET seq = ? WHERE seq = ?", last + 1, sent.seq)
+            await stage.sql("UPDATE conversations SET head_seq = ?", last + 1)
+            await bob.sync()
+            shown, _ = await bob.service.history(view.id)
+            assert [each.text for each in shown] == ["never mind", ORDER]
+            self.trust = self.code = shown[-1].trust
+
+    def succeeded(self) -> str:
+        return "what was held back is shown as new" if self.trust == PINNED and self.trust != LATE else ""
+
+
+class Gap(Attack):
+    """The server keeps one message to itself."""
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.seen: list[tuple[str, str]] = []
+        self.told = False
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, bob = await stage.people("alice", "bob")
+            team, view = await together(alice, "team", bob)
+            sent = await team.send(ORDER)
+            await team.send("on friday")
+
+            def withhold(user_id: str, page: Page) -> Page:
+                kept = tuple(item for item in page.items if not is_at(item, sent.seq))
+                return page._replace(items=kept) if user_id == "bob" else page
+
+            with bent(serving(withhold)):
+                await bob.sync()
+            self.seen = await texts(bob, view.id)
+            self.told = bool(await view.gaps())
+            self.code = "a gap is told" if self.told else ""
+
+    def succeeded(self) -> str:
+        missing = ("alice", "on friday") in self.seen and ("alice", ORDER) not in self.seen
+        return "bob misses a message and is told nothing" if missing and not self.told else ""
+
+
+def is_at(item: Any, seq: int) -> bool:
+    """Whether this is the message at a place."""
+    return isinstance(item, Message) and item.seq == seq

@@ -1,0 +1,45 @@
+"""Attack id → guard → permissive stand-in. An attack that several layers stop lists them all: each goes without."""
+
+from __future__ import annotations
+
+from typing import Final
+
+STAND_INS: Final = "adversary.stand_ins"
+
+GUARDS: Final[dict[str, dict[str, str]]] = {
+    "MM12.invented-chain": {"tacit.signed.rights:_check_genesis": f"{STAND_INS}:nothing"},
+    "MM3.impersonation": {"tacit.conversation.judging:check_signature": f"{STAND_INS}:by_anybody"},
+    "MM4": {"tacit.conversation.keys:ConversationKey.generate": f"{STAND_INS}:the_same_key"},
+    "MM4.returns": {
+        "tacit.signed.rights:_check_opener": f"{STAND_INS}:opener_after",
+        "tacit.signed.rights:_check_rights": f"{STAND_INS}:nothing",
+    },
+    "MM4.speaks": {"tacit.conversation.judging:check_removal": f"{STAND_INS}:nothing"},
+    "MM7.removed-admin": {"tacit.conversation.judging_records:judge_second": f"{STAND_INS}:the_later_counts"},
+    "MM8.client": {"tacit.conversation.timeline:check_author": f"{STAND_INS}:nothing"},
+    "MM8.device": {"tacit.conversation.judging:sending_device": f"{STAND_INS}:any_device"},
+    "MM8.message-id": {"tacit.client.inbox:find_by_name": f"{STAND_INS}:found_by_id_alone"},
+    "MM8.server": {"tacit.server.messages:check_sender": f"{STAND_INS}:nothing"},
+    "MS1": {"tacit.signed.verify:signature_holds": f"{STAND_INS}:any_record"},
+    "MS1.device": {"tacit.signed.verify:signature_holds": f"{STAND_INS}:any_account"},
+    "MS3": {
+        "tacit.conversation.envelope:check_granter": f"{STAND_INS}:nothing",
+        "tacit.conversation.keys:is_key_of": f"{STAND_INS}:yes",
+    },
+    "MS3.key": {"tacit.signed.verify:signature_holds": f"{STAND_INS}:any_account"},
+    "MS7.gap": {"tacit.conversation.timeline:find_gaps": f"{STAND_INS}:no_gaps"},
+    "MS7.reorder": {"tacit.conversation.judging:is_late": f"{STAND_INS}:nothing_is_late"},
+    "MS7.replay": {
+        "tacit.conversation.judging:check_replay": f"{STAND_INS}:nothing",
+        "tacit.conversation.judging:first_shown": f"{STAND_INS}:nothing",
+    },
+    "MS7.splice": {
+        "tacit.conversation.judging:check_splice": f"{STAND_INS}:nothing",
+        "tacit.conversation.sealing:check_epoch": f"{STAND_INS}:nothing",
+    },
+    "MS19": {
+        "tacit.client.standing:check_may_open": f"{STAND_INS}:nothing",
+        "tacit.client.standing:check_sendable": f"{STAND_INS}:sends_anyway",
+    },
+    "MS19.roster": {"tacit.signed.rights:_check_genesis": f"{STAND_INS}:nothing"},
+}

@@ -1,0 +1,89 @@
+"""Plays every attack twice, with its guards and without them, and says what does not come out as it must."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from adversary.attack import Attack
+from adversary.bending import bent, resolve
+
+Guards = Mapping[str, Mapping[str, str]]
+Attacks = Mapping[str, type[Attack]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one play ended: what the victim reported, and what the attacker has (nothing: the empty text)."""
+
+    code: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One row: the guards, both plays, and what is wrong with it (nothing: the empty text)."""
+
+    id: str
+    guards: tuple[str, ...]
+    guarded: Outcome | None = None
+    bare: Outcome | None = None
+    wrong: str = ""
+
+
+def play(attack: type[Attack], removed: Mapping[str, str], folder: Path) -> Outcome:
+    """One play in an empty folder, without these guards."""
+    with bent(removed):
+        played = attack(folder, removed)
+        asyncio.run(played.run())
+        return Outcome(played.code, played.succeeded())
+
+
+def unresolved(guards: Mapping[str, str]) -> str:
+    """Which guard or stand-in leads nowhere."""
+    for name in [*guards, *guards.values()]:
+        try:
+            resolve(name)
+        except LookupError as error:
+            return str(error)
+    return ""
+
+
+def run_row(attack_id: str, guards: Guards, attacks: Attacks) -> Result:
+    """Both plays of one attack, or why there is none."""
+    row = guards.get(attack_id)
+    attack = attacks.get(attack_id)
+    if not row or attack is None:
+        return Result(attack_id, (), wrong="it has no row")
+    names = tuple(row)
+    if wrong := unresolved(row):
+        return Result(attack_id, names, wrong=wrong)
+    with TemporaryDirectory(prefix="tacit-") as folder:
+        first, second = Path(folder, "with"), Path(folder, "without")
+        first.mkdir()
+        second.mkdir()
+        guarded = play(attack, {}, first)
+        if guarded.evidence:
+            return Result(attack_id, names, guarded, wrong="it succeeds with its guard")
+        bare = play(attack, row, second)
+    wrong = "" if bare.evidence else "it fails without its guard, so that nothing was shown"
+    return Result(attack_id, names, guarded, bare, wrong)
+
+
+def lines(results: Iterable[Result]) -> list[str]:
+    """An aligned table: id, guard, with, without. A further guard of one row has a line of its own."""
+    table = [("id", "guard", "with", "without")]
+    for each in results:
+        guarded = (each.guarded.evidence or each.guarded.code or "nothing") if each.guarded else ""
+        bare = (each.bare.evidence or "nothing") if each.bare else ""
+        first, *more = each.guards or ("",)
+        table.append((each.id, first, guarded, f"WRONG: {each.wrong}" if each.wrong else bare))
+        table.extend(("", guard, "", "") for guard in more)
+    widths = [max(len(row[column]) for row in table) for column in range(3)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()
+        for row in table
+    ]
