@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from server.people import Clock, Town, seeded
+from server.bad_input import Scene
+from server.people import Clock, Person, Talk, Town, seeded
 from tacit.server.app import open_backend
 from tacit.server.config import Config
 
@@ -20,3 +21,12 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
     yield made
     await made.http.aclose()
     await backend.store.close()
+
+
+@pytest.fixture
+async def scene(town: Town) -> Scene:
+    """Two people in a conversation, one who is not in it, one who is registering."""
+    alice, bob, mallory = await town.people("alice", "bob", "mallory")
+    newcomer = Person(town, "newcomer")
+    await newcomer.open("/api/auth/register")
+    return Scene(town, alice, bob, mallory, newcomer, await Talk.opened(alice, bob))

@@ -277,6 +277,28 @@ async def test_a_record_is_judged_anew_when_an_account_changes_meanwhile(
     assert judged == 2
 
 
+async def test_the_same_record_posted_twice_at_once_is_taken_once(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    body = talk.next(alice)
+    first: list[Answer] = []
+    nested = False
+    original = conversations.judge
+
+    async def judge_and_post(*arguments: object) -> object:
+        nonlocal nested
+        state = await original(*arguments)  # type: ignore[arg-type]
+        if not nested:
+            nested = True
+            first.append(await alice.ask("POST", KEYS, body))
+        return state
+
+    monkeypatch.setattr(conversations, "judge", judge_and_post)
+    second = await alice.ask("POST", KEYS, body)
+    assert second.body == first[0].body
+    assert await events(alice) == [("conversation", 1), ("conversation", 2)]
+
+
 async def test_a_roster_that_never_rests_gives_up(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     alice, bob = await town.people("alice", "bob")
     talk = await Talk.opened(alice, bob)

@@ -7,7 +7,7 @@ import pytest
 from litestar import HttpMethod
 
 from server.people import AUTHORITY, Person, Talk, Town, rows
-from tacit.server.app import HANDLERS
+from tacit.server.app import HANDLERS, application
 from tacit.server.gate import NONCE_MS, UNSIGNED
 from tacit.server.store import nonces
 from tacit.signed.account import device_id_of
@@ -218,10 +218,11 @@ async def test_a_body_has_a_limit_that_is_checked_before_it_is_read(town: Town) 
 
 
 async def test_every_answer_says_which_incarnation_it_is_of(town: Town) -> None:
-    told = {
-        (await town.ask("GET", target)).headers["tacit-incarnation"]
-        for target in ("/api/server", "/nowhere", "/api/conversations")
-    }
+    (alice,) = await town.people("alice")
+    answers = [await town.ask("GET", "/api/server"), await town.ask("GET", "/nowhere")]
+    answers += [await alice.ask("GET", target) for target in ("/nowhere", "/api/conversations")]
+    assert [each.status for each in answers] == [200, 401, 404, 200]
+    told = {each.headers["tacit-incarnation"] for each in answers}
     assert told == {town.backend.incarnation}
     assert re.fullmatch("[0-9a-f]{32}", town.backend.incarnation)
 
@@ -231,8 +232,14 @@ async def test_an_address_that_is_none_and_a_method_that_is_none(town: Town) -> 
     nothing, wrong = await alice.ask("GET", "/api/nothing"), await alice.ask("PUT", "/api/sync", {})
     assert (nothing.status, nothing.code) == (404, "not_found")
     assert (wrong.status, wrong.code) == (405, "method_not_allowed")
-    assert (await town.ask("GET", "/nothing")).code == "not_found"
-    assert (await town.ask("GET", "/api/nothing")).code == "request_unsigned"
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/nothing", "/api/nothing", "/%61pi/conversations", "//api/conversations", "/api//conversations"]
+)
+async def test_no_spelling_of_a_path_gets_by_without_a_signature(town: Town, target: str) -> None:
+    answer = await town.ask("GET", target)
+    assert (answer.status, answer.code) == (401, "request_unsigned")
 
 
 async def test_what_fails_inside_says_nothing_of_why(
@@ -278,3 +285,19 @@ async def test_tokens_are_stored_hashed(town: Town) -> None:
     (alice,) = await town.people("alice")
     assert alice.token
     assert alice.token not in repr(await rows(town))
+
+
+async def test_a_client_that_hangs_up_in_the_middle_of_its_request_is_let_go(town: Town) -> None:
+    sent: list[object] = []
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> object:
+        return messages.pop(0)
+
+    async def send(message: object) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/api/sync", "headers": [], "query_string": b""}
+    await application(town.backend)(scope, receive, send)
+    assert sent == []
+    assert messages == []

@@ -25,8 +25,6 @@ KEY_FIELDS: Final = frozenset({"publicKey", "encryptedPrivateKey", "encryptedKey
 BARE: Final = (32, 64)
 """The lengths of bare secret keys and seeds; nothing sealed or wrapped is so short, or just so long."""
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{128})\Z")
-# SEQUENCE { INTEGER 0 or 1 ...: PKCS#8, PKCS#1 and SEC1 private keys; a public key's first member is a SEQUENCE.
-_DER_PRIVATE: Final = re.compile(rb"\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...)\x02\x01[\x00\x01]", re.DOTALL)
 
 
 def refuse_key_objects(value: Any) -> None:
@@ -103,4 +101,4 @@ def _text_looks_secret(text: str) -> bool:
         data = binascii.a2b_base64(stripped.replace("-", "+").replace("_", "/").encode() + b"==")
     except (ValueError, UnicodeEncodeError):
         return False
-    return len(data) in BARE or looks_secret(data) or _DER_PRIVATE.match(data) is not None
+    return len(data) in BARE or looks_secret(data)
