@@ -59,5 +59,12 @@ def test_write_ahead_log_and_values_across_pages_are_searched(tmp_path: Path) ->
     connection.close()
 
 
+def test_copies_of_a_file_that_grew_are_searched_once_and_others_each(tmp_path: Path) -> None:
+    for number, text in enumerate([b"first", b"first and more", b"another", b"another"]):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "log").write_bytes(text)
+    assert sorted(data for _, data in haystack(tmp_path)) == [b"another", b"first and more"]
+
+
 def test_a_torn_write_ahead_log_has_no_frames() -> None:
     assert list(frames(b"short")) == []

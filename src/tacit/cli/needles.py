@@ -56,7 +56,7 @@ def frames(wal: bytes) -> Iterator[tuple[int, bytes]]:
 
 def rows(database: Path) -> Iterator[tuple[str, bytes]]:
     """Every value of every table; a value that spans pages is whole here."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
     try:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:
@@ -71,18 +71,26 @@ def rows(database: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def haystack(folder: Path) -> list[tuple[str, bytes]]:
-    """All that a folder holds: each file whole, each frame of each write-ahead log, each value of each database."""
-    found: list[tuple[str, bytes]] = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        data = path.read_bytes()
+    """All that a folder holds: each file whole, each frame of each write-ahead log, each value of each database.
+
+    The same bytes are there once, and an earlier copy of a file that only grew is in the later one.
+    """
+    files = [(path, path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()]
+    newest: dict[str, bytes] = {}
+    found: dict[bytes, str] = {}
+    for path, data in reversed(files):
         name = str(path.relative_to(folder))
-        found.append((name, data))
+        if not newest.get(path.name, b"").startswith(data):
+            found.setdefault(data, name)
+            newest[path.name] = data
         if path.name.endswith("-wal"):
-            found.extend((f"{name} frame {number}", page) for number, page in frames(data))
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.read_bytes()[:16] == b"SQLite format 3\0":
-            found.extend((f"{path.relative_to(folder)} table {table}", value) for table, value in rows(path))
-    return found
+            for number, page in frames(data):
+                found.setdefault(page, f"{name} frame {number}")
+    for path, data in files:
+        if data.startswith(b"SQLite format 3\0"):
+            for table, value in rows(path):
+                found.setdefault(value, f"{path.relative_to(folder)} table {table}")
+    return [(place, data) for data, place in found.items()]
 
 
 def search(places: Iterable[tuple[str, bytes]], needles: Iterable[Needle]) -> list[Hit]:
@@ -93,8 +101,11 @@ def search(places: Iterable[tuple[str, bytes]], needles: Iterable[Needle]) -> li
     for needle, _ in wanted:
         if len(needle.value) < 8:
             raise ValueError(f"the needle {needle.name} is shorter than 8 bytes")
+    places = list(places)
+    everything = b"\0".join(data for _, data in places)
     hits: list[Hit] = []
-    for place, data in places:
-        for needle, shapes in wanted:
-            hits.extend(Hit(needle.name, form, place) for form, shape in shapes if shape in data)
+    for needle, shapes in wanted:
+        for form, shape in shapes:
+            if shape in everything:
+                hits.extend(Hit(needle.name, form, place) for place, data in places if shape in data)
     return hits

@@ -20,9 +20,9 @@ import click
 
 PROGRAM = (sys.executable, "-m", "tacit")
 """How a process of the product is started."""
-START_SECONDS = 20
-STEP_SECONDS = 60
-STOP_SECONDS = 10
+START_SECONDS = 20.0
+STEP_SECONDS = 60.0
+STOP_SECONDS = 10.0
 ADDRESS = re.compile(r" at (http://\S+)\n")
 
 
