@@ -17,6 +17,7 @@ from tacit.client.books import Books
 from tacit.crypto.secret import Secret
 from tacit.identity.account import certificate_of, new_device
 from tacit.signed.account import AccountRecord, DeviceCertificate, RevokedDevice
+from tacit.wire import limits
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64, to_base64
 
@@ -211,3 +212,14 @@ async def test_an_account_that_ended_cannot_be_brought_into_a_conversation(world
     with pytest.raises(errors.CannotFollow, match="bob's account has ended"):
         await alice.create_conversation("team", members=["bob"])
     assert await alice.conversations() == []
+
+
+async def test_a_conversation_is_no_larger_than_one_request_can_grant(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _, _ = await world.register("alice", "bob", "carol")
+    monkeypatch.setattr(limits, "GRANTS", 2)
+    with pytest.raises(errors.TooLarge, match="at most 2 members"):
+        await alice.create_conversation("team", members=["bob", "carol"])
+    await alice.create_conversation("pair", members=["bob"])
+    assert [each.name for each in await alice.conversations()] == ["pair"]

@@ -94,8 +94,9 @@ def users_concerned(books: Books, conversation_id: str, intent: Intent) -> set[s
 def prepare(books: Books, conversation_id: str, intent: Intent, now: int, random: Randomness) -> Opening | None:
     """Build and keep the next epoch; None where what is wanted is so already.
 
-    Raises `NoRight`, `NoSuchAccount`, `CannotFollow`, `InvalidArgument`, and what the standing and taking rules raise:
-    they are checked here before anything is sent.
+    Raises `NoRight`, `NoSuchAccount`, `CannotFollow`, `InvalidArgument`, `TooLarge` for more members than an epoch can
+    grant its key to in one request, and what the standing and taking rules raise: they are checked here before anything
+    is sent.
     """
     held = books.add(conversation_id, intent.name or None)
     before = held.state()
@@ -115,6 +116,8 @@ def prepare(books: Books, conversation_id: str, intent: Intent, now: int, random
     check_taking(before, record, books.accounts.newest, valid_leaves(books, before))
     granter = Granter(me.user_id, me.device_id, record.opener.account_hash)
     recipients = [_named(books, change) for change in in_order(after.values())]
+    if len(after) > limits.GRANTS:
+        raise errors.TooLarge(f"a conversation has at most {limits.GRANTS} members under the protocol envelope")
     grants = make_grants(record, key, granter, me.request_key.sign, recipients, after)
     made = Opening(conversation_id, intent, record, signature, tuple(grants), _ids(after))
     _keep(books, made, key)
