@@ -12,6 +12,7 @@ from typing import Final, Generic, TypeVar, final
 from tacit import errors
 from tacit.crypto.digest import sha256
 from tacit.crypto.verify import verify_ed25519
+from tacit.signed import labels
 from tacit.wire.codec import encode, write_varint
 
 T = TypeVar("T")
@@ -82,5 +83,5 @@ def signature_holds(label: str, struct: object, key: bytes, signature: bytes, pr
 def verify(label: str, struct: T, key: bytes, signature: bytes, profile: Profile = Profile.STANDARD) -> Verified[T]:
     """The struct as `Verified`; raises `BadSignature`, or `UnsupportedSuite` for a profile that is not here."""
     if not signature_holds(label, struct, key, signature, profile):
-        raise errors.BadSignature(label.removeprefix("tacit/1 "))
+        raise errors.BadSignature(label.removeprefix(labels.PREFIX))
     return Verified(struct, key, signature, _CHECKED)
