@@ -50,17 +50,19 @@ def insert(
     `KeyIdMismatch` for a key of none, `EpochOutdated` when a member revoked a device since the epoch was opened.
     It raises only before it writes.
     """
-    before = earlier(connection, conversation_id, device_id, client_message_id, payload)
-    if before is not None:
-        return before
-    taken = connection.execute(
-        "UPDATE conversations SET head_seq = head_seq + 1 WHERE conversation_id = ? AND key_id = ? AND outdated = 0 "
-        "RETURNING head_seq",
-        (conversation_id, key_id),
-    ).fetchall()
-    if not taken:
+    # Two plain statements: one UPDATE with RETURNING costs more than both, and every message pays for it.
+    free = connection.execute(
+        "SELECT head_seq + 1 FROM conversations WHERE conversation_id = ?1 AND key_id = ?2 AND outdated = 0 AND NOT "
+        "EXISTS (SELECT 1 FROM messages WHERE conversation_id = ?1 AND device_id = ?3 AND client_message_id = ?4)",
+        (conversation_id, key_id, device_id, client_message_id),
+    ).fetchone()
+    if free is None:
+        before = earlier(connection, conversation_id, device_id, client_message_id, payload)
+        if before is not None:
+            return before
         _refuse(connection, conversation_id, key_id)
-    seq: int = taken[0][0]
+    seq: int = free[0]
+    connection.execute("UPDATE conversations SET head_seq = ? WHERE conversation_id = ?", (seq, conversation_id))
     connection.execute(
         "INSERT INTO messages (conversation_id, seq, sender_id, device_id, client_message_id, created_at, encrypted, "
         "encryption_key_id, encrypted_payload, iv) VALUES (?, ?, ?, ?, ?, ?, TRUE, ?, ?, ?)",
