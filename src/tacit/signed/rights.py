@@ -277,7 +277,9 @@ def _check_rights(before: ChainState | None, record: ConversationRecord, opener:
     """What the opener may do by the roster before this record; a genesis makes its founder an admin."""
     if before is None:
         _require(opener.role is Role.ADMIN, "the founder is not an admin")
-    elif before.roster()[opener.user_id].role is not Role.ADMIN:
+        return
+    earlier = before.roster().get(opener.user_id)
+    if earlier is None or earlier.role is not Role.ADMIN:
         _check_member_rights(before, record, leaving)
 
 
