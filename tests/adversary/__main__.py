@@ -1,4 +1,4 @@
-"""`python -m adversary [ID...]`: every attack, with its guard, where it must fail, and without it, where it must not."""
+"""`python -m adversary [ID...]`: every attack, with its guard, where it must fail, and without, where it must not."""
 
 from __future__ import annotations
 

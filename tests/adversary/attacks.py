@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from adversary import attacks_member as member
+from adversary import attacks_network as network
 from adversary import attacks_order as order
 from adversary import attacks_server as server
+from adversary import attacks_storage as storage
 from adversary.attack import Attack
 
 ATTACKS: Final[dict[str, type[Attack]]] = {
+    "D1": storage.Dump,
+    "D1.keys": storage.Dump,
+    "D1.messages": storage.Dump,
     "MM12.invented-chain": member.InventedChain,
     "MM3.impersonation": member.Impersonates,
     "MM4": member.ReadsOn,
@@ -30,4 +35,8 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "MS7.splice": order.Splice,
     "MS19": server.HiddenRecords,
     "MS19.roster": server.HiddenRoster,
+    "N2.replay": network.ReplayedWrite,
+    "N2.replay-read": network.ReplayedRead,
+    "N2.socket": network.StolenTokenOnSocket,
+    "N2.token": network.StolenToken,
 }

@@ -29,8 +29,7 @@ from adversary.craft import (
 from adversary.loot import plaintexts
 from adversary.stage import Stage, texts, together, try_to_send
 from tacit import errors
-from tacit.client import Client, Conversation
-from tacit.client import openings
+from tacit.client import Client, Conversation, openings
 from tacit.client.openings import REMOVE, Intent
 from tacit.client.timing import wall_clock
 from tacit.conversation.content import DeleteBody, EditBody, Name
@@ -268,4 +267,3 @@ class BorrowsDevice(Impersonates):
     """A member names another's device as one of its own account's."""
 
     user_id = None
-

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from adversary.attack import Attack
@@ -43,12 +43,11 @@ class Replay(Attack):
 
 async def store_again(stage: Stage, conversation_id: str, other: str, name: str) -> None:
     """The newest message of one conversation once more in a conversation's rows, as one that just came."""
-    newest = "SELECT sender_id, device_id, encrypted_payload, iv FROM messages WHERE conversation_id = ? ORDER BY seq DESC"
+    columns = "sender_id, device_id, encrypted_payload, iv"
+    newest = f"SELECT {columns} FROM messages WHERE conversation_id = ? ORDER BY seq DESC"
     sender, device, payload, iv = (await stage.sql(newest, conversation_id))[0]
     key_id = (await stage.head(other)).key_id
-    await stage.backend.store.write(
-        lambda db: messages.insert(db, other, sender, device, name, payload, key_id, iv, 0)
-    )
+    await stage.backend.store.write(lambda db: messages.insert(db, other, sender, device, name, payload, key_id, iv, 0))
 
 
 class Splice(Attack):

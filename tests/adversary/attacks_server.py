@@ -144,15 +144,15 @@ class SubstitutedGrant(Reads):
         async with self.stage() as stage:
             alice, bob = await stage.people("alice", "bob")
             team = await alice.create_conversation("team", ["bob"])
-            key, state = new_key(), await state_of(stage, team.id)
+            key, state = new_key().secret.reveal(), await state_of(stage, team.id)
             granter = granter_of(await own_opener(stage, alice))
-            false = wrapped(state.head_hash, key.secret.reveal(), granter, random_signature, await account_of(stage, "bob"))
+            false = wrapped(state.head_hash, key, granter, random_signature, await account_of(stage, "bob"))
             row = NewGrant("bob", f"alice/{granter.device_id}", encoded(false))
             key_id = (await stage.head(team.id)).key_id
             await stage.backend.store.write(lambda db: grants.add(db, team.id, key_id, [row], 0))
             await bob.sync()
             await self.write(bob, team.id)
-            self.read = await plaintexts(stage, keys=[key.secret.reveal()])
+            self.read = await plaintexts(stage, keys=[key])
 
 
 class SwappedKey(Reads):

@@ -1,4 +1,4 @@
-"""What attackers make: records and grants of their own, signed by whatever key they have, and a server that takes them."""
+"""What attackers make: records and grants signed by whatever key they have, and hooks of a server that takes them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ from tacit.conversation.content import Body, TextBody
 from tacit.conversation.keys import ConversationKey, finish_record
 from tacit.conversation.sealing import Epoch, Sender, make_content, seal
 from tacit.crypto import hpke
+from tacit.server import epochs
+from tacit.server.epochs import Posted
+from tacit.server.messages import Delivered
+from tacit.server.store import conversations
+from tacit.server.store import messages as stored
+from tacit.server.store.rows import Epoch as EpochRow
+from tacit.server.store.rows import Grant as GrantRow
+from tacit.server.store.rows import Inserted, Message, NewGrant, Page
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, KeyAlgorithm, account_hash, aik_fingerprint
 from tacit.signed.grant import Grant, GrantContext, Granter, SignedGrant, WrapAlgorithm, sign_grant
@@ -39,14 +47,6 @@ from tacit.signed.record import (
 )
 from tacit.signed.rights import ChainState, advance
 from tacit.signed.verify import _CHECKED, ZERO_HASH, Profile, Signer, Verified, labelled
-from tacit.server import epochs
-from tacit.server.epochs import Posted
-from tacit.server.messages import Delivered
-from tacit.server.store import conversations
-from tacit.server.store import messages as stored
-from tacit.server.store.rows import Epoch as EpochRow
-from tacit.server.store.rows import Grant as GrantRow
-from tacit.server.store.rows import Inserted, Message, NewGrant, Page
 from tacit.wire.codec import encode
 from tacit.wire.text import to_base64
 
@@ -172,22 +172,16 @@ def _finished(before: ChainState | None, bare: ConversationRecord, signer: Signe
 
 def granted(forged: Forged, granter: Granter, signer: Signer, *recipients: AccountRecord) -> Forged:
     """The record with its key wrapped to these accounts."""
-    grants = tuple(
-        wrapped(record_hash(forged.record), forged.key, granter, signer, account) for account in recipients
-    )
+    grants = tuple(wrapped(record_hash(forged.record), forged.key, granter, signer, account) for account in recipients)
     return dataclasses.replace(forged, grants=grants)
 
 
-def wrapped(
-    hash_of_record: bytes, key: bytes, granter: Granter, signer: Signer, account: AccountRecord
-) -> SignedGrant:
+def wrapped(hash_of_record: bytes, key: bytes, granter: Granter, signer: Signer, account: AccountRecord) -> SignedGrant:
     """A key wrapped to an account, in this granter's name, signed by whatever the attacker has."""
     context = GrantContext(hash_of_record, account.user_id, account_hash(account))
     info = labelled(labels.GRANT_WRAP, context)
     ciphertext = hpke.seal(hpke.STANDARD, x_wing_key(account), info, key)
-    grant = Grant(
-        hash_of_record, granter, account.user_id, context.account_hash, WrapAlgorithm.HPKE_X_WING, ciphertext
-    )
+    grant = Grant(hash_of_record, granter, account.user_id, context.account_hash, WrapAlgorithm.HPKE_X_WING, ciphertext)
     return sign_grant(grant, signer)
 
 

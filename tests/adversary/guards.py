@@ -7,6 +7,15 @@ from typing import Final
 STAND_INS: Final = "adversary.stand_ins"
 
 GUARDS: Final[dict[str, dict[str, str]]] = {
+    "D1": {"tacit.crypto.server:hash_token": f"{STAND_INS}:the_token_itself"},
+    "D1.keys": {
+        "tacit.crypto.sealed:seal": f"{STAND_INS}:sealed_in_the_clear",
+        "tacit.crypto.sealed:open": f"{STAND_INS}:opened_in_the_clear",
+    },
+    "D1.messages": {
+        "tacit.crypto.aead:aes_gcm_seal": f"{STAND_INS}:encrypted_in_the_clear",
+        "tacit.crypto.aead:aes_gcm_open": f"{STAND_INS}:decrypted_in_the_clear",
+    },
     "MM12.invented-chain": {"tacit.signed.rights:_check_genesis": f"{STAND_INS}:nothing"},
     "MM3.impersonation": {"tacit.conversation.judging:check_signature": f"{STAND_INS}:by_anybody"},
     "MM4": {"tacit.conversation.keys:ConversationKey.generate": f"{STAND_INS}:the_same_key"},
@@ -42,4 +51,8 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
         "tacit.client.standing:check_sendable": f"{STAND_INS}:sends_anyway",
     },
     "MS19.roster": {"tacit.signed.rights:_check_genesis": f"{STAND_INS}:nothing"},
+    "N2.replay": {"tacit.server.store.nonces:take": f"{STAND_INS}:nothing"},
+    "N2.replay-read": {"tacit.server.store.nonces:take": f"{STAND_INS}:nothing"},
+    "N2.socket": {"tacit.server.socket:check_hello": f"{STAND_INS}:nothing"},
+    "N2.token": {"tacit.server.gate:check_signed": f"{STAND_INS}:nothing"},
 }

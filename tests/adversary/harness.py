@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from tempfile import TemporaryDirectory
 
 from adversary.attack import Attack
 from adversary.bending import bent, resolve
+
+log = logging.getLogger("adversary")
 
 Guards = Mapping[str, Mapping[str, str]]
 Attacks = Mapping[str, type[Attack]]
@@ -34,11 +37,19 @@ class Result:
     wrong: str = ""
 
 
+class BrokenError(Exception):
+    """An attack ended with an error of its own: that shows nothing."""
+
+
 def play(attack: type[Attack], removed: Mapping[str, str], folder: Path) -> Outcome:
-    """One play in an empty folder, without these guards."""
+    """One play in a folder of its own, without these guards; raises `BrokenError` for one that does not play."""
+    folder.mkdir()
     with bent(removed):
         played = attack(folder, removed)
-        asyncio.run(played.run())
+        try:
+            asyncio.run(played.run())
+        except Exception as error:
+            raise BrokenError(f"it does not play: {type(error).__name__}: {error}") from error
         return Outcome(played.code, played.succeeded())
 
 
@@ -61,16 +72,22 @@ def run_row(attack_id: str, guards: Guards, attacks: Attacks) -> Result:
     names = tuple(row)
     if wrong := unresolved(row):
         return Result(attack_id, names, wrong=wrong)
+    guarded = bare = None
     with TemporaryDirectory(prefix="tacit-") as folder:
-        first, second = Path(folder, "with"), Path(folder, "without")
-        first.mkdir()
-        second.mkdir()
-        guarded = play(attack, {}, first)
-        if guarded.evidence:
-            return Result(attack_id, names, guarded, wrong="it succeeds with its guard")
-        bare = play(attack, row, second)
-    wrong = "" if bare.evidence else "it fails without its guard, so that nothing was shown"
-    return Result(attack_id, names, guarded, bare, wrong)
+        try:
+            guarded = play(attack, {}, Path(folder, "with"))
+            bare = play(attack, row, Path(folder, "without"))
+        except BrokenError as error:
+            log.error("%s %s", attack_id, error, exc_info=error)
+            return Result(attack_id, names, guarded, bare, str(error))
+    return Result(attack_id, names, guarded, bare, verdict(guarded, bare))
+
+
+def verdict(guarded: Outcome, bare: Outcome) -> str:
+    """What is wrong with two plays, or the empty text."""
+    if guarded.evidence:
+        return "it succeeds with its guard"
+    return "" if bare.evidence else "it fails without its guard, so that nothing was shown"
 
 
 def lines(results: Iterable[Result]) -> list[str]:

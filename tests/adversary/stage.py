@@ -26,8 +26,8 @@ from tacit.crypto.rsa import RsaKey
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen
-from tacit.server.store.rows import Head
 from tacit.server.store import conversations
+from tacit.server.store.rows import Head
 from tacit.wire import limits
 
 RSA: Any = rsa.generate

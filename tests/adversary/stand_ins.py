@@ -125,3 +125,34 @@ def the_later_counts(received: Received, states: Mapping[int, ChainState], by: S
     """Of two valid records on one parent the later takes the earlier's place."""
     judgement = judging_records.judge_standing(received, states, by)
     return replace(judgement, place=judging_records.Place.ACCEPTED) if judgement.state is not None else judgement
+
+
+# --- what keeps secrets out of a database -----------------------------------------------------------------------
+
+OVERHEAD: Final = 72
+"""What sealing adds, so that a length gives nothing away."""
+
+
+def the_token_itself(token: str) -> str:
+    """A session is known by its token, not by a hash."""
+    return token
+
+
+def sealed_in_the_clear(_: Secret, __: bytes, plaintext: bytes) -> bytes:
+    """What is sealed can be read."""
+    return plaintext + bytes(OVERHEAD)
+
+
+def opened_in_the_clear(_: Secret, __: bytes, sealed: bytes) -> bytes:
+    """The other half of it."""
+    return sealed[:-OVERHEAD]
+
+
+def encrypted_in_the_clear(_: Secret, __: bytes, plaintext: bytes, ___: bytes) -> bytes:
+    """What is encrypted can be read."""
+    return plaintext + bytes(16)
+
+
+def decrypted_in_the_clear(_: Secret, __: bytes, ciphertext: bytes, ___: bytes) -> bytes:
+    """The other half of it."""
+    return ciphertext[:-16]

@@ -14,20 +14,38 @@ def always(*_: object) -> bool:
     return True
 
 
+def used() -> tuple[object, ...]:
+    """What each of these modules calls `labelled`."""
+    modules = (tacit.signed.verify, message, tacit.conversation.sealing)
+    return tuple(vars(module)["labelled"] for module in modules)
+
+
 @wraps_original
 def negated(original: object) -> object:
     return lambda *arguments: not original(*arguments)  # type: ignore[operator]
 
 
 def test_a_stand_in_is_used_wherever_the_function_was_imported_to() -> None:
-    original = tacit.signed.verify.labelled
-    assert message.labelled is original
+    original = used()
+    assert len(set(original)) == 1
     with bent({"tacit.signed.verify:labelled": "adversary.test_bending:always"}):
-        assert tacit.signed.verify.labelled is always
-        assert message.labelled is always
-        assert tacit.conversation.sealing.labelled is always
-    assert tacit.signed.verify.labelled is original
-    assert message.labelled is original
+        assert set(used()) == {resolve("adversary.test_bending:always")[2]}
+    assert used() == original
+
+
+def test_a_hook_is_used_in_its_own_place_alone() -> None:
+    original = used()
+    with bent({"tacit.signed.message:labelled": always}, everywhere=False):
+        assert used() == (original[0], always, original[2])
+    assert used() == original
+
+
+def test_nothing_is_bent_where_one_name_leads_nowhere() -> None:
+    original = used()
+    names = {"tacit.signed.verify:labelled": always, "tacit.nowhere:f": always}
+    with pytest.raises(LookupError), bent(names):
+        pass
+    assert used() == original
 
 
 def test_a_stand_in_can_be_made_from_the_original() -> None:
