@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+
+from tacit import errors
+from tacit.crypto.digest import sha256
+from tacit.crypto.secret import Secret
+from tacit.crypto.sign import Ed25519Key
+from tacit.crypto.verify import verify_ed25519
+from tacit.signed import labels
+from tacit.signed.verify import (
+    ZERO_HASH,
+    Profile,
+    Verified,
+    labelled,
+    labelled_bytes,
+    sign,
+    signature_holds,
+    struct_hash,
+    verify,
+)
+from tacit.wire.codec import U16, Hash, struct
+
+KEY = Ed25519Key.from_seed(Secret(b"k" * 32))
+OTHER = Ed25519Key.from_seed(Secret(b"o" * 32))
+LABEL = labels.DEVICE_ID
+
+
+@struct
+class Place:
+    number: U16
+    where: Hash
+
+
+PLACE = Place(7, b"w" * 32)
+BYTES = b"\x11tacit/1 device id" + b"\x22\x00\x07" + b"w" * 32
+
+
+def test_a_label_and_a_struct_are_vectors_one_after_the_other() -> None:
+    assert labelled(LABEL, PLACE) == BYTES
+    assert labelled_bytes("l", b"") == b"\x01l\x00"
+    assert labelled_bytes("l", b"b" * 64) == b"\x01l\x40\x40" + b"b" * 64
+    assert labelled_bytes("é" * 32, b"") == b"\x40\x40" + "é".encode() * 32 + b"\x00"
+
+
+def test_label_and_struct_cannot_borrow_from_each_other() -> None:
+    assert labelled_bytes("ab", b"c") != labelled_bytes("a", b"bc")
+    assert labelled_bytes("a", b"") != labelled_bytes("", b"a")
+
+
+def test_a_hash_is_sha_256_of_both() -> None:
+    assert struct_hash(LABEL, PLACE) == sha256(BYTES)
+    assert len(ZERO_HASH) == 32
+    assert not any(ZERO_HASH)
+
+
+def test_a_signature_is_over_both() -> None:
+    signature = sign(LABEL, PLACE, KEY.sign)
+    assert verify_ed25519(KEY.public, BYTES, signature)
+    assert signature_holds(LABEL, PLACE, KEY.public, signature, Profile.STANDARD)
+
+
+def test_what_was_checked_holds_what_it_was_checked_with() -> None:
+    signature = sign(LABEL, PLACE, KEY.sign)
+    for found in (
+        verify(LABEL, PLACE, KEY.public, signature),
+        verify(LABEL, PLACE, KEY.public, signature, Profile.STANDARD),
+    ):
+        assert (found.value, found.key, found.signature) == (PLACE, KEY.public, signature)
+
+
+@pytest.mark.parametrize(
+    ("label", "struct_signed", "key", "by"),
+    [
+        (labels.ROSTER, PLACE, KEY, KEY),
+        (LABEL, Place(8, b"w" * 32), KEY, KEY),
+        (LABEL, PLACE, OTHER, KEY),
+        (LABEL, PLACE, KEY, OTHER),
+    ],
+    ids=["another label", "another struct", "another key", "by another"],
+)
+def test_any_other_signature_is_bad(label: str, struct_signed: Place, key: Ed25519Key, by: Ed25519Key) -> None:
+    signature = sign(label, struct_signed, by.sign)
+    assert not signature_holds(LABEL, PLACE, key.public, signature, Profile.STANDARD)
+    with pytest.raises(errors.BadSignature) as refusal:
+        verify(LABEL, PLACE, key.public, signature)
+    assert refusal.value.detail == "device id"
+
+
+@pytest.mark.parametrize("signature", [b"", b"s" * 63, b"s" * 64, b"s" * 65])
+def test_what_is_no_signature_is_bad(signature: bytes) -> None:
+    with pytest.raises(errors.BadSignature):
+        verify(LABEL, PLACE, KEY.public, signature)
+
+
+@pytest.mark.parametrize("profile", [Profile.COMPAT, Profile.FIPS])
+def test_a_profile_that_is_not_here_is_never_verified(profile: Profile) -> None:
+    signature = sign(LABEL, PLACE, KEY.sign)
+    with pytest.raises(errors.UnsupportedSuite, match=profile.name.lower()):
+        verify(LABEL, PLACE, KEY.public, signature, profile)
+
+
+@pytest.mark.parametrize("checked", [None, True, object(), "checked"])
+def test_nothing_but_a_check_makes_a_verified(checked: object) -> None:
+    with pytest.raises(TypeError):
+        Verified(PLACE, KEY.public, b"", checked)
