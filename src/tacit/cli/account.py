@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tacit import errors
-from tacit.cli.main import show
+from tacit.cli.printing import show
 from tacit.cli.session import Profile, client_of, common, password_from, runs
 
 SERVER = click.option("--server", "url", required=True, help="The server's URL, such as http://127.0.0.1:8080.")
@@ -30,7 +30,6 @@ async def register(
     password = password_from(password_fd, confirm=True)
     async with client_of(home, profile) as client:
         words = await client.register(user, password)
-    profile.write(home)
     numbered = "\n".join(
         "   ".join(f"{row * 6 + column + 1:2}. {words[row * 6 + column]:<8}" for column in range(6)) for row in range(4)
     )
@@ -39,7 +38,10 @@ async def register(
         f"Recovery key, shown this once. Who has these words has the account:\n\n{numbered}\n\n"
         "The server has none of your keys. It cannot reset a lost password for you."
     )
-    show(as_json, {"userId": user, "server": url, "recoveryWords": list(words)}, text)
+    try:
+        show(as_json, {"userId": user, "server": url, "recoveryWords": list(words)}, text)
+    finally:
+        profile.write(home)
 
 
 @click.command()

@@ -22,8 +22,8 @@ class Evidence:
     """What the play left behind; every claim is judged on this alone.
 
     `written`: (writer, text, where) in order, `where` one of "together", "while bob was offline", "after carol".
-    `read`: what each reader's process printed in the end, `caught_up` bob's after he was offline. `rows`: the database's
-    messages. `handed`: carol's verdicts on every later grant and message, by her real state.
+    `read`: what each reader's process printed in the end, `caught_up` bob's after he was offline. `rows`: the messages
+    in the database. `handed`: carol's verdicts on every later grant and message, by her real state.
     """
 
     written: list[tuple[str, str, str]] = field(default_factory=list)

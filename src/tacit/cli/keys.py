@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from tacit.cli.main import show
+from tacit.cli.lines import describe, protection
+from tacit.cli.printing import show
 from tacit.cli.session import common, runs, signed_in
-from tacit.cli.talk import describe, protection
 
 
 @click.group()

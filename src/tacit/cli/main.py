@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import json
+import io
+import os
+import signal
 import sys
-from typing import Any
 
 import click
 
 from tacit import errors
+from tacit.cli.printing import explain, warn
 
 COMMANDS = {
     "serve": "tacit.cli.serve",
@@ -69,23 +71,16 @@ def tacit() -> None:
     """
 
 
-def show(as_json: bool, fields: dict[str, Any], text: str) -> None:
-    """Print one result: an object a line for a script, or a line for a person."""
-    click.echo(json.dumps(fields, ensure_ascii=False) if as_json else text)
-
-
-def explain(error: errors.TacitError) -> str:
-    """An error as a person reads it: what happened, what to do, the code to look up."""
-    remedy = f"\n  what to do: {error.remedy}" if error.remedy else ""
-    return f"error: {error}{remedy}\n  code: {error.code or 'error'}"
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exits 1 with an explained error, 2 for wrong usage, 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows the rest
     try:
         result = tacit.main(args=arguments, prog_name="tacit", standalone_mode=False)
+        sys.stdout.flush()
     except errors.TacitError as error:
-        click.echo(explain(error), err=True)
+        warn(explain(error))
         sys.exit(1)
     except click.ClickException as error:
         error.show()
@@ -93,4 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     sys.exit(result if isinstance(result, int) else 0)

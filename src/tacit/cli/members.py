@@ -6,9 +6,16 @@ from pathlib import Path
 
 import click
 
-from tacit.cli.main import show
+from tacit import errors
+from tacit.cli.lines import describe, protection, who
+from tacit.cli.printing import show
 from tacit.cli.session import common, runs, signed_in
-from tacit.cli.talk import describe, protection, who
+
+
+def check_users(holds: bool, rule: str, users: list[str]) -> None:
+    """Raises `InvalidArgument` that names the users about whom something does not hold."""
+    if not holds:
+        raise errors.InvalidArgument("; ".join(f"{user} {rule}" for user in users))
 
 
 @click.group()
@@ -30,27 +37,31 @@ async def list_members(conversation: str, home: Path, password_fd: int | None, a
 
 @members.command("add")
 @click.argument("conversation")
-@click.argument("user")
+@click.argument("users", metavar="USER...", nargs=-1, required=True)
 @common
 @runs
-async def add(conversation: str, user: str, home: Path, password_fd: int | None, as_json: bool) -> None:
-    """Add USER to CONVERSATION; what was written before stays closed to them."""
+async def add(conversation: str, users: tuple[str, ...], home: Path, password_fd: int | None, as_json: bool) -> None:
+    """Add each USER to CONVERSATION; what was written before stays closed to them."""
     async with signed_in(home, password_fd) as client:
         await client.sync()
         found = await client.conversation(conversation)
-        await found.add(user)
-        show(as_json, describe(found), f"{user} is in; {protection(found)}\n  {who(found)}")
+        present = {member.user_id for member in found.members()}
+        check_users(present.isdisjoint(users), "is a member already", sorted(present & set(users)))
+        await found.add(*users)
+        show(as_json, describe(found), f"{', '.join(users)} added; {protection(found)}\n  {who(found)}")
 
 
 @members.command("remove")
 @click.argument("conversation")
-@click.argument("user")
+@click.argument("users", metavar="USER...", nargs=-1, required=True)
 @common
 @runs
-async def remove(conversation: str, user: str, home: Path, password_fd: int | None, as_json: bool) -> None:
-    """Remove USER from CONVERSATION; a new key protects what follows."""
+async def remove(conversation: str, users: tuple[str, ...], home: Path, password_fd: int | None, as_json: bool) -> None:
+    """Remove each USER from CONVERSATION; a new key protects what follows."""
     async with signed_in(home, password_fd) as client:
         await client.sync()
         found = await client.conversation(conversation)
-        await found.remove(user)
-        show(as_json, describe(found), f"{user} is out; {protection(found)}\n  {who(found)}")
+        present = {member.user_id for member in found.members()}
+        check_users(present.issuperset(users), "is not a member", sorted(set(users) - present))
+        await found.remove(*users)
+        show(as_json, describe(found), f"{', '.join(users)} removed; {protection(found)}\n  {who(found)}")

@@ -6,17 +6,19 @@ import asyncio
 import functools
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
 from tacit import errors
 from tacit.client import Client
 
+P = ParamSpec("P")
 T = TypeVar("T")
 PASSWORD_LIMIT = 1024
 
@@ -43,7 +45,7 @@ class Profile:
             return Profile(fields["url"], fields["userId"], fields["serverName"])
         except FileNotFoundError:
             raise errors.NotSignedIn(f"there is no account in {home}; try `tacit register`") from None
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             raise errors.NotSignedIn(f"{home / 'profile.json'} cannot be read") from None
 
 
@@ -51,11 +53,14 @@ def default_home() -> str:
     """The state folder: $TACIT_HOME, else tacit under $XDG_DATA_HOME or ~/.local/share."""
     if home := os.environ.get("TACIT_HOME"):
         return home
-    base = os.environ.get("XDG_DATA_HOME")
-    return str((Path(base) if base else Path.home() / ".local" / "share") / "tacit")
+    if base := os.environ.get("XDG_DATA_HOME"):
+        return str(Path(base) / "tacit")
+    if not os.environ.get("HOME"):
+        raise click.UsageError("there is no home folder: give --home, or set TACIT_HOME")
+    return str(Path.home() / ".local" / "share" / "tacit")
 
 
-def common(command: Callable[..., Any]) -> Callable[..., Any]:
+def common(command: Callable[P, T]) -> Callable[P, T]:
     """The options of every client command."""
     command = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")(command)
     command = click.option(
@@ -72,11 +77,17 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
 def password_from(descriptor: int | None, *, confirm: bool = False) -> str:
     """The password: one line of a file descriptor, else prompted for without echo."""
     if descriptor is None:
+        if not (sys.stdin.isatty() or has_terminal()):
+            raise click.UsageError("there is no terminal to ask for the password at: give --password-fd")
         answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
         return answer
+    line = b""
     try:
-        with os.fdopen(descriptor, "rb") as file:
-            line = file.readline(PASSWORD_LIMIT + 1)
+        # A byte at a time: what comes after the line is somebody else's, where it is standard input.
+        while not line.endswith(b"\n") and len(line) <= PASSWORD_LIMIT and (read := os.read(descriptor, 1)):
+            line += read
+        if descriptor != 0:
+            os.close(descriptor)
     except OSError:
         raise errors.InvalidArgument(f"file descriptor {descriptor} cannot be read") from None
     if len(line) > PASSWORD_LIMIT:
@@ -88,6 +99,15 @@ def password_from(descriptor: int | None, *, confirm: bool = False) -> str:
     if not password:
         raise errors.InvalidArgument(f"file descriptor {descriptor} gave no password")
     return password
+
+
+def has_terminal() -> bool:
+    """Whether this process can ask somebody, even where its standard input is another's."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def client_of(home: Path, profile: Profile) -> Client:
@@ -106,11 +126,11 @@ async def signed_in(home: Path, password_fd: int | None) -> AsyncIterator[Client
         yield client
 
 
-def runs(body: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
+def runs(body: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     """Run an async command body to its end."""
 
     @functools.wraps(body)
-    def command(*arguments: Any, **options: Any) -> T:
+    def command(*arguments: P.args, **options: P.kwargs) -> T:
         return asyncio.run(body(*arguments, **options))
 
     return command

@@ -2,80 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
-from tacit.cli.main import show
+from tacit import errors
+from tacit.cli.lines import describe, fields_of, lines_of, summary
+from tacit.cli.printing import one_line, show, warn
 from tacit.cli.session import common, runs, signed_in
-from tacit.client import Conversation, Message
+from tacit.client import Client
 
 
-def protection(conversation: Conversation) -> str:
-    """How a conversation is protected, in one line."""
-    if not conversation.encrypted:
-        return "NOT encrypted: the server can read it"
-    return (
-        f"end-to-end encrypted, protocol {conversation.protocol}, profile {conversation.profile}, "
-        f"epoch {conversation.epoch}"
-    )
-
-
-def describe(conversation: Conversation) -> dict[str, Any]:
-    """A conversation for a script."""
-    return {
-        "conversationId": conversation.id,
-        "name": conversation.name,
-        "encrypted": conversation.encrypted,
-        "protocol": conversation.protocol,
-        "profile": conversation.profile,
-        "epoch": conversation.epoch,
-        "members": [{"userId": member.user_id, "role": member.role} for member in conversation.members()],
-        "blocked": conversation.blocked,
-    }
-
-
-def who(conversation: Conversation) -> str:
-    """The members, admins marked."""
-    return ", ".join(
-        member.user_id + (" (admin)" if member.role == "admin" else "") for member in conversation.members()
-    )
-
-
-def fields_of(message: Message) -> dict[str, Any]:
-    """A message for a script."""
-    return {
-        "seq": message.seq,
-        "sender": message.sender,
-        "deviceId": message.device_id,
-        "epoch": message.epoch,
-        "kind": message.kind,
-        "text": message.text,
-        "trust": message.trust,
-        "sentAt": message.sent_at,
-        "clientMessageId": message.client_message_id,
-        "cause": message.cause,
-        "remedy": message.remedy,
-    }
-
-
-MARKS = {"pinned": "·", "verified": "✓", "late": "late", "marked": "!", "undecryptable": "✗"}
-
-
-def line_of(message: Message) -> str:
-    """A message for a person: time, mark, sender, text; what cannot be read says why and what to do."""
-    when = datetime.fromtimestamp(message.sent_at / 1000).strftime("%H:%M") if message.sent_at else "--:--"
-    mark = MARKS.get(message.trust, message.trust)
-    if message.cause:
-        return f"{when} {mark} {message.sender}: [cannot be read: {message.cause}. {message.remedy}]"
-    return f"{when} {mark} {message.sender}: {printable(message.text)}"
-
-
-def printable(text: str) -> str:
-    """Text without the control characters that could steer a terminal."""
-    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+async def warn_of_alarms(client: Client) -> None:
+    """Say what the server or a member contradicted so far."""
+    for alarm in await client.alarms():
+        when = datetime.fromtimestamp(alarm.at / 1000).strftime("%Y-%m-%d %H:%M")
+        warn(f"alarm of {when}: {alarm.about} {one_line(alarm.subject)}: {alarm.code} {one_line(alarm.detail)}")
 
 
 @click.command()
@@ -89,22 +33,20 @@ async def conversations(home: Path, password_fd: int | None, as_json: bool) -> N
         if not found and not as_json:
             click.echo("no conversations yet; start one with `tacit create NAME MEMBER...`")
         for conversation in found:
-            text = f"{printable(conversation.name)}\n  {protection(conversation)}\n  {who(conversation)}"
-            if conversation.blocked:
-                text += f"\n  sending is blocked: {conversation.blocked}"
-            show(as_json, describe(conversation), text)
+            show(as_json, describe(conversation), summary(conversation))
+        await warn_of_alarms(client)
 
 
 @click.command()
 @click.argument("name")
-@click.argument("members", nargs=-1)
+@click.argument("members", metavar="[MEMBER]...", nargs=-1)
 @common
 @runs
 async def create(name: str, members: tuple[str, ...], home: Path, password_fd: int | None, as_json: bool) -> None:
-    """Start the conversation NAME with MEMBERS."""
+    """Start the conversation NAME with each MEMBER."""
     async with signed_in(home, password_fd) as client:
         made = await client.create_conversation(name, members=list(members))
-        show(as_json, describe(made), f"{printable(made.name)}: {protection(made)}\n  {who(made)}")
+        show(as_json, describe(made), summary(made))
 
 
 @click.command()
@@ -114,12 +56,16 @@ async def create(name: str, members: tuple[str, ...], home: Path, password_fd: i
 @runs
 async def send(conversation: str, text: str, home: Path, password_fd: int | None, as_json: bool) -> None:
     """Send TEXT (- for standard input) to CONVERSATION."""
-    if text == "-":
-        text = click.get_text_stream("stdin").read()
     async with signed_in(home, password_fd) as client:
+        if text == "-":  # after the password, which may come the same way
+            try:
+                text = sys.stdin.buffer.read().decode()
+            except UnicodeDecodeError:
+                raise errors.InvalidArgument("the text is not UTF-8") from None
         await client.sync()
-        sent = await (await client.conversation(conversation)).send(text)
-        show(as_json, fields_of(sent), f"sent to {conversation} as message {sent.seq}")
+        found = await client.conversation(conversation)
+        sent = await found.send(text)
+        show(as_json, fields_of(sent), f"sent to {one_line(found.name)} as message {sent.seq}")
 
 
 @click.command()
@@ -130,5 +76,11 @@ async def read(conversation: str, home: Path, password_fd: int | None, as_json: 
     """Read CONVERSATION from its beginning; what cannot be read is shown with cause and remedy."""
     async with signed_in(home, password_fd) as client:
         await client.sync()
-        async for message in (await client.conversation(conversation)).messages():
-            show(as_json, fields_of(message), line_of(message))
+        found = await client.conversation(conversation)
+        messages = [message async for message in found.messages()]
+        if as_json:
+            for message in messages:
+                show(True, fields_of(message), "")
+        else:
+            for line in lines_of(messages):
+                show(False, {}, line)

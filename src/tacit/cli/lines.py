@@ -1,0 +1,125 @@
+"""Conversations and messages as they are printed, for a person and for a script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from tacit.cli.printing import one_line
+from tacit.client import Conversation, Message
+
+MARKS = {"pinned": "·", "verified": "✓", "late": "late", "marked": "!", "undecryptable": "✗"}
+LEGEND = "· key pinned on first use   late: came after a newer key   ! device since revoked   ✗ cannot be read"
+MANY = 2
+"""From how many on messages that cannot be read for the same cause share a line."""
+
+
+def protection(conversation: Conversation) -> str:
+    """How a conversation is protected, in one line."""
+    if not conversation.encrypted:
+        return "NOT encrypted: the server can read it"
+    return (
+        f"end-to-end encrypted, protocol {conversation.protocol}, profile {conversation.profile}, "
+        f"epoch {conversation.epoch}"
+    )
+
+
+def who(conversation: Conversation) -> str:
+    """The members, admins marked, and those without a device."""
+    return ", ".join(
+        one_line(member.user_id)
+        + (" (admin)" if member.role == "admin" else "")
+        + ("" if member.has_device else " (without a device: cannot read)")
+        for member in conversation.members()
+    )
+
+
+def summary(conversation: Conversation) -> str:
+    """A conversation for a person: name, protection, members, and what keeps messages from going out."""
+    lines = [one_line(conversation.name), f"  {protection(conversation)}", f"  members: {who(conversation)}"]
+    if conversation.blocked:
+        lines.append(f"  sending is blocked: {conversation.blocked}")
+    if conversation.unsent:
+        lines.append(f"  {len(conversation.unsent)} of your messages did not go out yet")
+    return "\n".join(lines)
+
+
+def describe(conversation: Conversation) -> dict[str, Any]:
+    """A conversation for a script."""
+    return {
+        "conversationId": conversation.id,
+        "name": conversation.name,
+        "encrypted": conversation.encrypted,
+        "protocol": conversation.protocol,
+        "profile": conversation.profile,
+        "epoch": conversation.epoch,
+        "members": [
+            {"userId": member.user_id, "role": member.role, "hasDevice": member.has_device}
+            for member in conversation.members()
+        ],
+        "blocked": conversation.blocked,
+        "unsent": len(conversation.unsent),
+    }
+
+
+def fields_of(message: Message) -> dict[str, Any]:
+    """A message for a script."""
+    return {
+        "seq": message.seq,
+        "sender": message.sender,
+        "deviceId": message.device_id,
+        "epoch": message.epoch,
+        "kind": message.kind,
+        "text": message.text,
+        "trust": message.trust,
+        "sentAt": message.sent_at,
+        "clientMessageId": message.client_message_id,
+        "target": message.target,
+        "edited": message.edited,
+        "deleted": message.deleted,
+        "cause": message.cause,
+        "remedy": message.remedy,
+    }
+
+
+def line_of(message: Message) -> str:
+    """A message for a person: time, mark, sender, text; what cannot be read says why and what to do."""
+    when = datetime.fromtimestamp(message.sent_at / 1000).strftime("%H:%M") if message.sent_at else "--:--"
+    mark = MARKS.get(message.trust, message.trust)
+    sender = one_line(message.sender) or "somebody"
+    if message.cause:
+        return f"{when} {mark} {sender}: [cannot be read: {message.cause}. {message.remedy}]"
+    return f"{when} {mark} {sender}: {said(message)}"
+
+
+def said(message: Message) -> str:
+    """What a message says; further lines are indented, so that none can pass for a message of its own."""
+    if message.deleted or message.kind == "delete":
+        return "[deleted]" if message.deleted else "[deletes a message]"
+    if message.kind == "unknown":
+        return "[a kind of message that this program does not know]"
+    text = message.text.replace("\r\n", "\n").replace("\n", "\n        ")
+    return text + (" (edited)" if message.edited or message.kind == "edit" else "")
+
+
+def lines_of(messages: Iterable[Message]) -> Iterator[str]:
+    """Messages for a person; several in a row that cannot be read for the same cause are one line."""
+    first = True
+    for cause, run in groupby(messages, key=lambda message: message.cause):
+        found = list(run)
+        if cause == "no_grant" and first:
+            yield closed(len(found))
+        elif cause and len(found) >= MANY:
+            yield f"--:-- ✗ {len(found)} messages cannot be read: {cause}. {found[0].remedy}"
+        else:
+            yield from map(line_of, found)
+        first = False
+
+
+def closed(count: int) -> str:
+    """What is said of the messages before the first one whose key one has."""
+    if count == 1:
+        return "--:-- ✗ 1 earlier message is closed to you: no_grant. What was written before you joined stays so."
+    return f"--:-- ✗ {count} earlier messages are closed to you: no_grant. What was written before you joined stays so."
