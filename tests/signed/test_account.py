@@ -112,6 +112,21 @@ def test_a_record_has_the_fields_in_the_specifications_order() -> None:
     assert decode(AccountRecord, RECORD_BYTES) == RECORD
 
 
+def test_a_device_id_is_64_bytes_of_text() -> None:
+    for length in (63, 65):
+        with pytest.raises(errors.PeerError):
+            encode(RevokedDevice("d" * length, 1))
+
+
+def test_who_signed_a_reset_has_a_number() -> None:
+    assert [(each.name, each.value) for each in ResetBy] == [
+        ("NO_RESET", 0),
+        ("OLD_AIK_AND_DEVICE", 1),
+        ("DEVICE", 2),
+        ("NOBODY", 3),
+    ]
+
+
 def test_hashes_are_over_label_and_struct() -> None:
     assert account_hash(RECORD) == sha256(labelled(b"tacit/1 account record", RECORD_BYTES))
     key = b"\x20" + b"r" * 32
