@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tacit.crypto import hpke
 from tacit.crypto.kdf import hkdf_sha256
@@ -97,14 +97,17 @@ def archive_key_id(archive_key: Secret) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """Everything that a registration makes: what is published, what the device keeps, what the person writes down."""
+    """Everything that a registration makes: what is published, what the device keeps, what the person writes down.
+
+    Its repr leaves the last two out.
+    """
 
     record: Verified[AccountRecord]
     signatures: AccountSignatures
     vault: Vault
     device: DeviceSecrets
-    entries: tuple[NewEntry, ...]
-    words: tuple[str, ...]
+    entries: tuple[NewEntry, ...] = field(repr=False)
+    words: tuple[str, ...] = field(repr=False)
 
 
 def register(

@@ -47,6 +47,9 @@ class PrivateKey:
     public_key: PublicKey
     private: Annotated[bytes, Variable(limits.KEY_BYTES)]
 
+    def __repr__(self) -> str:
+        return f"PrivateKey({self.algorithm!r}, {self.public_key.hex()})"
+
 
 @struct
 class ContactPin:
@@ -82,6 +85,9 @@ class NewEntry:
     kind: Annotated[EntryKind, Enum(1)]
     key: Annotated[bytes, Variable(1024)]
     value: Annotated[bytes, Variable(limits.RECORD_BYTES)]
+
+    def __repr__(self) -> str:
+        return f"NewEntry({self.kind!r}, {self.key!r}, {len(self.value)} bytes)"
 
 
 def private_key_entry(algorithm: KeyAlgorithm, public_key: bytes, private: Secret) -> NewEntry:

@@ -136,6 +136,11 @@ class Entry:
     clock: U64
     device_id: DeviceId
 
+    def __repr__(self) -> str:
+        # The value may be a private key.
+        place = f"{self.kind!r}, {self.key!r}"
+        return f"Entry({place}, {len(self.value)} bytes, clock={self.clock}, device_id={self.device_id!r})"
+
 
 @struct
 class SignedEntry:

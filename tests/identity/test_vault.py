@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from crypto.refusing import silent_failure
+from signed.chains import SERVER, Device, Person, seeded
+from tacit import errors
+from tacit.crypto import sealed
+from tacit.crypto.digest import sha256
+from tacit.crypto.secret import Secret
+from tacit.crypto.sign import Ed25519Key
+from tacit.identity.vault import (
+    ContactPin,
+    ConversationHead,
+    NewEntry,
+    OuterContext,
+    PrivateKey,
+    Writer,
+    archive_key_entry,
+    check_entry,
+    contact_entry,
+    conversation_entry,
+    merge,
+    open_outer,
+    private_key_entry,
+    seal_outer,
+    values,
+)
+from tacit.signed import labels
+from tacit.signed.account import AccountRecord, KeyAlgorithm, OuterRef
+from tacit.signed.vault import (
+    Entries,
+    Entry,
+    EntryKind,
+    Outer,
+    OuterHeader,
+    SignedEntry,
+    entries_hash,
+    header_hash,
+    verify_outer,
+    verify_outer_next,
+)
+from tacit.signed.verify import ZERO_HASH, Signer, labelled, sign
+from tacit.wire.codec import decode, encode
+
+KEY = Secret(b"o" * 32)
+ALICE = Person("alice")
+PHONE = ALICE.device
+LAPTOP = ALICE.add_device()
+RECORD = dataclasses.replace(ALICE.newest, outer=OuterRef(0, ZERO_HASH))
+ONE = NewEntry(EntryKind.ARCHIVE_KEY, b"one", b"1")
+TWO = NewEntry(EntryKind.ARCHIVE_KEY, b"two", b"2")
+PIN = NewEntry(EntryKind.CONTACT_PIN, b"bob", b"pin")
+
+
+def writer(device: Device = PHONE) -> Writer:
+    return Writer(device.device_id, device.sign)
+
+
+def entry(new: NewEntry, clock: int = 1, device: Device = PHONE, signer: Signer | None = None) -> SignedEntry:
+    made = Entry(new.kind, new.key, new.value, clock, device.device_id)
+    return SignedEntry(made, sign(labels.ENTRY, made, signer or device.sign))
+
+
+def changed(new: NewEntry, value: bytes) -> NewEntry:
+    return dataclasses.replace(new, value=value)
+
+
+def seal(entries: tuple[SignedEntry, ...], before: OuterHeader | None = None, device: Device = PHONE) -> Outer:
+    return seal_outer(SERVER, "alice", 2, before, entries, KEY, writer(device), 1000)
+
+
+# --- merging -----------------------------------------------------------------------------
+
+
+def test_new_entries_are_signed_in_at_the_clock_and_sorted() -> None:
+    assert merge((), (PIN, TWO, ONE), 7, writer()) == (entry(ONE, 7), entry(TWO, 7), entry(PIN, 7))
+    assert merge((), (), 7, writer()) == ()
+
+
+def test_what_stays_the_same_keeps_its_signature() -> None:
+    held = (entry(ONE, 1), entry(TWO, 2))
+    assert merge(held, (), 9, writer(LAPTOP)) == held
+    assert merge(held, (ONE, TWO), 9, writer(LAPTOP)) == held
+    assert merge(reversed(held), (TWO,), 9, writer(LAPTOP)) == held
+
+
+def test_another_value_takes_the_place() -> None:
+    held = (entry(ONE, 1), entry(TWO, 2))
+    new = changed(ONE, b"other")
+    assert merge(held, (new,), 9, writer(LAPTOP)) == (entry(new, 9, LAPTOP), held[1])
+
+
+def test_a_place_is_kind_and_key() -> None:
+    same_key = NewEntry(EntryKind.CONTACT_PIN, b"one", b"1")
+    assert merge((entry(ONE),), (same_key,), 2, writer()) == (entry(ONE), entry(same_key, 2))
+
+
+def test_of_two_new_ones_in_one_place_the_last_stays() -> None:
+    assert merge((), (ONE, changed(ONE, b"last")), 1, writer()) == (entry(changed(ONE, b"last")),)
+
+
+def test_a_tombstone_takes_the_place_and_can_be_written_over() -> None:
+    held = merge((entry(ONE),), (changed(ONE, b""),), 2, writer())
+    assert held == (entry(changed(ONE, b""), 2),)
+    assert merge(held, (changed(ONE, b""),), 3, writer()) == held
+    assert merge(held, (ONE,), 3, writer()) == (entry(ONE, 3),)
+
+
+def test_tombstones_and_other_kinds_are_no_values() -> None:
+    entries = (entry(ONE), entry(changed(TWO, b"")), entry(PIN))
+    assert values(entries, EntryKind.ARCHIVE_KEY) == [b"1"]
+    assert values(entries, EntryKind.CONTACT_PIN) == [b"pin"]
+    assert values(entries, EntryKind.VERIFICATION) == []
+
+
+# --- what entries hold -------------------------------------------------------------------
+
+
+def test_an_encryption_key_stands_under_the_hash_of_its_public_half() -> None:
+    made = private_key_entry(KeyAlgorithm.X_WING, b"public", Secret(b"private"))
+    body = b"\x00\x02\x06public"
+    assert made.kind is EntryKind.ENCRYPTION_KEY
+    assert made.key == sha256(b"\x16tacit/1 encryption key" + bytes([len(body)]) + body)
+    assert decode(PrivateKey, made.value) == PrivateKey(KeyAlgorithm.X_WING, b"public", b"private")
+    assert private_key_entry(KeyAlgorithm.RSA, b"public", Secret(b"private")).key != made.key
+
+
+def test_an_archive_key_stands_under_its_id() -> None:
+    made = archive_key_entry(b"i" * 32, Secret(b"a" * 32))
+    assert made == NewEntry(EntryKind.ARCHIVE_KEY, b"i" * 32, b"a" * 32)
+
+
+def test_a_contact_stands_under_its_user_id() -> None:
+    pin = ContactPin("bøb", 3, b"h" * 32, b"f" * 32)
+    assert contact_entry(pin) == NewEntry(EntryKind.CONTACT_PIN, "bøb".encode(), encode(pin))
+
+
+def test_a_conversation_stands_under_its_id() -> None:
+    head = ConversationHead("team", 3, b"h" * 32)
+    for kind in (EntryKind.CONVERSATION_PIN, EntryKind.CONVERSATION_HEAD):
+        assert conversation_entry(kind, head) == NewEntry(kind, b"team", encode(head))
+
+
+# --- sealing and opening -----------------------------------------------------------------
+
+
+def test_a_sealed_outer_part_comes_back() -> None:
+    entries = (entry(ONE), entry(TWO, device=LAPTOP), entry(PIN))
+    outer = seal(entries)
+    assert open_outer(RECORD, outer, KEY) == entries
+    assert outer.header == OuterHeader(
+        SERVER, "alice", 2, 1, ZERO_HASH, 1000, PHONE.device_id, entries_hash(outer.sealed_entries)
+    )
+    assert verify_outer(RECORD, outer).value == outer.header
+
+
+def test_an_outer_part_follows_the_one_before() -> None:
+    first = seal((entry(ONE),))
+    second = seal(merge((entry(ONE),), (TWO,), 2, writer(LAPTOP)), first.header, LAPTOP)
+    assert (second.header.version, second.header.previous_hash) == (2, header_hash(first.header))
+    assert verify_outer_next(RECORD, first.header, second).value == second.header
+    assert open_outer(RECORD, second, KEY) == (entry(ONE), entry(TWO, 2, LAPTOP))
+
+
+def test_an_outer_part_may_be_empty() -> None:
+    assert open_outer(RECORD, seal(()), KEY) == ()
+
+
+def test_another_key_opens_nothing() -> None:
+    with silent_failure():
+        open_outer(RECORD, seal((entry(ONE),)), Secret(b"x" * 32))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("server_name", "other.example"), ("user_id", "bob"), ("account_version", 3), ("version", 2)]
+)
+def test_sealed_entries_are_bound_to_their_place(field: str, value: Any) -> None:
+    outer = seal((entry(ONE),))
+    moved = dataclasses.replace(outer, header=dataclasses.replace(outer.header, **{field: value}))
+    with silent_failure():
+        open_outer(RECORD, moved, KEY)
+
+
+def test_sealed_entries_are_bound_to_their_label() -> None:
+    context = OuterContext(SERVER, "alice", 2, 1)
+    plain = encode(Entries((entry(ONE),)))
+    outer = seal((entry(ONE),))
+    assert sealed.open(KEY, labelled(labels.OUTER, context), outer.sealed_entries) == plain
+    other = dataclasses.replace(outer, sealed_entries=sealed.seal(KEY, labelled(labels.BOX, context), plain))
+    with silent_failure():
+        open_outer(RECORD, other, KEY)
+
+
+def test_nothing_of_the_entries_is_seen_from_outside() -> None:
+    outer = seal((entry(NewEntry(EntryKind.ARCHIVE_KEY, b"needle in the key", b"needle in the value")),))
+    assert b"needle" not in encode(outer)
+
+
+def opens(entries: Iterable[SignedEntry], record: AccountRecord = RECORD) -> tuple[SignedEntry, ...]:
+    return open_outer(record, seal(tuple(entries)), KEY)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        (entry(TWO), entry(ONE)),
+        (entry(PIN), entry(ONE)),
+        (entry(ONE), entry(ONE)),
+        (entry(ONE), entry(changed(ONE, b"other"), 1, LAPTOP)),
+    ],
+    ids=["by key", "by kind", "twice", "two values"],
+)
+def test_entries_out_of_order_are_refused(entries: tuple[SignedEntry, ...]) -> None:
+    with pytest.raises(errors.InvalidVault) as refusal:
+        opens(entries)
+    assert refusal.value.detail == "its entries are not sorted, or one stands twice"
+
+
+def test_a_clock_is_not_ahead_of_the_outer_part() -> None:
+    first = seal((entry(ONE),))
+    for clock in (1, 2):
+        assert open_outer(RECORD, seal((entry(ONE, clock),), first.header), KEY)[0].entry.clock == clock
+    with pytest.raises(errors.InvalidVault) as refusal:
+        open_outer(RECORD, seal((entry(ONE, 3),), first.header), KEY)
+    assert refusal.value.detail == "an entry's clock is ahead of the outer part"
+
+
+def test_an_entry_is_by_a_device_that_the_record_certifies() -> None:
+    other = ALICE.make_device()
+    with pytest.raises(errors.InvalidVault) as refusal:
+        opens((entry(ONE), entry(TWO, device=other)))
+    assert refusal.value.detail == "an entry's device is not certified"
+    without = dataclasses.replace(RECORD, devices=(PHONE.certificate,))
+    assert opens((entry(TWO, device=LAPTOP),))
+    with pytest.raises(errors.InvalidVault):
+        opens((entry(TWO, device=LAPTOP),), without)
+
+
+def test_an_entry_is_signed_by_its_device() -> None:
+    stranger = Ed25519Key.generate(seeded("stranger"))
+    good = entry(ONE)
+    bad = [
+        entry(ONE, signer=LAPTOP.sign),
+        entry(ONE, signer=stranger.sign),
+        dataclasses.replace(good, signature=sign(labels.OUTER_HEADER, good.entry, PHONE.sign)),
+        dataclasses.replace(good, signature=entry(TWO).signature),
+        dataclasses.replace(good, signature=b""),
+    ]
+    for signed in bad:
+        with pytest.raises(errors.BadSignature) as refusal:
+            opens((signed,))
+        assert refusal.value.detail == "vault entry"
+
+
+@pytest.mark.parametrize("field", ["kind", "key", "value", "clock"])
+def test_nothing_of_an_entry_changes_under_its_signature(field: str) -> None:
+    good = entry(ONE, 2)
+    other: dict[str, Any] = {"kind": EntryKind.CHECKPOINT, "key": b"two", "value": b"", "clock": 1}
+    check_entry(RECORD, 2, good)
+    bent = dataclasses.replace(good.entry, **{field: other[field]})
+    with pytest.raises(errors.BadSignature):
+        check_entry(RECORD, 2, dataclasses.replace(good, entry=bent))
+
+
+@pytest.mark.parametrize("plain", [b"", b"\x01", encode(Entries((entry(ONE),))) + b"\0"])
+def test_entries_that_cannot_be_read_are_refused(plain: bytes) -> None:
+    raw = sealed.seal(KEY, labelled(labels.OUTER, OuterContext(SERVER, "alice", 2, 1)), plain)
+    with pytest.raises(errors.Malformed):
+        open_outer(RECORD, dataclasses.replace(seal(()), sealed_entries=raw), KEY)
