@@ -58,6 +58,11 @@ class Perhaps:
 
 
 @struct
+class Nothing:
+    pass
+
+
+@struct
 class Long:
     data: Annotated[bytes, codec.Variable(1 << 30)]
 
@@ -75,6 +80,7 @@ EXAMPLES = [
     (Nested(Painted(Colour.RED, False), (), ()), "0001 00 00 00"),
     (Perhaps(None, 9), "00 09"),
     (Perhaps(7, 9), "01 07 09"),
+    (Nothing(), ""),
 ]
 
 
