@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tacit.conversation.content import Body, Content, DeleteBody, EditBody, Name, NameNotice, TextBody, Unknown
 from tacit.conversation.judging import Counted, Shown, Trust
-from tacit.conversation.timeline import MOST_GAPS, Entry, Opened, Seen, find_gaps, fold_timeline
+from tacit.conversation.timeline import MOST_GAPS, Entry, Gaps, Opened, Seen, find_gaps, find_misplaced, fold_timeline
 
 ALICE, BOB = "alice", "bob"
 
@@ -195,3 +195,36 @@ def test_counters_and_gaps_together_are_all_up_to_the_highest(numbers: set[int],
     shuffler.shuffle(messages)
     missing = find_gaps(messages).counters.get(HERE, ())
     assert sorted([*missing, *numbers]) == list(range(max(numbers) + 1))
+
+
+# --- misplaced ------------------------------------------------------------------------------
+
+
+def sent(counter: int, **settings: Any) -> Seen:
+    return seen(counter, **settings)._replace(ordered=True)
+
+
+def test_messages_in_the_order_of_their_senders_are_in_place() -> None:
+    other = HERE._replace(instance_id=b"j" * 16)
+    assert not find_misplaced([sent(0), sent(0, place=other), sent(3, saw=(0,)), sent(1, place=other), sent(3)])
+
+
+def test_a_counter_that_goes_back_is_misplaced() -> None:
+    found = find_misplaced([sent(0), sent(2), sent(1), sent(3)])
+    assert found == {hash_of(1)}
+    assert Gaps({}, frozenset(), found)
+
+
+def test_a_message_behind_one_that_saw_it_is_misplaced() -> None:
+    other = HERE._replace(user_id=BOB)
+    assert find_misplaced([sent(5, saw=(0, 4), place=other), sent(0), sent(4)]) == {hash_of(0), hash_of(4)}
+    assert not find_misplaced([sent(0), sent(5, saw=(0, 4), place=other)])
+
+
+def test_a_message_that_comes_twice_is_misplaced_at_neither_place() -> None:
+    assert not find_misplaced([sent(0), sent(1, saw=(0,)), sent(0)])
+
+
+def test_a_notice_overtakes_what_waits() -> None:
+    assert not find_misplaced([sent(0), seen(2), sent(1)])
+    assert not find_misplaced([sent(0), sent(2), seen(1)])

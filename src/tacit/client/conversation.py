@@ -118,7 +118,7 @@ class Conversation:
         await self.refresh()
 
     async def gaps(self) -> Gaps:
-        """What others say exists and was not received."""
+        """What others say exists and was not received, and what the server put in another order than it was sent."""
         return await self._service.gaps(self.id)
 
     async def messages(self, follow: bool = False) -> AsyncIterator[Message]:

@@ -5,12 +5,13 @@ Runs inside a transaction of the store. Whatever the verdict, the payload stays 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tacit import errors
 from tacit.client.books import Books, Held
-from tacit.conversation.content import Content, Name, body_of
+from tacit.conversation.content import Content, Kind, Name, body_of
 from tacit.conversation.judging import (
     Counted,
     Known,
@@ -23,7 +24,7 @@ from tacit.conversation.judging import (
     judge_message,
     name_of,
 )
-from tacit.conversation.timeline import Gaps, Opened, Seen, find_gaps
+from tacit.conversation.timeline import Gaps, Opened, Seen, find_gaps, find_misplaced
 from tacit.signed.message import Message, from_fields, message_hash
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_json, to_json
@@ -219,12 +220,13 @@ def newest_hashes(books: Books, conversation_id: str) -> tuple[bytes, ...]:
 
 
 def gaps(books: Books, held: Held) -> Gaps:
-    """What others say exists and was not received."""
+    """What others say exists and was not received, and what stands where it does not belong."""
     me = books.me.user_id
     state = held.state()
     added = state.added().get(me) if state is not None else None
     joined = next((number for number, each in held.states.items() if each.head_hash == added), 1)
-    return find_gaps(_seen(books, held, joined), joined)
+    received = list(_seen(books, held, joined))
+    return dataclasses.replace(find_gaps(received, joined), misplaced=find_misplaced(received))
 
 
 def _seen(books: Books, held: Held, joined: int) -> Iterator[Seen]:
@@ -232,5 +234,7 @@ def _seen(books: Books, held: Held, joined: int) -> Iterator[Seen]:
         WHERE conversation_id = ? AND authentic AND epoch >= ? ORDER BY seq"""
     for payload, hash_of_message, content in books.connection.execute(query, (held.id, joined)).fetchall():
         message, _ = from_fields(from_json(payload))
-        saw = decode(Content, content).seen if content is not None else ()
-        yield Seen(counted(message.aad), message.aad.epoch, bytes(hash_of_message), saw)
+        opened = decode(Content, content) if content is not None else None
+        saw = opened.seen if opened is not None else ()
+        ordered = opened is not None and opened.kind != Kind.NOTICE
+        yield Seen(counted(message.aad), message.aad.epoch, bytes(hash_of_message), saw, ordered)

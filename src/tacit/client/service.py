@@ -277,7 +277,7 @@ class EncryptionService:
         return await self._run(lambda books: view.news(books, conversation_id, after))
 
     async def gaps(self, conversation_id: str) -> Gaps:
-        """What others say exists and was not received: lost, withheld, or still on its way."""
+        """What others say exists and was not received, and what the server put in another order than it was sent."""
         return await self._run(lambda books: inbox.gaps(books, books.held(conversation_id)))
 
     async def _own(self, message: Message) -> Name:

@@ -121,27 +121,34 @@ def check_author(author: Name, target: Name) -> None:
 
 
 class Seen(NamedTuple):
-    """A message whose signature verified, opened or not: its counter, epoch and hash, and the hashes it says it saw."""
+    """A message whose signature verified, opened or not: its counter, epoch and hash, and the hashes it says it saw.
+
+    `ordered`: its counter says where it stands among its device's. A notice's does not: the first message of an epoch
+    overtakes one that waits since the epoch before, and has its counter already.
+    """
 
     use: Counted
     epoch: int
     message_hash: bytes
     saw: tuple[bytes, ...] = ()
+    ordered: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Gaps:
-    """What was not received though others say it exists: lost, withheld, or still on its way.
+    """What was not received though others say it exists: lost, withheld, or still on its way; and what stands wrongly.
 
     `counters` are, by user, device and opening of the device's store, the counters that are missing below the highest
-    one received; `hashes` are messages that others saw.
+    one received; `hashes` are messages that others saw; `misplaced` are hashes of messages that were received and stand
+    behind what followed them.
     """
 
     counters: Mapping[tuple[str, str, bytes], tuple[int, ...]]
     hashes: frozenset[bytes]
+    misplaced: frozenset[bytes] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.counters or self.hashes)
+        return bool(self.counters or self.hashes or self.misplaced)
 
 
 MOST_GAPS = 1000
@@ -177,3 +184,28 @@ def _missing(numbers: list[int], expected: int) -> tuple[int, ...]:
         missing.extend(range(expected, min(number, expected + MOST_GAPS - len(missing))))
         expected = number + 1
     return tuple(missing)
+
+
+def find_misplaced(messages: Iterable[Seen]) -> frozenset[bytes]:
+    """The hashes of messages, given by `seq`, that stand behind a later one of the same device, or one that saw them.
+
+    The order is the server's alone. What contradicts it is signed: a device's counter, and what a sender says it saw.
+    """
+    highest: dict[tuple[str, str, bytes], int] = {}
+    received: set[bytes] = set()
+    named: set[bytes] = set()
+    misplaced: set[bytes] = set()
+    for message in messages:
+        use, own_hash = message.use, message.message_hash
+        named.update(message.saw)
+        if own_hash in received:
+            continue
+        received.add(own_hash)
+        behind = own_hash in named
+        if message.ordered:
+            opening = (use.user_id, use.device_id, use.instance_id)
+            behind = behind or use.counter < highest.get(opening, 0)
+            highest[opening] = max(use.counter, highest.get(opening, 0))
+        if behind:
+            misplaced.add(own_hash)
+    return frozenset(misplaced)
