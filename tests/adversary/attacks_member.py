@@ -6,12 +6,15 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from adversary.attack import Attack, Reads
 from adversary.bending import StandIn, bent
 from adversary.craft import (
     Forged,
     account_of,
     colluding,
+    encoded,
     forge,
     forge_genesis,
     granted,
@@ -33,8 +36,10 @@ from tacit.client import Client, Conversation, openings
 from tacit.client.openings import REMOVE, Intent
 from tacit.client.timing import wall_clock
 from tacit.conversation.content import DeleteBody, EditBody, Name
+from tacit.server.store import conversations
 from tacit.server.store.rows import Page
-from tacit.signed.record import Role
+from tacit.signed.account import account_hash
+from tacit.signed.record import Leave, Role, sign_leave
 
 SEND = "/api/messages/encrypted"
 
@@ -157,6 +162,90 @@ class InventedChain(Reads):
                 await carol.sync()
                 await self.write(carol, team.id)
             self.read = await plaintexts(stage, ghost, keys=[forged.key])
+
+
+class PlainMember(Reads):
+    """A member who is no admin signs a record that adds a ghost, and the server takes it."""
+
+    reward = "a plain member's ghost is in the roster and read"
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, mallory, ghost = await stage.people("alice", "mallory", "ghost")
+            team, _ = await together(alice, "team", mallory)
+            accounts = [await account_of(stage, name) for name in ("alice", "mallory", "ghost")]
+            opener, signer = await own_opener(stage, mallory), (await me(mallory)).request_key.sign
+            bare = forge(await state_of(stage, team.id), [place(accounts[2], Role.MEMBER)], opener, signer)
+            await lay(stage, granted(bare, granter_of(opener), signer, *accounts))
+            await alice.sync()
+            await self.write(alice, team.id)
+            self.read = await plaintexts(stage, ghost)
+
+
+class Leaves(Attack):
+    """A leave that does not count is to take bob out: the server hands it to alice, who carries leaves out."""
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.roster: set[str] = set()
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, bob = await stage.people("alice", "bob")
+            team, view = await together(alice, "team", bob)
+            leave = await self.leave(stage, team, view)
+            await stage.backend.store.write(lambda db: conversations.put_leave(db, team.id, "bob", leave, 0))
+            await alice.sync()
+            await team.send("is everybody here?")
+            self.roster = {member.user_id for member in team.members()}
+            self.code = "the leave is ignored"
+
+    async def leave(self, stage: Stage, team: Conversation, view: Conversation) -> str:
+        """One that bob signed when he left, before he was added again."""
+        await view.leave()
+        await team.rotate()
+        ((kept,),) = await stage.sql("SELECT body FROM account_events WHERE user_id = 'alice' AND kind = 'leave'")
+        await team.add("bob")
+        leave: str = msgspec.json.decode(kept)["leave"]
+        return leave
+
+    def succeeded(self) -> str:
+        return "alice took bob out" if "bob" not in self.roster else ""
+
+
+class ForgedLeave(Leaves):
+    """One that bob never signed."""
+
+    async def leave(self, stage: Stage, team: Conversation, view: Conversation) -> str:
+        account = await account_of(stage, "bob")
+        added = (await state_of(stage, team.id)).added()["bob"]
+        device = account.devices[0].device_id
+        leave = Leave(team.id, added, "bob", device, account.version, account_hash(account))
+        return encoded(sign_leave(leave, lambda _: os.urandom(64)))
+
+
+class CannotBeReported(Attack):
+    """A member sends a message with a random franking tag: it could deny it to the operator."""
+
+    TEXT = "nobody will believe you"
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.seen: list[tuple[str, str]] = []
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, mallory = await stage.people("alice", "mallory")
+            team, _ = await together(alice, "team", mallory)
+            random_tag = {"tacit.conversation.sealing:franking_tag": lambda *_: os.urandom(32)}
+            with bent(random_tag, everywhere=False):
+                await send_as(mallory, team.id, self.TEXT)
+            await alice.sync()
+            self.seen = await texts(alice, team.id)
+            self.code = self.seen[-1][1]
+
+    def succeeded(self) -> str:
+        return "alice reads what cannot be reported" if ("mallory", self.TEXT) in self.seen else ""
 
 
 class ChangesOthers(Attack):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 import msgspec
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from adversary.attack import Attack
 from adversary.bending import StandIn
@@ -20,7 +20,9 @@ from tacit.api.base import read
 from tacit.api.problems import from_problem, read_problem
 from tacit.api.sync import Challenge, Hello, ItemPush, ProblemFrame, Synced
 from tacit.client.socket import PATH, read_frame
+from tacit.client.transport import EncryptionAPIClient
 from tacit.crypto.digest import sha256
+from tacit.crypto.sign import Ed25519Key
 from tacit.signed.request import SocketChallenge, sign_challenge
 from tacit.wire.text import from_base64, to_base64
 
@@ -62,13 +64,10 @@ class StolenTokenOnSocket(Attack):
             alice, bob, mallory = await stage.people("alice", "bob", "mallory")
             _, view = await together(alice, "team", bob)
             victim, key = alice.service.api, (await me(mallory)).request_key
-            async with connect(victim.origin.replace("http", "ws", 1) + PATH, proxy=None) as thief:
-                challenge = read_frame(await thief.recv())
-                assert isinstance(challenge, Challenge)
-                token = sha256(victim.token.encode())
-                answer = SocketChallenge(victim.origin, token, victim.device_id, from_base64(challenge.nonce, 32))
-                signature = to_base64(sign_challenge(answer, key.sign))
-                hello = Hello(victim.token, victim.device_id, signature)
+            url = victim.origin.replace("http", "ws", 1) + PATH
+            async with connect(url, proxy=None) as own, connect(url, proxy=None) as thief:
+                own_nonce, nonce = await challenged(own), await challenged(thief)
+                hello = self.hello(victim, own_nonce, nonce, key)
                 await thief.send(msgspec.json.encode(hello).decode())
                 frame = read_frame(await thief.recv())
                 if isinstance(frame, ProblemFrame):
@@ -81,8 +80,28 @@ class StolenTokenOnSocket(Attack):
                         if isinstance(frame, ItemPush):
                             self.pushed.append(frame)
 
+    def hello(self, victim: EncryptionAPIClient, own_nonce: bytes, nonce: bytes, key: Ed25519Key) -> Hello:
+        """The answer to the thief's challenge, signed by the key that the thief has."""
+        token = sha256(victim.token.encode())
+        answer = SocketChallenge(victim.origin, token, victim.device_id, nonce)
+        return Hello(victim.token, victim.device_id, to_base64(sign_challenge(answer, key.sign)))
+
     def succeeded(self) -> str:
         return "the thief's socket is pushed what alice's is" if self.pushed else ""
+
+
+class ReplayedHello(StolenTokenOnSocket):
+    """Alice's own answer, heard on a connection of hers, sent on another."""
+
+    def hello(self, victim: EncryptionAPIClient, own_nonce: bytes, nonce: bytes, key: Ed25519Key) -> Hello:
+        return victim.answer_challenge(own_nonce)
+
+
+async def challenged(connection: ClientConnection) -> bytes:
+    """The nonce that a connection begins with."""
+    challenge = read_frame(await connection.recv())
+    assert isinstance(challenge, Challenge)
+    return from_base64(challenge.nonce, 32)
 
 
 async def again(stage: Stage, name: str, path: str) -> tuple[int, bytes]:

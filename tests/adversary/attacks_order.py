@@ -10,7 +10,7 @@ from adversary.attack import Attack
 from adversary.bending import StandIn, bent
 from adversary.craft import new_key, serving
 from adversary.stage import Stage, texts, together
-from tacit.client.view import LATE, PINNED
+from tacit.client.view import PINNED
 from tacit.server.store import messages
 from tacit.server.store.rows import Message, Page
 
@@ -74,7 +74,7 @@ class Splice(Attack):
         return "bob reads in blue what alice wrote in red" if ("alice", ORDER) in self.seen else ""
 
 
-class Reorder(Attack):
+class Late(Attack):
     """The server holds a message back until the next epoch was opened, and serves it as if it were new."""
 
     def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
@@ -97,7 +97,32 @@ class Reorder(Attack):
             self.trust = self.code = shown[-1].trust
 
     def succeeded(self) -> str:
-        return "what was held back is shown as new" if self.trust == PINNED and self.trust != LATE else ""
+        return "what was held back is shown as new" if self.trust == PINNED else ""
+
+
+class Reorder(Attack):
+    """The server serves two messages in the other order."""
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.seen: list[tuple[str, str]] = []
+        self.told = False
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, bob = await stage.people("alice", "bob")
+            team, view = await together(alice, "team", bob)
+            first, second = await team.send(ORDER), await team.send("on friday")
+            for seq, place in ((first.seq, -1), (second.seq, first.seq), (-1, second.seq)):
+                await stage.sql("UPDATE messages SET seq = ? WHERE seq = ?", place, seq)
+            await bob.sync()
+            self.seen = await texts(bob, view.id)
+            self.told = bool(await view.gaps())
+            self.code = "the order is told" if self.told else ""
+
+    def succeeded(self) -> str:
+        other = self.seen == [("alice", "on friday"), ("alice", ORDER)]
+        return "bob reads them in the other order and is told nothing" if other and not self.told else ""
 
 
 class Gap(Attack):

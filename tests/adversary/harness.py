@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from traceback import format_exception
 
 from adversary.attack import Attack
 from adversary.bending import bent, resolve
@@ -78,7 +79,7 @@ def run_row(attack_id: str, guards: Guards, attacks: Attacks) -> Result:
             guarded = play(attack, {}, Path(folder, "with"))
             bare = play(attack, row, Path(folder, "without"))
         except BrokenError as error:
-            log.error("%s %s", attack_id, error, exc_info=error)
+            log.error("%s %s\n%s", attack_id, error, "".join(format_exception(error.__cause__, limit=-4)))
             return Result(attack_id, names, guarded, bare, str(error))
     return Result(attack_id, names, guarded, bare, verdict(guarded, bare))
 
@@ -87,6 +88,8 @@ def verdict(guarded: Outcome, bare: Outcome) -> str:
     """What is wrong with two plays, or the empty text."""
     if guarded.evidence:
         return "it succeeds with its guard"
+    if not guarded.code:
+        return "with its guard nobody says anything"
     return "" if bare.evidence else "it fails without its guard, so that nothing was shown"
 
 

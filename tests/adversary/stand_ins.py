@@ -20,7 +20,7 @@ from tacit.crypto.secret import Randomness, Secret
 from tacit.signed import labels
 from tacit.signed.account import DeviceCertificate
 from tacit.signed.message import Message, MessageAad
-from tacit.signed.record import DEFAULT_POLICY, Change, ConversationRecord, Opener, Protocol, Roster
+from tacit.signed.record import DEFAULT_POLICY, Change, ConversationRecord, Opener, Protocol, Roster, SignedLeave
 from tacit.signed.rights import ChainState
 from tacit.signed.verify import _CHECKED, ZERO_HASH, Profile, Verified
 
@@ -48,6 +48,7 @@ def _holding(*trusted: str) -> Any:
 
 
 any_record = _holding(labels.CONVERSATION_RECORD)
+any_leave = _holding(labels.LEAVE)
 any_account = _holding(labels.ACCOUNT_RECORD, labels.DEVICE_POSSESSION)
 
 
@@ -89,6 +90,11 @@ def no_gaps(*_: Any) -> Gaps:
     return Gaps({}, frozenset())
 
 
+def nothing_is_misplaced(_: object) -> frozenset[bytes]:
+    """Every order is as good as another."""
+    return frozenset()
+
+
 def by_anybody(message: Message, signature: bytes, device: DeviceCertificate, _: Profile) -> Verified[Message]:
     """A message is by the device that it names, whoever signed it."""
     return Verified(message, device.request_key, signature, _CHECKED)
@@ -119,6 +125,17 @@ def the_same_key(_: Randomness) -> ConversationKey:
 def opener_after(_: Roster, record: ConversationRecord, after: Roster) -> Change:
     """Whoever is a member after a record may have opened it."""
     return after[record.opener.user_id]
+
+
+@wraps_original
+def of_any_stay(original: Any) -> Any:
+    """A leave is good for ever, whichever stay it was of."""
+
+    def check_leave(conversation_id: str, roster: Roster, added: Any, signed: SignedLeave, accounts: Any) -> None:
+        own = {signed.leave.user_id: signed.leave.adding_record_hash}
+        original(conversation_id, roster, {**added, **own}, signed, accounts)
+
+    return check_leave
 
 
 def the_later_counts(received: Received, states: Mapping[int, ChainState], by: Standpoint) -> Judgement:

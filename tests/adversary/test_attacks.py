@@ -75,6 +75,15 @@ class Never(Guarded):
         return ""
 
 
+class Silent(Guarded):
+    async def run(self) -> None:
+        await super().run()
+        self.equal, self.code = not self.code, ""
+
+    def succeeded(self) -> str:
+        return "they are equal" if self.equal else ""
+
+
 class Broken(Guarded):
     async def run(self) -> None:
         raise KeyError("gone")
@@ -96,6 +105,7 @@ def test_a_row_that_is_as_it_must_be() -> None:
         ({"X1": {EQUAL: "adversary.stand_ins:gone"}}, {"X1": Guarded}, "leads nowhere"),
         (ROW, {"X1": Always}, "it succeeds with its guard"),
         (ROW, {"X1": Never}, "it fails without its guard"),
+        (ROW, {"X1": Silent}, "nobody says anything"),
         (ROW, {"X1": Broken}, "it does not play: KeyError"),
     ],
 )
