@@ -21,7 +21,9 @@ from tacit.client import Client, Conversation
 
 EARLIER = 20
 """How many earlier messages are shown at the beginning."""
+HINT = "a line is a message, shown again once the server has it; /quit ends"
 LINE_BYTES = 1 << 20
+"""After how many bytes without an end of line no more is read."""
 
 
 async def show_messages(conversation: Conversation, as_json: bool) -> None:
@@ -124,11 +126,7 @@ async def chat(conversation: str, home: Path, password_fd: int | None, as_json: 
         await client.sync()
         found = await client.conversation(conversation)
         if not as_json:
-            show(
-                False,
-                {},
-                f"{summary(found)}\n  {LEGEND}\n  a line is a message, shown again once the server has it; /quit ends",
-            )
+            show(False, {}, f"{summary(found)}\n  {LEGEND}\n  {HINT}")
         await warn_of_alarms(client)
         tasks = [
             asyncio.create_task(show_messages(found, as_json)),

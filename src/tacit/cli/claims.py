@@ -125,6 +125,8 @@ def rows_hold_the_placeholder(evidence: Evidence) -> str:
 def _absent(places: Places, needles: list[Needle]) -> str:
     if not needles:
         return "there was nothing to search for"
+    if not places:
+        return "there was nowhere to search"
     hits = search(places, needles)
     return f"{hits[0].name} was found as {hits[0].form} in {hits[0].place}" if hits else ""
 

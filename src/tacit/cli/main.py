@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
-import signal
 import sys
 
 import click
@@ -78,7 +76,6 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows the rest
     try:
         result = tacit.main(args=arguments, prog_name="tacit", standalone_mode=False)
-        sys.stdout.flush()
     except errors.TacitError as error:
         warn(explain(error))
         sys.exit(1)
@@ -88,7 +85,4 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         sys.exit(130)
-    except BrokenPipeError:  # whoever read the output has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
     sys.exit(result if isinstance(result, int) else 0)
