@@ -1,0 +1,148 @@
+"""Every struct of the protocol: what is encoded comes back, and whatever else comes in is refused as a peer's fault."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+import types
+import typing
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tacit
+from tacit import errors
+from tacit.wire import codec
+from tacit.wire.codec import decode, encode
+
+MANY = 3
+LONG = 80
+
+
+def found() -> list[type]:
+    """All structs that a module of tacit registers."""
+    for module in pkgutil.walk_packages(tacit.__path__, "tacit."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    own = (each for each in codec._STRUCTS if each.__module__.startswith("tacit."))
+    return sorted(own, key=lambda each: (each.__module__, each.__qualname__))
+
+
+STRUCTS = found()
+every_struct = pytest.mark.parametrize("cls", STRUCTS, ids=lambda cls: f"{cls.__module__[6:]}.{cls.__qualname__}")
+
+
+def lengths(least: int, most: int) -> st.SearchStrategy[int]:
+    """Short ones, and sometimes the limits themselves where they are not too far."""
+    short = st.integers(least, min(most, least + LONG))
+    return short | st.sampled_from([least, most]) if most <= 5000 else short
+
+
+def of_length(data: bytes, length: int) -> bytes:
+    return (data * (length // len(data) + 1))[:length]
+
+
+def text_of(least: int, most: int) -> st.SearchStrategy[str]:
+    characters = st.characters(exclude_categories=["Cs"])
+    longest = "x" * most if most <= 5000 else "x" * least
+    texts = st.text(characters, min_size=least, max_size=min(most, least + LONG)).filter(
+        lambda text: least <= len(text.encode()) <= most
+    )
+    exact = st.text(st.sampled_from("0123456789abcdef"), min_size=least, max_size=least)
+    return exact if least == most else texts | st.just(longest)
+
+
+def values_of(hint: Any) -> st.SearchStrategy[Any]:
+    """Values that a field may have."""
+    if get_origin(hint) in (Union, types.UnionType):
+        (inner,) = [item for item in get_args(hint) if item is not type(None)]
+        return st.none() | values_of(inner)
+    if get_origin(hint) is not Annotated:
+        return structs_of(hint)
+    base, *metadata = get_args(hint)
+    match next(item for item in metadata if isinstance(item, codec.Encoding)):
+        case codec.UInt(size):
+            return st.integers(0, (1 << 8 * size) - 1)
+        case codec.Enum():
+            return st.sampled_from(base)
+        case codec.Flag():
+            return st.booleans()
+        case codec.Fixed(size):
+            return st.binary(min_size=size, max_size=size)
+        case codec.Variable(most, least):
+            return st.builds(of_length, st.binary(min_size=1, max_size=LONG), lengths(least, most))
+        case codec.Text(most, least):
+            return text_of(least, most)
+        case codec.Many(most):
+            return st.lists(values_of(get_args(base)[0]), max_size=min(most, MANY)).map(tuple)
+    raise AssertionError(f"no strategy for {hint}")
+
+
+@cache
+def structs_of(cls: type) -> st.SearchStrategy[Any]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return st.builds(cls, *(values_of(hints[field.name]) for field in dataclasses.fields(cls)))
+
+
+def roomy(cls: type, data: bytes) -> Any:
+    """Decode without the limit of the whole, which is a caller's."""
+    return decode(cls, data, 1 << 30)
+
+
+def refused_or_the_same(cls: type, data: bytes) -> bool:
+    """Whether the bytes are refused as a peer's fault. What is accepted has this one encoding."""
+    try:
+        value = roomy(cls, data)
+    except errors.PeerError:
+        return True
+    assert encode(value) == data
+    return False
+
+
+def test_the_structs_are_found() -> None:
+    names = {cls.__name__ for cls in STRUCTS}
+    assert {"AccountRecord", "Vault", "ConversationRecord", "Grant", "Message", "Content", "ChainState"} <= names
+    assert len(STRUCTS) > 50
+
+
+@every_struct
+@given(data=st.data())
+def test_what_is_encoded_comes_back(cls: type, data: st.DataObject) -> None:
+    value = data.draw(structs_of(cls))
+    raw = encode(value)
+    assert roomy(cls, raw) == value
+    assert encode(roomy(cls, raw)) == raw
+
+
+@every_struct
+@given(data=st.data())
+def test_bytes_cut_off_or_added_are_refused(cls: type, data: st.DataObject) -> None:
+    raw = encode(data.draw(structs_of(cls)))
+    more = raw + data.draw(st.binary(min_size=1, max_size=8))
+    with pytest.raises(errors.Malformed):
+        roomy(cls, more)
+    if raw:
+        with pytest.raises(errors.PeerError):
+            roomy(cls, raw[: data.draw(st.integers(0, len(raw) - 1))])
+
+
+@every_struct
+@given(data=st.data())
+def test_changed_bytes_are_another_struct_or_refused(cls: type, data: st.DataObject) -> None:
+    value = data.draw(structs_of(cls))
+    raw = bytearray(encode(value))
+    if not raw:
+        return
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    if not refused_or_the_same(cls, bytes(raw)):
+        assert roomy(cls, bytes(raw)) != value
+
+
+@every_struct
+@given(raw=st.binary(max_size=300))
+def test_any_bytes_are_a_struct_or_a_peers_fault(cls: type, raw: bytes) -> None:
+    refused_or_the_same(cls, raw)
