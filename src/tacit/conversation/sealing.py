@@ -26,9 +26,9 @@ from tacit.crypto.kdf import hkdf_sha256
 from tacit.crypto.secret import Randomness, Secret
 from tacit.signed import labels, message
 from tacit.signed.account import DeviceId
-from tacit.signed.message import Message, MessageAad, aad_bytes, message_hash, sign_message
+from tacit.signed.message import Message, MessageAad, aad_bytes, sign_and_hash
 from tacit.signed.record import ConversationRecord, record_hash
-from tacit.signed.verify import Signer, Verified, labelled
+from tacit.signed.verify import Signer, Verified, labelled, labelled_bytes
 from tacit.wire import limits
 from tacit.wire.codec import U64, Fixed, decode, encode, struct
 
@@ -116,8 +116,10 @@ def seal(
     )
     key = epoch.message_key(sender.device_id, sender.instance_id, counter)
     iv = random(IV_BYTES)
-    sealed = Message(aad, iv, aes_gcm_seal(key, iv, pad(plain), aad_bytes(aad)))
-    return Sealed(sealed, sign_message(sealed, sender.signer), message_hash(sealed))
+    encoded_aad = encode(aad)
+    ciphertext = aes_gcm_seal(key, iv, pad(plain), labelled_bytes(labels.MESSAGE_AAD, encoded_aad))
+    sealed = Message(aad, iv, ciphertext)
+    return Sealed(sealed, *sign_and_hash(encoded_aad, sealed, sender.signer))
 
 
 def open_message(verified: Verified[Message], epoch: Epoch) -> Content:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from tacit import errors
+from tacit.crypto.digest import sha256
 from tacit.signed import labels
 from tacit.signed.account import DeviceId
-from tacit.signed.verify import Profile, Signer, Verified, labelled, sign, struct_hash, verify
+from tacit.signed.verify import Profile, Signer, Verified, labelled, labelled_bytes, sign, struct_hash, verify
 from tacit.wire import limits
-from tacit.wire.codec import U16, U64, Fixed, Hash, Id, Variable, struct
+from tacit.wire.codec import U16, U64, Fixed, Hash, Id, Variable, encode, struct
 from tacit.wire.text import from_base64, from_hex, to_base64
 
 VERSION: Final = 1
@@ -40,6 +41,14 @@ class Message:
     """A sealed message: authenticated fields, 96-bit iv, ciphertext with GCM's tag as its last 16 bytes."""
 
     aad: MessageAad
+    iv: Annotated[bytes, Fixed(12)]
+    ciphertext: Annotated[bytes, Variable(limits.CIPHERTEXT_BYTES, 16)]
+
+
+@struct
+class _Sealed:
+    """What stands in a message behind its authenticated fields."""
+
     iv: Annotated[bytes, Fixed(12)]
     ciphertext: Annotated[bytes, Variable(limits.CIPHERTEXT_BYTES, 16)]
 
@@ -77,6 +86,13 @@ def message_hash(message: Message) -> bytes:
 def sign_message(message: Message, device: Signer) -> bytes:
     """The sending device's signature."""
     return sign(labels.MESSAGE, message, device)
+
+
+def sign_and_hash(encoded_aad: bytes, message: Message, device: Signer) -> tuple[bytes, bytes]:
+    """`sign_message` and `message_hash` of a message whose authenticated fields are encoded already."""
+    encoded = encoded_aad + encode(_Sealed(message.iv, message.ciphertext))
+    signature = device(labelled_bytes(labels.MESSAGE, encoded))
+    return signature, sha256(labelled_bytes(labels.MESSAGE_HASH, encoded))
 
 
 def verify_message(message: Message, signature: bytes, request_key: bytes, profile: Profile) -> Verified[Message]:

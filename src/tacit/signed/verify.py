@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, Generic, TypeVar, final
 
 from tacit import errors
@@ -32,13 +33,18 @@ class Profile(IntEnum):
 
 def labelled_bytes(label: str, body: bytes) -> bytes:
     """`{label<V>, struct<V>}` of an encoded struct: what is hashed, signed, derived from or used as a context."""
-    out = bytearray()
-    raw = label.encode()
-    write_varint(out, len(raw))
-    out += raw
+    out = bytearray(_prefix(label))
     write_varint(out, len(body))
     out += body
     return bytes(out)
+
+
+@lru_cache(maxsize=256)
+def _prefix(label: str) -> bytes:
+    out = bytearray()
+    raw = label.encode()
+    write_varint(out, len(raw))
+    return bytes(out + raw)
 
 
 def labelled(label: str, struct: object) -> bytes:
