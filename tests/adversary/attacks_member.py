@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from adversary.attack import Attack, Reads
-from adversary.bending import StandIn, bent
+from adversary.bending import StandIn, bent, wraps_original
 from adversary.craft import (
     Forged,
     account_of,
@@ -28,6 +29,7 @@ from adversary.craft import (
     send_as,
     serving,
     state_of,
+    without_records,
 )
 from adversary.loot import plaintexts
 from adversary.stage import Stage, texts, together, try_to_send
@@ -93,15 +95,47 @@ class SpeaksOn(Attack):
         async with self.stage() as stage:
             alice, bob = await stage.people("alice", "bob")
             team, view = await together(alice, "team", bob)
-            await team.remove("bob")
-            with bent(colluding()):
-                await send_as(bob, view.id, "I am still here")
-            await alice.sync()
+            await self.remove(team)
+            with bent(serving(self.serve)):
+                await alice.sync()
+                with bent(colluding()):
+                    await send_as(bob, view.id, "I am still here")
+                await alice.sync()
             self.seen = await texts(alice, team.id)
             self.code = self.seen[-1][1]
 
+    async def remove(self, team: Conversation) -> None:
+        """Alice takes bob out."""
+        await team.remove("bob")
+
+    def serve(self, user_id: str, page: Page) -> Page:
+        """What alice is served then."""
+        return page
+
     def succeeded(self) -> str:
         return "bob speaks after his removal" if ("bob", "I am still here") in self.seen else ""
+
+
+class SpeaksBefore(SpeaksOn):
+    """The same; the server told alice a place for her record that is far ahead of all that is to come."""
+
+    async def remove(self, team: Conversation) -> None:
+        @wraps_original
+        def hook(original: Any) -> Any:
+            async def open_epoch(*arguments: Any) -> Any:
+                return (await original(*arguments))._replace(seq=1 << 40)
+
+            return open_epoch
+
+        with bent({"tacit.server.conversations:open_epoch": hook}):
+            await team.remove("bob")
+
+
+class SpeaksBeforeHidden(SpeaksBefore):
+    """The same, and the record is never served at any place."""
+
+    def serve(self, user_id: str, page: Page) -> Page:
+        return without_records(page)
 
 
 class RemovedAdmin(Reads):

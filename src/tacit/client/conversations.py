@@ -6,6 +6,7 @@ word: it orders and delivers.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -104,6 +105,9 @@ def apply_items(
             received = _received(books, held, item, now)
             if received is not None:
                 records.append(received)
+                known = held.known.get(received.record.epoch)
+                if known is not None and known.record_hash == record_hash(received.record):
+                    stand_at_latest(books, held, received.record.epoch, item.seq)
     changed = take_records(books, held, records, now, random)
     if records and open_keys(books, held, now):
         changed = True
@@ -116,6 +120,26 @@ def apply_items(
     held.cursor = max(held.cursor, cursor)
     books.save(held)
     return changed
+
+
+def reach_end(books: Books, conversation_id: str, end: int) -> None:
+    """All that the server has of a conversation was taken, and it ends at `end`: no record stands behind that."""
+    held = books.add(conversation_id)
+    for number in list(held.known):
+        stand_at_latest(books, held, number, end)
+
+
+def stand_at_latest(books: Books, held: Held, number: int, seq: int) -> None:
+    """An accepted record stands at `seq` or before it.
+
+    Where one's own record stands is the server's answer at first. Far ahead of all that comes, it would let a member
+    whom it removed speak on as if that was before.
+    """
+    known = held.known[number]
+    if known.seq > seq:
+        held.known[number] = dataclasses.replace(known, seq=seq)
+        row = (seq, held.id, known.record_hash)
+        books.connection.execute("UPDATE records SET seq = ? WHERE conversation_id = ? AND hash = ?", row)
 
 
 def _received(books: Books, held: Held, item: RecordItem, now: int) -> Received | None:

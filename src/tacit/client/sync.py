@@ -16,7 +16,7 @@ from tacit.api.sync import AccountEvent, AccountPage, Sync
 from tacit.client import openings
 from tacit.client.accounts import Directory
 from tacit.client.books import Books
-from tacit.client.conversations import apply_items, pending_accounts, reconsider, wanted_accounts
+from tacit.client.conversations import apply_items, pending_accounts, reach_end, reconsider, wanted_accounts
 from tacit.client.openings import Opening
 from tacit.client.store import Store
 from tacit.client.timing import Clock
@@ -148,6 +148,8 @@ class Syncer:
         check_page(page, after)
         if page.items or page.cursor != after:
             await self._apply(conversation_id, page.items, page.cursor)
+        if not page.more:
+            await self._store.run(partial(reach_end, conversation_id=conversation_id, end=page.cursor))
 
     async def _apply(self, conversation_id: str, items: Sequence[Item], cursor: int) -> None:
         wanted = await self._store.run(lambda books: wanted_accounts(books, conversation_id, items))
