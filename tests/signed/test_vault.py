@@ -15,6 +15,8 @@ from tacit.signed.account import AccountRecord, OuterRef
 from tacit.signed.vault import (
     Box,
     Boxes,
+    Entry,
+    EntryKind,
     Inner,
     Outer,
     OuterHeader,
@@ -69,6 +71,29 @@ def test_hashes_are_over_label_and_struct() -> None:
     assert header_hash(HEADER) == hashed(b"tacit/1 vault outer header", HEADER_BYTES)
     assert entries_hash(SEALED) == hashed(b"tacit/1 vault outer entries", vector(SEALED))
     assert proof_hash(b"p" * 32) == hashed(b"tacit/1 unlocker proof", b"p" * 32)
+
+
+def test_kinds_have_their_numbers() -> None:
+    assert [(each.name, each.value) for each in UnlockerKind] == [
+        ("PASSWORD", 1),
+        ("RECOVERY_KEY", 2),
+        ("PASSKEY", 3),
+        ("TOKEN", 4),
+    ]
+    assert [(each.name, each.value) for each in EntryKind] == [
+        ("ENCRYPTION_KEY", 1),
+        ("ARCHIVE_KEY", 2),
+        ("CONTACT_PIN", 3),
+        ("VERIFICATION", 4),
+        ("CONVERSATION_PIN", 5),
+        ("CONVERSATION_HEAD", 6),
+        ("CHECKPOINT", 7),
+    ]
+
+
+def test_an_entry_does_not_show_its_value() -> None:
+    shown = repr(Entry(EntryKind.ARCHIVE_KEY, b"id", b"secret", 3, "d" * 64))
+    assert shown == f"Entry(<EntryKind.ARCHIVE_KEY: 2>, b'id', 6 bytes, clock=3, device_id='{'d' * 64}')"
 
 
 def test_a_proof_has_32_bytes() -> None:
