@@ -13,7 +13,7 @@ from tacit.identity import unlockers
 from tacit.identity.account import certificate_of, follow, make_boxes, new_device
 from tacit.identity.vault import Writer, open_outer, seal_outer
 from tacit.server import known
-from tacit.server.store import accounts
+from tacit.server.store import accounts, sessions
 from tacit.signed.account import (
     AccountRecord,
     AccountSignatures,
@@ -277,13 +277,54 @@ async def test_many_accounts_are_verified_in_a_thread_and_once(town: Town, monke
     assert chains.named("alice", bytes(32)) is None
 
 
-async def test_only_so_many_accounts_are_kept(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    await town.people("alice", "bob")
-    monkeypatch.setattr(known, "KEPT", 1)
+async def test_only_so_many_records_are_kept(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, _ = await town.people("alice", "bob")
+    await alice.ask("POST", GENERATE, second_version(alice))
+    monkeypatch.setattr(known, "KEPT", 2)
     fresh = known.KnownAccounts(town.backend.store)
     await fresh.load(["alice"])
+    await fresh.load(["alice", "nobody"])
+    assert list(fresh._kept) == ["alice"]
     await fresh.load(["bob"])
     assert list(fresh._kept) == ["bob"]
+    assert fresh._records == 1
+
+
+async def test_an_outer_part_has_a_version_that_can_be_kept(town: Town) -> None:
+    alice = Person(town, "alice")
+    await alice.open("/api/auth/register")
+    outer = alice.made.vault.outer
+    header = dataclasses.replace(outer.header, version=2**64 - 1)
+    bent = dataclasses.replace(outer, header=header)
+    record = dataclasses.replace(alice.record, outer=OuterRef(header.version, header_hash(header)))
+    body = alice.publication(
+        record=record,
+        signature=to_base64(encode(sign_record(record, aik_of(alice).sign, alice.key.sign))),
+        encryptedPrivateKey=to_base64(encode(Vault(alice.made.vault.inner, alice.made.vault.boxes, bent))),
+    )
+    answer = await alice.ask("POST", GENERATE, body)
+    assert (answer.status, answer.code) == (400, "malformed")
+
+
+async def test_a_registration_posted_again_with_another_signature_is_another(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    forged = to_base64(encode(dataclasses.replace(alice.made.signatures, aik=bytes(64))))
+    answer = await alice.ask("POST", GENERATE, alice.publication(signature=forged))
+    assert (answer.status, answer.code) == (409, "account_exists")
+
+
+async def test_one_device_has_so_many_sessions(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    first = alice.token
+    for _ in range(sessions.OF_A_DEVICE):
+        town.clock.now += 1
+        assert (await alice.open("/api/auth/session")).status == 200
+    newest, alice.token = alice.token, first
+    assert (await alice.ask("GET", "/api/conversations")).code == "session_expired"
+    alice.token = newest
+    assert (await alice.ask("GET", "/api/conversations")).status == 200
+    query = "SELECT count(*) FROM sessions"
+    assert await town.backend.store.read(lambda db: db.execute(query).fetchone()) == (sessions.OF_A_DEVICE,)
 
 
 async def test_an_account_that_was_changed_in_the_database_is_not_used(town: Town) -> None:

@@ -43,6 +43,7 @@ async def test_bad_input_is_refused_by_its_own_code(scene: Scene, case: Case, ca
         ("/api/encryption/conversation/keys?conversationId=", "wrong_length"),
         ("/api/encryption/keys/public", "malformed"),
         ("/api/encryption/keys/public?userId=nobody", "no_such_account"),
+        ("/api/encryption/keys/public?userId=bob&userId=bob", "malformed"),
         ("/api/encryption/keys/public?" + "&".join(["userId=bob"] * (limits.USERS + 1)), "too_large"),
         ("/api/encryption/keys/private?userId=bob", "unknown_field"),
         ("/api/conversations?userId=bob", "unknown_field"),

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
+import nacl.bindings
 import pytest
 
 from server.people import KEYS, MESSAGES, Answer, Person, Talk, Town, as_posted, rows
 from server.test_accounts import second_version, verified
 from tacit.server import conversations, known
+from tacit.signed import labels
 from tacit.signed.account import account_hash
 from tacit.signed.grant import Grant, Granter, SignedGrant, WrapAlgorithm, sign_grant
-from tacit.signed.record import ConversationRecord, Role, SignedLeave, record_hash
+from tacit.signed.record import DEFAULT_POLICY, ConversationRecord, Role, SignedLeave, record_hash
+from tacit.signed.verify import labelled
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64, to_base64
 
@@ -167,26 +171,116 @@ async def test_a_plain_member_carries_out_a_leave_and_rotates(town: Town) -> Non
     assert refused.code == "invalid_record"
 
 
+OPEN_HISTORY = dataclasses.replace(DEFAULT_POLICY, member_history=True)
+
+
+async def handed_on(granter: Person, talk: Talk, epoch: dict[str, str], recipients: list[Person]) -> Answer:
+    """Post grants of an earlier epoch."""
+    body = {"conversationId": talk.id, "keyId": epoch["keyId"]}
+    return await granter.ask("POST", KEYS, body | {"encryptedKeys": grants_by(granter, talk, epoch, recipients)})
+
+
 async def test_a_member_hands_on_an_epochs_key(town: Town) -> None:
     alice, bob, carol = await town.people("alice", "bob", "carol")
-    talk = await Talk.opened(alice, bob)
+    talk = Talk(alice, bob)
+    await alice.ask("POST", KEYS, talk.genesis(policy=OPEN_HISTORY))
     talk.everybody["carol"] = carol
     first = talk.posted
-    by_bob = Talk.next(talk, bob, keep=False)
-    await alice.ask("POST", KEYS, talk.next(alice, carol.place()))
-    grants = grants_by(bob, talk, first, [alice, bob, carol])
-    body = {"conversationId": talk.id, "keyId": first["keyId"], "encryptedKeys": grants}
-    answer = await bob.ask("POST", KEYS, body)
+    await alice.ask("POST", KEYS, talk.next(alice, carol.place(), policy=OPEN_HISTORY))
+    answer = await handed_on(bob, talk, first, [alice, bob, carol])
     assert (answer.status, answer.body["epoch"], answer.body["seq"]) == (200, 1, 1)
     epochs = (await carol.ask("GET", f"{KEYS}?conversationId={talk.id}")).body["epochs"]
     assert [each["grantedBy"] for each in epochs[0]["encryptedKeys"]] == [f"bob/{bob.device_id}"]
     assert await events(carol) == [("conversation", 2), ("conversation", 1)]
     held = await rows(town)
-    assert (await bob.ask("POST", KEYS, body)).status == 200
+    assert (await handed_on(bob, talk, first, [alice, bob, carol])).status == 200
     assert await rows(town) == held
-    assert by_bob["keyId"] != first["keyId"]
-    refused = await carol.ask("POST", KEYS, body | {"encryptedKeys": []})
-    assert refused.code == "invalid_grant"
+    assert (await handed_on(carol, talk, first, [carol])).code == "invalid_grant"
+
+
+async def test_history_is_handed_to_newcomers_only_where_the_epochs_own_policy_says_so(town: Town) -> None:
+    alice, bob, carol = await town.people("alice", "bob", "carol")
+    talk = await Talk.opened(alice, bob)
+    talk.everybody["carol"] = carol
+    first = talk.posted
+    await alice.ask("POST", KEYS, talk.next(alice, carol.place(), policy=OPEN_HISTORY))
+    held = await rows(town)
+    refused = await handed_on(bob, talk, first, [carol])
+    assert (refused.status, refused.code) == (422, "invalid_grant")
+    assert await rows(town) == held
+    assert (await handed_on(bob, talk, first, [alice])).status == 200
+
+
+async def test_a_former_member_hands_on_nothing(town: Town) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    first = talk.posted
+    await alice.ask("POST", KEYS, talk.next(alice, talk.removal(bob)))
+    held = await rows(town)
+    refused = await handed_on(bob, talk, first, [alice])
+    assert (refused.status, refused.code) == (404, "not_a_member")
+    assert await rows(town) == held
+
+
+async def test_a_grant_is_not_taken_back_by_another_to_the_same_account_record(town: Town) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    held = await rows(town)
+    refused = await handed_on(alice, talk, talk.posted, [bob])
+    assert (refused.status, refused.code) == (422, "invalid_grant")
+    assert await rows(town) == held
+
+
+async def test_a_grant_is_made_anew_to_a_newer_account_record(town: Town) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    await bob.ask("POST", "/api/encryption/keys/generate", second_version(bob))
+    bob.made = dataclasses.replace(bob.made, record=await verified(town, "bob"))
+    assert (await handed_on(alice, talk, talk.posted, [bob])).status == 200
+    query = "SELECT count(*) FROM conversation_key_members WHERE user_id = 'bob'"
+    assert await town.backend.store.read(lambda db: db.execute(query).fetchone()) == (1,)
+
+
+async def test_no_grant_is_no_grant(town: Town) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    assert (await handed_on(alice, talk, talk.posted, [])).code == "invalid_grant"
+
+
+async def test_a_record_posted_again_with_other_grants_is_not_the_same(town: Town) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    other = grants_by(alice, talk, talk.posted, [alice, bob])
+    for bent in ({"encryptedKeys": other}, {"signature": to_base64(bytes(64))}):
+        answer = await alice.ask("POST", KEYS, talk.posted | bent)
+        assert (answer.status, answer.code) == (409, "epoch_conflict")
+
+
+async def test_a_leave_signed_once_more_tells_nobody_once_more(town: Town) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    wish = talk.leave(bob)
+    await leave(bob, talk, wish)
+    held = await rows(town)
+    # Whoever has the key can make any number of valid signatures over the same bytes.
+    again = dataclasses.replace(wish, signature=another_signature(bob, wish))
+    assert again != wish
+    assert (await leave(bob, talk, again)).status == 200
+    assert await rows(town) == held
+    assert await events(alice) == [("conversation", 1), ("leave", 0)]
+
+
+def another_signature(person: Person, signed: SignedLeave) -> bytes:
+    """A second Ed25519 signature over a leave, with a nonce of one's own choice (RFC 8032 §5.1.6)."""
+    seed = person.made.device.request_seed
+    scalar = int.from_bytes(hashlib.sha512(seed).digest()[:32], "little")
+    scalar = scalar & ((1 << 254) - 8) | 1 << 254
+    order = 2**252 + 27742317777372353535851937790883648493
+    nonce = 12345
+    point = nacl.bindings.crypto_scalarmult_ed25519_base_noclamp(nonce.to_bytes(32, "little"))
+    message = labelled(labels.LEAVE, signed.leave)
+    challenge = int.from_bytes(hashlib.sha512(point + person.key.public + message).digest(), "little") % order
+    return bytes(point) + ((nonce + challenge * scalar) % order).to_bytes(32, "little")
 
 
 def grants_by(granter: Person, talk: Talk, epoch: dict[str, str], recipients: list[Person]) -> list[dict[str, str]]:

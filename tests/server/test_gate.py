@@ -8,13 +8,13 @@ from litestar import HttpMethod
 
 from server.people import AUTHORITY, Person, Talk, Town, rows
 from tacit.server.app import HANDLERS, application
-from tacit.server.gate import NONCE_MS, UNSIGNED
+from tacit.server.gate import NONCE_MS, OPENING_BYTES, UNSIGNED
 from tacit.server.store import nonces
 from tacit.signed.account import device_id_of
 from tacit.signed.request import LIFETIME
 from tacit.wire import limits
 from tacit.wire.codec import encode
-from tacit.wire.text import to_base64
+from tacit.wire.text import to_base64, to_json
 
 ROUTES = sorted(
     (str(method.value if isinstance(method, HttpMethod) else method), path)
@@ -44,7 +44,9 @@ def test_the_eight_endpoints_are_there_by_their_names() -> None:
 @pytest.mark.parametrize("route", SIGNED, ids=" ".join)
 async def test_nothing_is_answered_without_a_signature(town: Town, route: tuple[str, str]) -> None:
     (alice,) = await town.people("alice")
-    answer = await town.ask(*route, headers={"Authorization": f"Bearer {alice.token}"})
+    method, path = route
+    target = path.replace("{conversation_id:str}", "some")
+    answer = await town.ask(method, target, headers={"Authorization": f"Bearer {alice.token}"})
     assert (answer.status, answer.code) == (401, "request_unsigned")
 
 
@@ -200,7 +202,35 @@ async def test_a_registration_session_may_do_one_thing(town: Town) -> None:
     assert late.code == "session_expired"
 
 
+async def test_of_a_body_nothing_is_read_before_its_sender_is_known(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    mallory = Person(town, "mallory")
+    content = b"{}"
+    for headers in ({}, mallory.signature("POST", "/api/sync", content)):
+        read = 0
+
+        async def chunks() -> Any:
+            nonlocal read
+            read += 1
+            yield content
+
+        sent = headers | {"Authorization": f"Bearer {alice.token}"}
+        response = await town.http.post("/api/sync", content=chunks(), headers=sent)
+        assert response.status_code == 401
+        assert read == 0
+
+
+@pytest.mark.parametrize("path", ["/api/auth/register", "/api/auth/session"])
+async def test_what_a_stranger_may_send_is_short(town: Town, path: str) -> None:
+    alice = Person(town, "alice")
+    body = {"userId": "alice", "requestKey": to_base64(alice.key.public)}
+    long = to_json(body).encode() + b" " * OPENING_BYTES
+    answer = await alice.ask("POST", path, long)
+    assert (answer.status, answer.code) == (413, "too_large")
+
+
 async def test_a_body_has_a_limit_that_is_checked_before_it_is_read(town: Town) -> None:
+    (alice,) = await town.people("alice")
     read = 0
 
     async def chunks() -> Any:
@@ -209,10 +239,12 @@ async def test_a_body_has_a_limit_that_is_checked_before_it_is_read(town: Town) 
             read += 1
             yield bytes(limits.MIB)
 
-    response = await town.http.post("/api/sync", content=chunks())
+    headers = alice.signature("POST", "/api/sync", b"something") | {"Authorization": f"Bearer {alice.token}"}
+    response = await town.http.post("/api/sync", content=chunks(), headers=headers)
     assert (response.status_code, response.json()["code"]) == (413, "too_large")
     assert read == limits.BODY_BYTES // limits.MIB + 1
-    said = {"Content-Length": str(limits.BODY_BYTES + 1)}
+    headers = alice.signature("POST", "/api/sync", b"short") | {"Authorization": f"Bearer {alice.token}"}
+    said = headers | {"Content-Length": str(limits.BODY_BYTES + 1)}
     answer = await town.ask("POST", "/api/sync", b"short", said)
     assert (answer.status, answer.code) == (413, "too_large")
 
@@ -234,12 +266,31 @@ async def test_an_address_that_is_none_and_a_method_that_is_none(town: Town) -> 
     assert (wrong.status, wrong.code) == (405, "method_not_allowed")
 
 
-@pytest.mark.parametrize(
-    "target", ["/", "/nothing", "/api/nothing", "/%61pi/conversations", "//api/conversations", "/api//conversations"]
-)
-async def test_no_spelling_of_a_path_gets_by_without_a_signature(town: Town, target: str) -> None:
+@pytest.mark.parametrize("target", ["/", "/nothing", "/api/nothing", "/api/conversations"])
+async def test_nothing_gets_by_without_a_signature(town: Town, target: str) -> None:
     answer = await town.ask("GET", target)
     assert (answer.status, answer.code) == (401, "request_unsigned")
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/%61pi/sync", "//api/sync", "/api//sync", "/api/sync/", "/api%2fsync", "/api/s%79nc"],
+)
+async def test_a_path_has_one_spelling(town: Town, target: str) -> None:
+    (alice,) = await town.people("alice")
+    body = {"accountCursor": 0, "conversations": {}}
+    answer = await alice.ask("POST", target, body)
+    assert (answer.status, answer.code) == (404, "not_found")
+    assert (await alice.ask("POST", "/api/sync", body)).status == 200
+
+
+async def test_an_opening_request_by_another_spelling_opens_nothing(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    held = await rows(town)
+    body = {"userId": "alice", "requestKey": to_base64(alice.key.public)}
+    answer = await alice.ask("POST", "/api/auth/session/", body)
+    assert (answer.status, answer.code) == (404, "not_found")
+    assert await rows(town) == held
 
 
 async def test_what_fails_inside_says_nothing_of_why(
@@ -297,7 +348,7 @@ async def test_a_client_that_hangs_up_in_the_middle_of_its_request_is_let_go(tow
     async def send(message: object) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/api/sync", "headers": [], "query_string": b""}
+    scope = {"type": "http", "method": "POST", "path": "/api/auth/session", "headers": [], "query_string": b""}
     await application(town.backend)(scope, receive, send)
     assert sent == []
     assert messages == []

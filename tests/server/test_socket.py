@@ -244,6 +244,18 @@ async def test_many_sends_at_once_are_answered_in_their_order(
     assert sent == [(str(number), number + 2) for number in range(20)]
 
 
+async def test_one_device_has_so_many_lines() -> None:
+    hub = push.Hub()
+    lines = [Line("alice", "device", "token") for _ in range(push.OF_A_DEVICE + 1)]
+    other = Line("alice", "another", "token")
+    for each in (other, *lines):
+        hub.add(each)
+    assert [each.closed for each in (other, *lines)] == [False, True] + [False] * push.OF_A_DEVICE
+    for each in (other, *lines):
+        hub.remove(each)
+    assert hub._lines == {}
+
+
 async def test_a_slow_reader_is_hung_up_on_when_too_much_waits() -> None:
     slow = Line("alice", "device", "token")
     frames = 0

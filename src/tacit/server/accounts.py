@@ -9,7 +9,7 @@ from litestar import get, post
 
 from tacit import errors
 from tacit.api import accounts as api
-from tacit.api.base import binary
+from tacit.api.base import binary, counter
 from tacit.server import keyfields
 from tacit.server.backend import (
     REGISTRATION,
@@ -54,6 +54,7 @@ async def generate(request: Call) -> api.Written:
     vault = keyfields.key_struct(Vault, published.encrypted_private_key, limits.VAULT_BYTES)
     keyfields.check_vault_wrapped(vault)
     check_published(published, record, session, here.config.server_name)
+    counter("the outer part's version", vault.outer.header.version)
     check_signatures(await here.known.load([session.user_id]), record, signatures)
     check_vault(record, vault)
     now = here.clock()

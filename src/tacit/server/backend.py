@@ -156,6 +156,8 @@ class Query:
             raise errors.Malformed(f"{name} is missing")
         if len(found) > most:
             raise errors.TooLarge(f"{name} stands more than {most} times")
+        if len(set(found)) < len(found):
+            raise errors.Malformed(f"one {name} stands twice")
         return [base.identifier(name, value) for value in found]
 
     def number(self, name: str, default: int) -> int:

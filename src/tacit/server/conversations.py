@@ -20,10 +20,9 @@ from tacit.server.epochs import Posted
 from tacit.server.known import ON_THE_LOOP, Chains
 from tacit.server.store import account_events, conversations, grants
 from tacit.server.store.rows import Epoch, Grant, NewGrant, Opened, Session
-from tacit.signed.account import AccountRecord, certificate
+from tacit.signed.account import certificate
 from tacit.signed.record import SignedLeave, record_hash
 from tacit.signed.rights import ChainState, check_leave, check_standing, check_taking
-from tacit.signed.verify import Verified
 from tacit.wire import limits
 from tacit.wire.codec import decode
 
@@ -126,64 +125,63 @@ def push_record(here: Backend, opening: Posted, state: ChainState, opened: Opene
 
 
 async def add_grants(request: Call, session: Session, posted: api.ConversationKeys) -> api.EpochWritten:
-    """Add grants to the epoch named by `keyId`, by a member of its roster to members of its or the head's roster.
+    """Add grants to the epoch named by `keyId`, by a member who was in its roster.
 
+    The recipients were in it too; to others that are members now the epoch's policy may let its history be handed on.
     Raises `NotAMember`, `KeyIdMismatch`, `InvalidGrant`. The recipients verify signatures and keys.
     """
     here = backend(request)
     conversation_id, key_id = posted.conversation_id, posted.key_id
+    if not posted.encrypted_keys:
+        raise errors.InvalidGrant("there is none")
 
-    def chain(db: sqlite3.Connection) -> tuple[Epoch, ...]:
-        place = conversations.standing(db, conversation_id, session.user_id)
-        return grants.epochs(db, conversation_id, up_to_seq=place.removed_seq or place.head_seq)
+    def chain(db: sqlite3.Connection) -> tuple[tuple[Epoch, ...], set[str]]:
+        present = epochs.present_members(db, conversation_id, session)
+        epoch = conversations.epoch(db, conversation_id, key_id)
+        if epoch is None:
+            raise errors.KeyIdMismatch("no epoch of this conversation has this key id")
+        return tuple(grants.each_epoch(db, conversation_id, up_to_seq=epoch.seq)), present
 
-    rows = await read(request, chain)
-    up_to = [row.key_id for row in rows]
-    if key_id not in up_to:
-        raise errors.KeyIdMismatch("no epoch of this conversation has this key id")
-    epoch = rows[up_to.index(key_id)]
-    record, roster = epochs.roster_of(rows[: up_to.index(key_id) + 1])
-    _, present = epochs.roster_of(rows)
+    rows, present = await read(request, chain)
+    record, roster = epochs.roster_of(rows)
     if session.user_id not in roster:
         raise errors.InvalidGrant("who grants it was not in the epoch")
-    recipients = {session.user_id, *roster, *present}
-    chains = await here.known.load({session.user_id, *(each.user_id for each in posted.encrypted_keys)})
-    for each in posted.encrypted_keys:
-        grant = epochs.read_grant(each, session, record_hash(record))
-        if grant.recipient not in recipients:
-            raise errors.InvalidGrant("its recipient is not a member")
+    made = [epochs.read_grant(each, session, record_hash(record)) for each in posted.encrypted_keys]
+    for grant in made:
+        epochs.check_recipient(grant.recipient, record, roster, present)
+    chains = await here.known.load({session.user_id, *(grant.recipient for grant in made)})
+    for grant in made:
         account = chains.named(session.user_id, grant.granter.account_hash)
-        if account is None or not certifies(account, session.device_id):
+        if account is None or certificate(account.value, session.device_id) is None:
             raise errors.InvalidGrant("the granter's account record does not certify its device")
         if not epochs.has_device(chains, grant.recipient, grant.account_hash):
             raise errors.InvalidGrant("the recipient's account record is not known or has no device")
+    new = epochs.new_grants(posted.encrypted_keys, session)
 
     def job(db: sqlite3.Connection) -> dict[str, int]:
-        changed = grants.add(
-            db, conversation_id, key_id, epochs.new_grants(posted.encrypted_keys, session), here.clock()
-        )
-        told = {"conversationId": conversation_id, "epoch": epoch.epoch}
-        return account_events.append(db, changed, "conversation", told, here.clock())
+        present = epochs.present_members(db, conversation_id, session)
+        epochs.check_not_replaced(db, conversation_id, key_id, new)
+        changed = grants.add(db, conversation_id, key_id, new, here.clock())
+        told = {"conversationId": conversation_id, "epoch": record.epoch}
+        return account_events.append(db, sorted(present.intersection(changed)), "conversation", told, here.clock())
 
     here.hub.push_account(await write(request, job))
-    return api.EpochWritten(True, key_id, epoch.epoch, epoch.seq)
-
-
-def certifies(account: Verified[AccountRecord], device_id: str) -> bool:
-    """Whether an account record certifies a device."""
-    return certificate(account.value, device_id) is not None
+    return api.EpochWritten(True, key_id, record.epoch, rows[-1].seq)
 
 
 @get("/api/encryption/conversation/keys")
 async def get_keys(request: Call) -> api.Epochs:
-    """The epochs of a conversation with the grants to the session's user; to a former member up to its removal."""
+    """The epochs of a conversation with the grants to the session's user; to a former member up to its removal.
+
+    As many as fit into one answer: who wants all goes on after the last one until there is none.
+    """
     session = full_session(request)
     query = Query(request, ["conversationId", "after"])
     conversation_id, after = query.identifier("conversationId"), query.number("after", 0)
 
     def job(db: sqlite3.Connection) -> tuple[Epoch, ...]:
         place = conversations.standing(db, conversation_id, session.user_id)
-        return grants.epochs(
+        return grants.page(
             db,
             conversation_id,
             after_epoch=after,
@@ -229,6 +227,9 @@ async def leave(request: Call, conversation_id: FromPath[str]) -> Done:
         if conversations.standing(db, conversation_id, session.user_id).removed_seq is not None:
             raise errors.NotAMember
         check_leave(epochs.chain_state(db, conversation_id), signed, chains.named)
+        stored = conversations.leaves(db, conversation_id).get(session.user_id)
+        if stored is not None and decode(SignedLeave, binary(stored)).leave == signed.leave:
+            return {}  # whoever signs once more tells nobody once more
         return conversations.put_leave(db, conversation_id, session.user_id, posted.leave, here.clock())
 
     here.hub.push_account(await write(request, job))

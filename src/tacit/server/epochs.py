@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,9 +14,9 @@ from tacit.api.base import binary
 from tacit.api.conversations import ConversationKeys, EncryptedKey
 from tacit.server import keyfields
 from tacit.server.known import Chains
-from tacit.server.store import conversations
+from tacit.server.store import conversations, grants
 from tacit.server.store.rows import Epoch, MemberChange, NewGrant, Opened, Session
-from tacit.signed.grant import Grant, WrapAlgorithm
+from tacit.signed.grant import Grant, SignedGrant, WrapAlgorithm
 from tacit.signed.record import ConversationRecord, Roster, SignedLeave, record_hash
 from tacit.signed.rights import ChainState, advance
 from tacit.signed.verify import ZERO_HASH
@@ -109,7 +109,7 @@ def situation(db: sqlite3.Connection, session: Session, posted: Posted) -> Situa
         return Situation(None, ())
     place = conversations.standing(db, record.conversation_id, session.user_id)
     earlier = conversations.taken(db, record.conversation_id, posted.row.record_hash)
-    if earlier is not None:
+    if earlier is not None and is_the_same(db, posted):
         return earlier
     if place.removed_seq is not None:
         raise errors.NotAMember
@@ -119,6 +119,55 @@ def situation(db: sqlite3.Connection, session: Session, posted: Posted) -> Situa
     return Situation(
         chain_state(db, record.conversation_id), tuple(decode(SignedLeave, binary(leave)) for leave in leaves)
     )
+
+
+def is_the_same(db: sqlite3.Connection, posted: Posted) -> bool:
+    """Whether a record that was taken before was posted with this signature and these grants."""
+    conversation_id, row = posted.record.conversation_id, posted.row
+    stored = conversations.epoch(db, conversation_id, row.key_id)
+    held = {
+        NewGrant(each.user_id, each.granted_by, each.encrypted_key)
+        for each in grants.of_epoch(db, conversation_id, row.key_id)
+    }
+    return stored is not None and stored.signature == row.signature and held.issuperset(posted.new_grants)
+
+
+def present_members(db: sqlite3.Connection, conversation_id: str, session: Session) -> set[str]:
+    """Who is in a conversation; raises `NotAMember` where the session's user is not."""
+    if conversations.standing(db, conversation_id, session.user_id).removed_seq is not None:
+        raise errors.NotAMember
+    return {member.user_id for member in conversations.members(db, conversation_id)}
+
+
+def check_recipient(user_id: str, record: ConversationRecord, roster: Roster, present: Collection[str]) -> None:
+    """Whether an epoch's key may be handed to somebody; raises `InvalidGrant`.
+
+    Members of the epoch may get it again; others that are members now where the epoch's own policy says so.
+    """
+    if user_id in roster:
+        return
+    if user_id not in present:
+        raise errors.InvalidGrant("its recipient is not a member")
+    if not record.policy.member_history:
+        raise errors.InvalidGrant("the epoch's policy does not let its history be handed on")
+
+
+def check_not_replaced(db: sqlite3.Connection, conversation_id: str, key_id: str, new: Iterable[NewGrant]) -> None:
+    """A stored grant stays, unless it is for another account record: else a granter could take keys back.
+
+    Raises `InvalidGrant`.
+    """
+    held = {
+        (each.user_id, each.granted_by): each.encrypted_key for each in grants.of_epoch(db, conversation_id, key_id)
+    }
+    for grant in new:
+        earlier = held.get((grant.user_id, grant.granted_by), grant.encrypted_key)
+        if earlier != grant.encrypted_key and _wrapped_to(earlier) == _wrapped_to(grant.encrypted_key):
+            raise errors.InvalidGrant("it was granted before, to the same account record")
+
+
+def _wrapped_to(encrypted_key: str) -> bytes:
+    return decode(SignedGrant, binary(encrypted_key)).grant.account_hash
 
 
 def chain_state(db: sqlite3.Connection, conversation_id: str) -> ChainState:

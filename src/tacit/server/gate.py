@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, final
+from urllib.parse import quote
 
 from tacit import errors
 from tacit.api import auth
@@ -14,8 +15,9 @@ from tacit.crypto.server import hash_token
 from tacit.server.backend import Backend, Caller, parse
 from tacit.server.keyfields import request_key
 from tacit.server.store import sessions
+from tacit.server.store.rows import Session
 from tacit.signed.account import device_id_of
-from tacit.signed.request import RequestSignature, read_signature, verify_request
+from tacit.signed.request import RequestSignature, check_body, read_signature, verify_head
 from tacit.wire import limits
 
 log = logging.getLogger("tacit.server")
@@ -26,6 +28,8 @@ App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 UNSIGNED: Final = frozenset({("GET", "/api/server")})
 OPENING: Final = frozenset({("POST", "/api/auth/register"), ("POST", "/api/auth/session")})
+OPENING_BYTES: Final = 4096
+"""The longest body of a request that opens a session: it is read before anything is known of who sends it."""
 NONCE_MS: Final = 60_000
 """How long a nonce is kept beyond the end of its request's life."""
 
@@ -48,11 +52,16 @@ class Gate:
             return
         send = self._with_incarnation(send)
         path = raw_path(scope)
+        body = b""
         try:
-            body = await read_body(scope, receive)
-            # Whatever the path is decoded to: only what is named here is handled without a signature.
-            if (scope["method"], path) not in UNSIGNED:
-                scope["auth"] = await self._caller(scope, path, body)
+            check_spelling(path, scope["path"])
+            if (scope["method"], path) in OPENING:
+                body = await read_body(scope, receive, OPENING_BYTES)
+                scope["auth"] = self._opening(scope, path, body)
+            elif (scope["method"], path) not in UNSIGNED:
+                signed, scope["auth"] = await self._caller(scope, path)
+                body = await read_body(scope, receive, limits.BODY_BYTES)
+                check_body(signed, body)
         except _GoneError:
             return
         except errors.TacitError as error:
@@ -70,43 +79,60 @@ class Gate:
 
         return send_with
 
-    async def _caller(self, scope: Any, path: str, body: bytes) -> Caller:
-        """Who signed the request.
-
-        Raises `RequestUnsigned`, `RequestSignatureInvalid`, `ClockSkew` or `SessionExpired`, and for a body that opens
-        a session what is wrong with it.
-        """
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        read = read_signature(headers)
-        now, kept_until = self._backend.clock(), read.expires * 1000 + NONCE_MS
-        if (scope["method"], path) in OPENING:
-            wish = parse(auth.OpenSession, body)
-            user_id, key = identifier("userId", wish.user_id), request_key(wish.request_key)
-            caller = Caller(None, user_id, device_id_of(user_id, key), key, read.nonce, kept_until, now)
-        else:
-            token_hash = hash_token(bearer(headers))
-            session = await self._backend.store.read(lambda db: sessions.find(db, token_hash, now))
-            caller = Caller(
-                session, session.user_id, session.device_id, session.request_key, read.nonce, kept_until, now
-            )
-        check_signed(read, caller, self._backend, scope, path, body)
+    def _opening(self, scope: Any, path: str, body: bytes) -> Caller:
+        """Who asks for a session, by the key in the body; raises what is wrong with the body or the signature."""
+        read = read_signature(headers_of(scope))
+        wish = parse(auth.OpenSession, body)
+        user_id, key = identifier("userId", wish.user_id), request_key(wish.request_key)
+        caller = self._made(None, user_id, device_id_of(user_id, key), key, read)
+        check_signed(read, caller, self._backend, scope, path)
+        check_body(read, body)
         return caller
 
+    async def _caller(self, scope: Any, path: str) -> tuple[RequestSignature, Caller]:
+        """Whose session's device signed the request; of the body nothing is read before that is known.
 
-def check_signed(read: RequestSignature, caller: Caller, backend: Backend, scope: Any, path: str, body: bytes) -> None:
+        Raises `RequestUnsigned`, `RequestSignatureInvalid`, `ClockSkew` or `SessionExpired`.
+        """
+        headers = headers_of(scope)
+        read = read_signature(headers)
+        token_hash, now = hash_token(bearer(headers)), self._backend.clock()
+        session = await self._backend.store.read(lambda db: sessions.find(db, token_hash, now))
+        caller = self._made(session, session.user_id, session.device_id, session.request_key, read)
+        check_signed(read, caller, self._backend, scope, path)
+        return read, caller
+
+    def _made(
+        self, session: Session | None, user_id: str, device_id: str, key: bytes, read: RequestSignature
+    ) -> Caller:
+        kept_until = read.expires * 1000 + NONCE_MS
+        return Caller(session, user_id, device_id, key, read.nonce, kept_until, self._backend.clock())
+
+
+def check_signed(read: RequestSignature, caller: Caller, backend: Backend, scope: Any, path: str) -> None:
     """Refuse a request that the caller's device did not sign; raises `RequestSignatureInvalid` or `ClockSkew`."""
     if read.key_id != caller.device_id:
         raise errors.RequestSignatureInvalid("keyid is not the device's")
-    verify_request(
+    verify_head(
         read,
         scope["method"],
         backend.config.configured_authority,
         path,
         scope["query_string"].decode("latin-1"),
-        body,
         public=caller.request_key,
         now=backend.clock() // 1000,
     )
+
+
+def headers_of(scope: Any) -> list[tuple[str, str]]:
+    """The request's headers as text."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+
+
+def check_spelling(raw: str, path: str) -> None:
+    """Refuse a path that has another spelling: what is signed is what is handled. Raises `NotFound`."""
+    if quote(path, safe="/") != raw or "//" in raw or (raw.endswith("/") and raw != "/"):
+        raise errors.NotFound
 
 
 def raw_path(scope: Any) -> str:
@@ -123,11 +149,11 @@ def bearer(headers: Iterable[tuple[str, str]]) -> str:
     return found[0].removeprefix("Bearer ")
 
 
-async def read_body(scope: Any, receive: Receive) -> bytes:
-    """The whole body; raises `TooLarge` before it is read where its length says so."""
+async def read_body(scope: Any, receive: Receive, most: int) -> bytes:
+    """The whole body, at most so many bytes; raises `TooLarge` before it is read where its length says so."""
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and (len(value) > 16 or int(value) > limits.BODY_BYTES):
-            raise errors.TooLarge(f"a body has at most {limits.BODY_BYTES} bytes")
+        if name == b"content-length" and value.isdigit() and (len(value) > 16 or int(value) > most):
+            raise errors.TooLarge(f"a body has at most {most} bytes")
     body = bytearray()
     more = True
     while more:
@@ -136,8 +162,8 @@ async def read_body(scope: Any, receive: Receive) -> bytes:
             raise _GoneError
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > limits.BODY_BYTES:
-            raise errors.TooLarge(f"a body has at most {limits.BODY_BYTES} bytes")
+        if len(body) > most:
+            raise errors.TooLarge(f"a body has at most {most} bytes")
     return bytes(body)
 
 

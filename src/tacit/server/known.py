@@ -18,7 +18,7 @@ from tacit.signed.verify import Verified
 from tacit.wire.codec import decode
 
 KEPT: Final = 10_000
-"""Accounts whose chains are kept in memory."""
+"""Account records that are kept in memory; chains that were not asked for lately go first."""
 ON_THE_LOOP: Final = 32
 """Verifications that are done on the event loop; more go to a thread."""
 
@@ -66,6 +66,7 @@ class KnownAccounts:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._kept: OrderedDict[str, Chain] = OrderedDict()
+        self._records = 0
 
     async def load(self, users: Iterable[str]) -> Chains:
         """The chains of these users as the store has them now; raises `Internal` for a record that does not verify."""
@@ -76,11 +77,11 @@ class KnownAccounts:
         else:
             found = _verify(before, rows)
         for user, chain in found.items():
-            if chain:
+            if chain and len(chain) >= len(self._kept.get(user, ())):
+                self._records += len(chain) - len(self._kept.pop(user, ()))
                 self._kept[user] = chain
-                self._kept.move_to_end(user)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        while self._records > KEPT:
+            self._records -= len(self._kept.popitem(last=False)[1])
         return Chains(found)
 
 

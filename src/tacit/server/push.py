@@ -13,6 +13,8 @@ from tacit.api.sync import AccountPush, ItemPush
 
 BACKLOG_BYTES: Final = 4 * 1024 * 1024
 """What may wait for a slow reader: above it the socket is closed, and the client comes back and pages."""
+OF_A_DEVICE: Final = 16
+"""WebSockets that one device may have open; the oldest is closed for one more."""
 
 
 @final
@@ -62,16 +64,20 @@ class Hub:
     """The open lines of all accounts."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, set[Line]] = {}
+        self._lines: dict[str, dict[Line, None]] = {}  # in the order in which they were opened
 
     def add(self, line: Line) -> None:
-        """A connection was opened."""
-        self._lines.setdefault(line.user_id, set()).add(line)
+        """A connection was opened; of one device only the newest ones stay open."""
+        lines = self._lines.setdefault(line.user_id, {})
+        lines[line] = None
+        of_device = [each for each in lines if each.device_id == line.device_id and not each.closed]
+        for each in of_device[:-OF_A_DEVICE]:
+            each.close()
 
     def remove(self, line: Line) -> None:
         """A connection was closed."""
-        lines = self._lines.get(line.user_id, set())
-        lines.discard(line)
+        lines = self._lines.get(line.user_id, {})
+        lines.pop(line, None)
         if not lines:
             self._lines.pop(line.user_id, None)
 

@@ -112,5 +112,6 @@ async def purge(backend: Backend, every_seconds: float = PURGE_SECONDS) -> None:
         await asyncio.sleep(every_seconds)
         now = backend.clock()
         with suppress(errors.Internal):  # the store has logged it, and the next minute comes
-            await backend.store.write(partial(nonces.purge, now=now))
-            await backend.store.write(partial(sessions.purge, now=now))
+            for forget in (nonces.purge, sessions.purge):
+                while await backend.store.write(partial(forget, now=now)):
+                    pass  # each step in a transaction of its own, so that nobody waits for long

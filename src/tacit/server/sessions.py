@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from importlib.metadata import version
+from typing import Final
 
 from litestar import delete, get, post
 
@@ -16,8 +17,9 @@ from tacit.server.store import accounts, sessions
 from tacit.server.store.rows import Session
 from tacit.wire import limits
 
-TOKEN_BYTES = 32
-LIMITS = {
+TOKEN_BYTES: Final = 32
+VERSION: Final = version("tacit")
+LIMITS: Final = {
     "bodyBytes": limits.BODY_BYTES,
     "contentBytes": limits.CONTENT_BYTES,
     "conversations": limits.CONVERSATIONS,
@@ -39,7 +41,7 @@ async def server(request: Call) -> ServerInfo:
     return ServerInfo(
         config.server_name,
         config.configured_authority,
-        version("tacit"),
+        VERSION,
         found.incarnation,
         found.clock(),
         LIMITS,

@@ -26,7 +26,7 @@ from tacit.wire.text import to_base64
 
 NONCE_BYTES: Final = 32
 HELLO_SECONDS: Final = 10.0
-UNDER_WAY: Final = 256
+UNDER_WAY: Final = 64
 """Messages of one connection that are being written; it is not read from while there are as many."""
 REFUSED: Final = 4401
 ENDED: Final = 1012

@@ -13,7 +13,7 @@ from tacit.api.base import counter, identifier
 from tacit.server.backend import Call, body, full_session, read
 from tacit.server.messages import page_of, stored_page
 from tacit.server.store import account_events
-from tacit.server.store.messages import PAGE_BYTES
+from tacit.server.store.grants import PAGE_BYTES
 from tacit.server.store.rows import EventPage, Page, Session
 from tacit.wire import limits
 

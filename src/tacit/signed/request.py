@@ -131,15 +131,28 @@ def verify_request(
     public: bytes,
     now: int,
 ) -> None:
-    """Check a request against its signature (RFC 9421 §3.2); `authority` is the configured one, `now` Unix seconds.
+    """Check a whole request: `verify_head`, and `check_body`. Raises as they do."""
+    check_body(read, body)
+    verify_head(read, method, authority, path, query, public=public, now=now)
 
-    Raises `RequestSignatureInvalid`, and only for a request that is signed well `ClockSkew` (fact `time`: Unix
-    milliseconds). The caller still has to compare `key_id` with the session's device and to take the nonce.
-    """
+
+def check_body(read: RequestSignature, body: bytes) -> None:
+    """Check a body against the digest that is signed; raises `RequestSignatureInvalid`."""
     if (read.content_digest is not None) != bool(body):
         raise errors.RequestSignatureInvalid("a body is signed with its digest, and nothing else is")
     if read.content_digest is not None and not equal(read.content_digest.encode(), content_digest(body).encode()):
         raise errors.RequestSignatureInvalid("content-digest is not that of the body")
+
+
+def verify_head(
+    read: RequestSignature, method: str, authority: str, path: str, query: str, *, public: bytes, now: int
+) -> None:
+    """Check all of a request but its body against its signature (RFC 9421 §3.2), so that a body need not be read first.
+
+    `authority` is the configured one, `now` Unix seconds. Raises `RequestSignatureInvalid`, and only for a request
+    that is signed well `ClockSkew` (fact `time`: Unix milliseconds). The caller still has to compare `key_id` with the
+    session's device and to take the nonce.
+    """
     base = _signature_base(method, authority, path, query, read.content_digest, read.parameters)
     if base is None or not verify_ed25519(public, base, read.signature):
         raise errors.RequestSignatureInvalid("it is not by this device over this request")

@@ -69,13 +69,13 @@ def test_epochs_come_oldest_first_with_the_grants_of_who_asks(db: sqlite3.Connec
     for epoch in (1, 2, 3):
         put_epoch(db, epoch, grants=[NewGrant(name, "alice/phone", f"{name}{epoch}") for name in ("alice", "bob")])
     put_epoch(db, conversation_id="other", grants=[NewGrant("bob", "alice/phone", "elsewhere")])
-    found = grants.epochs(db, "team", user_id="bob")
+    found = list(grants.each_epoch(db, "team", user_id="bob"))
     assert [(epoch.epoch, epoch.grants) for epoch in found] == [
         (number, (Grant("bob", f"bob{number}", "alice/phone"),)) for number in (1, 2, 3)
     ]
     assert (found[1].seq, found[1].record, found[1].record_hash) == (2, "record 2", "team-record-2")
-    assert all(epoch.grants == () for epoch in grants.epochs(db, "team"))
-    assert all(epoch.grants == () for epoch in grants.epochs(db, "team", user_id="carol"))
+    assert all(epoch.grants == () for epoch in grants.each_epoch(db, "team"))
+    assert all(epoch.grants == () for epoch in grants.each_epoch(db, "team", user_id="carol"))
 
 
 @pytest.mark.parametrize(
@@ -86,16 +86,23 @@ def test_epochs_come_oldest_first_with_the_grants_of_who_asks(db: sqlite3.Connec
         ({"after_seq": 3}, [4]),
         ({"up_to_seq": 3}, [1, 2, 3]),
         ({"after_epoch": 1, "up_to_seq": 3}, [2, 3]),
-        ({"limit": 2}, [1, 2]),
-        ({"after_seq": 1, "limit": 2}, [2, 3]),
         ({"after_epoch": 4}, []),
-        ({"limit": 0}, []),
     ],
 )
 def test_epochs_are_bounded(db: sqlite3.Connection, bounds: dict[str, int], expected: list[int]) -> None:
     for epoch in (1, 2, 3, 4):
         put_epoch(db, epoch, [])
     after_epoch, after_seq = bounds.get("after_epoch", 0), bounds.get("after_seq", 0)
-    up_to_seq, limit = bounds.get("up_to_seq", 100), bounds.get("limit", 100)
-    found = grants.epochs(db, "team", after_epoch=after_epoch, after_seq=after_seq, up_to_seq=up_to_seq, limit=limit)
+    up_to_seq = bounds.get("up_to_seq", 100)
+    found = grants.each_epoch(db, "team", after_epoch=after_epoch, after_seq=after_seq, up_to_seq=up_to_seq)
+    assert [epoch.epoch for epoch in found] == expected
+
+
+@pytest.mark.parametrize(("limit", "max_bytes", "expected"), [(2, 1000, [2, 3]), (9, 1, [2]), (9, 10, [2, 3])])
+def test_a_page_of_epochs_ends_at_a_number_or_a_size(
+    db: sqlite3.Connection, limit: int, max_bytes: int, expected: list[int]
+) -> None:
+    for epoch in (1, 2, 3, 4):
+        put_epoch(db, epoch, [], [NewGrant("bob", "alice/phone", "b")])
+    found = grants.page(db, "team", after_epoch=1, up_to_seq=100, user_id="bob", limit=limit, max_bytes=max_bytes)
     assert [epoch.epoch for epoch in found] == expected

@@ -130,7 +130,7 @@ def put(
     version 1, and `VersionConflict` (facts `accountVersion`, `outerVersion`) where another version came first.
     """
     before = newest(connection, user_id)
-    if before is not None and before.key_id == key_id:
+    if before is not None and before.key_id == key_id and _is_the_same(connection, before, signature, outer):
         return AccountWritten(True, (), 0)
     if before is not None and version == 1:
         raise errors.AccountExists(user_id)
@@ -156,6 +156,12 @@ def put(
     )
     told = account_events.append(connection, [user_id], "account", {"version": version}, now)
     return AccountWritten(False, revoked, told[user_id])
+
+
+def _is_the_same(connection: sqlite3.Connection, before: Account, signature: str, outer: OuterHeader) -> bool:
+    """Whether a version that is stored came with this signature and this outer part."""
+    headers = {each.header for each in outer_headers(connection, before.user_id)}
+    return before.signature == signature and outer.header in headers
 
 
 def put_outer(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Final
 
 from tacit import errors
 from tacit.server.store.rows import Epoch, Grant, NewGrant, row_id
 
 _EPOCH = "id, seq, created_at, epoch, key_id, record_hash, protocol, record, signature"
-_FOR_EVER: Final = (1 << 63) - 1
+FOR_EVER: Final = (1 << 63) - 1
+PAGE_BYTES: Final = 4 * 1024 * 1024
+"""A page ends after the item with which it reaches this many characters of payloads, records and grants."""
 
 
 def add(
@@ -52,26 +54,52 @@ def of_epoch(
     return tuple(Grant._make(row) for row in rows)
 
 
-def epochs(
+def each_epoch(
     connection: sqlite3.Connection,
     conversation_id: str,
     *,
     after_epoch: int = 0,
     after_seq: int = 0,
-    up_to_seq: int = _FOR_EVER,
+    up_to_seq: int = FOR_EVER,
     user_id: str | None = None,
-    limit: int = _FOR_EVER,
-) -> tuple[Epoch, ...]:
-    """Up to `limit` epochs, oldest first, with the grants to `user_id` (none without it).
+) -> Generator[Epoch, None, None]:
+    """The epochs, oldest first, with the grants to `user_id` (none without it), one at a time: records may be long.
 
     Only those above `after_epoch`, and with a `seq` above `after_seq` and not above `up_to_seq`.
     """
     rows = connection.execute(
         f"SELECT {_EPOCH} FROM conversation_keys WHERE conversation_id = ? AND epoch > ? AND seq > ? AND seq <= ? "
-        "ORDER BY seq LIMIT ?",
-        (conversation_id, after_epoch, after_seq, up_to_seq, limit),
-    ).fetchall()
-    return tuple(Epoch._make((*row[1:], _granted(connection, row[0], user_id))) for row in rows)
+        "ORDER BY seq",
+        (conversation_id, after_epoch, after_seq, up_to_seq),
+    )
+    for row in rows:
+        yield Epoch._make((*row[1:], _granted(connection, row[0], user_id)))
+
+
+def page(
+    connection: sqlite3.Connection,
+    conversation_id: str,
+    *,
+    after_epoch: int,
+    up_to_seq: int,
+    user_id: str,
+    limit: int,
+    max_bytes: int = PAGE_BYTES,
+) -> tuple[Epoch, ...]:
+    """Up to `limit` epochs, at least one if there is one; it ends with the one that reaches `max_bytes`."""
+    found: list[Epoch] = []
+    size = 0
+    for each in each_epoch(connection, conversation_id, after_epoch=after_epoch, up_to_seq=up_to_seq, user_id=user_id):
+        found.append(each)
+        size += size_of(each)
+        if len(found) == limit or size >= max_bytes:
+            break
+    return tuple(found)
+
+
+def size_of(epoch: Epoch) -> int:
+    """The characters of an epoch's record and grants."""
+    return len(epoch.record) + sum(len(grant.encrypted_key) for grant in epoch.grants)
 
 
 def _granted(connection: sqlite3.Connection, epoch_id: str, user_id: str | None) -> tuple[Grant, ...]:

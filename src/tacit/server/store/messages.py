@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from tacit import errors
 from tacit.server.store import grants
+from tacit.server.store.grants import FOR_EVER, PAGE_BYTES
 from tacit.server.store.rows import Epoch, Inserted, Message, Page
-
-PAGE_BYTES: Final = 4 * 1024 * 1024
-"""A page ends after the item with which it reaches this many characters of payloads and records."""
 
 _COLUMNS = "seq, created_at, sender_id, device_id, client_message_id, encryption_key_id, encrypted_payload, iv"
 
@@ -103,34 +101,29 @@ def page(
     `up_to_seq` is the last seq that the reader may see (a removed member's own removal); `user_id` names whose grants
     come with the records. A page holds at least one item if there is one, and ends early at `max_bytes`.
     """
-    last = up_to_seq if up_to_seq is not None else _FOR_EVER
-    records = grants.epochs(
-        connection, conversation_id, after_seq=after_seq, up_to_seq=last, user_id=user_id, limit=limit + 1
-    )
+    last = up_to_seq if up_to_seq is not None else FOR_EVER
+    records = grants.each_epoch(connection, conversation_id, after_seq=after_seq, up_to_seq=last, user_id=user_id)
     found = connection.execute(
         f"SELECT {_COLUMNS} FROM messages WHERE conversation_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
         (conversation_id, after_seq, last, limit + 1),
     )
     items: list[Message | Epoch] = []
     size = 0
-    waiting = list(reversed(records))
-    message = _next(found)
-    while message is not None or waiting:
+    record, message = next(records, None), _next(found)
+    while message is not None or record is not None:
         if len(items) == limit or size >= max_bytes:
+            records.close()
             return Page(tuple(items), items[-1].seq, True)
-        if waiting and (message is None or waiting[-1].seq < message.seq):
-            record = waiting.pop()
+        if record is not None and (message is None or record.seq < message.seq):
             items.append(record)
-            size += len(record.record) + sum(len(grant.encrypted_key) for grant in record.grants)
+            size += grants.size_of(record)
+            record = next(records, None)
         else:
             assert message is not None
             items.append(message)
             size += len(message.payload)
             message = _next(found)
     return Page(tuple(items), items[-1].seq if items else after_seq, False)
-
-
-_FOR_EVER: Final = (1 << 63) - 1
 
 
 def _next(cursor: sqlite3.Cursor) -> Message | None:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
 from tacit import errors
 from tacit.server.store.rows import Session
+
+OF_A_DEVICE: Final = 16
+"""Sessions that one device may have open."""
 
 _COLUMNS = "token_hash, user_id, device_id, request_key, kind, created_at, expires_at"
 
 
 def open_session(connection: sqlite3.Connection, session: Session) -> None:
-    """Store a new session."""
+    """Store a new session; of one device only the newest ones are kept."""
     connection.execute(f"INSERT INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", session)
+    connection.execute(
+        "DELETE FROM sessions WHERE token_hash IN (SELECT token_hash FROM sessions WHERE user_id = ? AND device_id = ? "
+        "AND token_hash <> ? ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
+        (session.user_id, session.device_id, session.token_hash, OF_A_DEVICE - 1),
+    )
 
 
 def find(connection: sqlite3.Connection, token_hash: str, now: int) -> Session:
