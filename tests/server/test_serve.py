@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -161,3 +162,23 @@ async def test_purging_survives_a_database_that_fails_for_a_while(town: Town, mo
             await asyncio.sleep(0)
         assert not task.done()
         task.cancel()
+
+
+def test_the_log_holds_nothing_of_what_a_client_sent(tmp_path: Path) -> None:
+    upgrade = (
+        b"GET /api/sync/socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    with running(tmp_path / "chat.db") as (process, line):
+        with socket.create_connection(("127.0.0.1", int(url_in(line).rpartition(":")[2]))) as connection:
+            connection.sendall(upgrade)
+            assert b"101" in connection.recv(4096)
+            connection.sendall(b"\x81\x86\0\0\0\0secre\xff")  # a text frame that is not UTF-8
+            while connection.recv(4096):
+                pass
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert "UnicodeDecodeError" in err
+    assert "secre" not in err
+    assert "Traceback" not in err
+    assert "0xff" not in err

@@ -63,11 +63,20 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def without_values(record: logging.LogRecord) -> bool:
+    """Name the class of an exception in uvicorn's log, and leave out its text, which may hold what a client sent."""
+    if record.exc_info and record.exc_info[0] is not None:
+        record.msg, record.args = f"{record.getMessage()} ({record.exc_info[0].__name__})", ()
+        record.exc_info = None
+    return True
+
+
 def serve(config: Config) -> None:
     """Serve until a signal; raises `NotLoopback`, `InvalidArgument`, `Internal`, `DatabaseTooNew`."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
+    logging.getLogger("uvicorn.error").addFilter(without_values)
     with listen(config) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(config.at_port(listening.getsockname()[1]), listening))
 
