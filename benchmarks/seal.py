@@ -25,6 +25,8 @@ TEXT = "x" * 100
 SEEN = (b"\x01" * 32, b"\x02" * 32)
 """A message names the last ones that its writer had: here two."""
 AT_MOST = 2.0
+PASSES = 5
+"""The least of their medians counts."""
 BATCH = 30
 """Calls in a row: a batch of about 2 ms is rarely interrupted, and a single call would measure the caches."""
 
@@ -102,8 +104,8 @@ def run(report: Report) -> None:
     if product.sizes() != STANDARD:
         raise RuntimeError(f"the floor works on {STANDARD}, the product on {product.sizes()}")
     cases = {"seal": product.seal, "seal floor": floor.seal, "open": product.open, "open floor": floor.open}
-    passes = [interleave(cases, report.rounds(101), batch=BATCH) for _ in range(3)]
-    # The least of three medians: what else the machine does only adds to them.
+    passes = [interleave(cases, report.rounds(61), batch=BATCH) for _ in range(PASSES)]
+    # What else the machine does only adds to the medians.
     seconds = {name: min(each[name] for each in passes) for name in cases}
     for name, counted in primitives(1).items():
         report.row(f"{name}, primitives alone", seconds[f"{name} floor"] * 1e6, "us")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -46,32 +48,38 @@ def on_disk(places: Sequence[Path]) -> Path:
     raise SystemExit("none of " + ", ".join(map(str, places)) + " is on a disk; set TMPDIR to one that is")
 
 
+def places() -> list[Path]:
+    """Where databases may be made, best first."""
+    return [Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd()]
+
+
+def open_conversation(db: sqlite3.Connection) -> None:
+    """The conversation to which `some_message` belongs."""
+    first = some_message(0, 1)
+    conversations.put_record(
+        db,
+        conversation_id=first.conversation_id,
+        epoch=1,
+        key_id=first.key_id,
+        record_hash="r" * 64,
+        previous_record_hash="",
+        protocol="envelope",
+        record="record",
+        signature="signature",
+        state=b"state",
+        changes=[MemberChange(first.sender, 2, 1)],
+        new_grants=(),
+        now=0,
+    )
+
+
 class Product:
     """The store with one conversation, and senders who each wait for an answer before they send again."""
 
     def __init__(self, path: Path, runner: asyncio.Runner) -> None:
         self._runner = runner
         self._store = Store(path)
-        runner.run(self._store.write(self._open))
-
-    @staticmethod
-    def _open(db: object) -> None:
-        first = some_message(0, 1)
-        conversations.put_record(
-            db,  # type: ignore[arg-type]
-            conversation_id=first.conversation_id,
-            epoch=1,
-            key_id=first.key_id,
-            record_hash="r" * 64,
-            previous_record_hash="",
-            protocol="envelope",
-            record="record",
-            signature="signature",
-            state=b"state",
-            changes=[MemberChange(first.sender, 2, 1)],
-            new_grants=(),
-            now=0,
-        )
+        runner.run(self._store.write(open_conversation))
 
     async def _sender(self, own: Iterator[Message]) -> None:
         for message in own:
@@ -98,9 +106,10 @@ class Product:
 
 def run(report: Report) -> None:
     """Rows a second at 1, 16 and 64 concurrent senders."""
-    place = on_disk([Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd()])
+    place = on_disk(places())
     report.note(f"On {file_system(place)}, synchronous=FULL, write-ahead log; rows of about 1.3 KB with two indexes.")
     report.note("A batch is one executemany in one transaction of as many rows as there are senders, without lookups.")
+    report.note("The ratio of processor times is what the ratio to batches tends to on ever faster disks.")
     report.note("The store runs under uvloop; each sender waits for its answer before it sends again.")
     for senders in SENDERS:
         with (
@@ -129,10 +138,20 @@ def _compare(report: Report, senders: int, directory: Path, runner: asyncio.Runn
         for start in range(0, len(messages), senders):
             batches.batch(messages[start : start + senders])
 
-    cases: dict[str, Callable[[], object]] = {
-        "store": lambda: product.send(given("store"), senders),
-        "batches": in_batches,
-        "each": lambda: single.each(given("each")),
+    cpu = dict.fromkeys(sizes, 0.0)
+
+    def counted(name: str, call: Callable[[], object]) -> Callable[[], object]:
+        def counting() -> None:
+            before = time.process_time()
+            call()
+            cpu[name] += time.process_time() - before
+
+        return counting
+
+    cases = {
+        "store": counted("store", lambda: product.send(given("store"), senders)),
+        "batches": counted("batches", in_batches),
+        "each": counted("each", lambda: single.each(given("each"))),
     }
     try:
         seconds = interleave(cases, rounds, batch=1)
@@ -164,3 +183,8 @@ def _compare(report: Report, senders: int, directory: Path, runner: asyncio.Runn
         against="a transaction each",
         at_least=OVER_EACH if asked else None,
     )
+    if asked:
+        micros = {name: spent / rounds / sizes[name] * 1e6 for name, spent in cpu.items()}
+        report.row(f"processor of batches, {label}", micros["batches"], "us/row")
+        share = micros["batches"] / micros["store"]
+        report.row(f"processor of the store, {label}", micros["store"], "us/row", ratio=share, against="batches")
