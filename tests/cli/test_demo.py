@@ -44,7 +44,8 @@ def environment(folder: Path, pairs: dict[str, str] | None = None) -> dict[str, 
     place = folder / "a place"
     place.mkdir()
     bent = " ".join(f"{target}={NAME}{stand_in}" for target, stand_in in (pairs or {}).items())
-    return {**os.environ, "HOME": "", "TMPDIR": str(place), "PYTHONPATH": str(TESTS), sabotage.PAIRS: bent}
+    path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "HOME": "", "TMPDIR": str(place), "PYTHONPATH": path, sabotage.PAIRS: bent}
 
 
 def named(pairs: dict[str, str]) -> dict[str, str]:
@@ -52,14 +53,16 @@ def named(pairs: dict[str, str]) -> dict[str, str]:
     return {target: NAME + stand_in for target, stand_in in pairs.items()}
 
 
-def play(folder: Path, *options: str, demo: dict[str, str] | None = None, processes: dict[str, str] | None = None):  # type: ignore[no-untyped-def]
+def play(
+    folder: Path, *options: str, demo: dict[str, str] | None = None, processes: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """The demo to its end, its output in pipes; it leaves neither a process nor a folder."""
     env = environment(folder, processes)
     if processes is not None:
         demo = {**(demo or {}), "tacit.cli.stage:PROGRAM": "PROGRAM"}
     program = command(named(demo)) if demo else (sys.executable, "-m", "tacit")
     done = subprocess.run(
-        [*program, "demo", *options], capture_output=True, text=True, env=env, cwd=env["TMPDIR"], timeout=150
+        [*program, "demo", *options], capture_output=True, text=True, env=env, cwd=env["TMPDIR"], timeout=300
     )
     assert processes_in(folder) == []
     assert list(Path(env["TMPDIR"]).iterdir()) == [] or "--keep" in options
@@ -92,13 +95,14 @@ def test_every_claim_holds_and_is_counted(tmp_path: Path) -> None:
 
 
 def test_a_script_gets_each_claim_as_json_and_the_files_on_demand(tmp_path: Path) -> None:
-    done = play(tmp_path, "--json", "--keep")
-    assert done.returncode == 0, done.stdout + done.stderr
+    """And with it the sabotage of the search itself."""
+    done = play(tmp_path, "--json", "--keep", demo=IN_THE_DEMO["canaries"])
+    assert done.returncode == 1, done.stdout + done.stderr
     *claims, last = map(json.loads, done.stdout.splitlines())
-    assert [(claim["claim"], claim["holds"], claim["wrong"]) for claim in claims] == [
-        (claim.id, True, "") for claim in CLAIMS
-    ]
-    assert (last["hold"], last["of"]) == (len(CLAIMS), len(CLAIMS))
+    assert [claim["claim"] for claim in claims] == [claim.id for claim in CLAIMS]
+    wrong = {claim["claim"]: claim["wrong"] for claim in claims if not claim["holds"]}
+    assert wrong == {"canaries": "an account record's hash was not found as hex"}
+    assert (last["hold"], last["of"]) == (len(CLAIMS) - 1, len(CLAIMS))
     (kept,) = (tmp_path / "a place").iterdir()
     assert f"everything is kept in {kept}" in done.stderr
     assert (kept / "server" / "chat.db").exists()
@@ -108,10 +112,10 @@ def test_there_is_a_sabotage_for_each_claim() -> None:
     assert {claim.id for claim in CLAIMS} == IN_PROCESSES.keys() | IN_THE_DEMO.keys()
 
 
-@pytest.mark.parametrize("claim", [claim.id for claim in CLAIMS])
+@pytest.mark.parametrize("claim", IN_PROCESSES)
 def test_a_claim_that_does_not_hold_is_named(claim: str, tmp_path: Path) -> None:
     """Exactly the one that was sabotaged fails: each claim sees what the others do not."""
-    done = play(tmp_path, demo=IN_THE_DEMO.get(claim), processes=IN_PROCESSES.get(claim))
+    done = play(tmp_path, processes=IN_PROCESSES[claim])
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.findall(r"^FAILS  (\S+)", done.stdout, re.MULTILINE) == [claim], done.stdout
     assert f"\n{len(CLAIMS) - 1} of {len(CLAIMS)} claims hold" in done.stdout
