@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from adversary.attack import Attack, Reads
-from adversary.bending import StandIn, bent, wraps_original
+from adversary.bending import StandIn, bent
 from adversary.craft import (
     Forged,
+    Rows,
     account_of,
     colluding,
     encoded,
@@ -20,7 +20,6 @@ from adversary.craft import (
     forge_genesis,
     granted,
     granter_of,
-    instead,
     keeping,
     lay,
     me,
@@ -29,7 +28,6 @@ from adversary.craft import (
     send_as,
     serving,
     state_of,
-    without_records,
 )
 from adversary.loot import plaintexts
 from adversary.stage import Stage, texts, together, try_to_send
@@ -39,7 +37,6 @@ from tacit.client.openings import REMOVE, Intent
 from tacit.client.timing import wall_clock
 from tacit.conversation.content import DeleteBody, EditBody, Name
 from tacit.server.store import conversations
-from tacit.server.store.rows import Page
 from tacit.signed.account import account_hash
 from tacit.signed.record import Leave, Role, sign_leave
 
@@ -95,47 +92,26 @@ class SpeaksOn(Attack):
         async with self.stage() as stage:
             alice, bob = await stage.people("alice", "bob")
             team, view = await together(alice, "team", bob)
-            await self.remove(team)
+            await team.remove("bob")
+            await alice.sync()
+            with bent(colluding()):
+                await send_as(bob, view.id, "I am still here")
             with bent(serving(self.serve)):
-                await alice.sync()
-                with bent(colluding()):
-                    await send_as(bob, view.id, "I am still here")
+                self.turn(stage)
                 await alice.sync()
             self.seen = await texts(alice, team.id)
-            self.code = self.seen[-1][1]
+            self.code = next((text for sender, text in self.seen if sender == "bob"), "")
+            await self.ask(alice)
 
-    async def remove(self, team: Conversation) -> None:
-        """Alice takes bob out."""
-        await team.remove("bob")
+    def turn(self, stage: Stage) -> None:
+        """What the server does besides."""
 
-    def serve(self, user_id: str, page: Page) -> Page:
-        """What alice is served then."""
-        return page
+    def serve(self, user_id: str, rows: Rows) -> Rows:
+        """What is served then: what came, in the order in which it came."""
+        return rows
 
     def succeeded(self) -> str:
         return "bob speaks after his removal" if ("bob", "I am still here") in self.seen else ""
-
-
-class SpeaksBefore(SpeaksOn):
-    """The same; the server told alice a place for her record that is far ahead of all that is to come."""
-
-    async def remove(self, team: Conversation) -> None:
-        @wraps_original
-        def hook(original: Any) -> Any:
-            async def open_epoch(*arguments: Any) -> Any:
-                return (await original(*arguments))._replace(seq=1 << 40)
-
-            return open_epoch
-
-        with bent({"tacit.server.conversations:open_epoch": hook}):
-            await team.remove("bob")
-
-
-class SpeaksBeforeHidden(SpeaksBefore):
-    """The same, and the record is never served at any place."""
-
-    def serve(self, user_id: str, page: Page) -> Page:
-        return without_records(page)
 
 
 class RemovedAdmin(Reads):
@@ -152,10 +128,9 @@ class RemovedAdmin(Reads):
             undoing = await prepared(mallory, view.id, Intent(REMOVE, ("alice",)))
             await team.remove("mallory")
             await bob.sync()
-            seq = (await stage.head(team.id)).head_seq + 1
 
-            def serve(user_id: str, page: Page) -> Page:
-                return page._replace(items=(undoing.served_to("bob", seq),), cursor=seq) if user_id == "bob" else page
+            def serve(user_id: str, rows: Rows) -> Rows:
+                return (*rows, undoing.served_to("bob")) if user_id == "bob" else rows
 
             with bent(serving(serve) | keeping(stage)):
                 await bob.sync()
@@ -189,8 +164,8 @@ class InventedChain(Reads):
             bare = forge_genesis(team.id, changes, opener, signer)
             forged = granted(bare, granter_of(opener), signer, *accounts.values())
 
-            def serve(user_id: str, page: Page) -> Page:
-                return instead(page, forged.served_to("carol", 1)) if user_id == "carol" else page
+            def serve(user_id: str, rows: Rows) -> Rows:
+                return (forged.served_to("carol"),) if user_id == "carol" else rows
 
             with bent(serving(serve) | keeping(stage)):
                 await carol.sync()

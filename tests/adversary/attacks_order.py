@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from adversary.attack import Attack
 from adversary.bending import StandIn, bent
-from adversary.craft import new_key, serving
+from adversary.craft import Rows, moved, new_key, serving, without_records
 from adversary.stage import Stage, texts, together
 from tacit.client.view import PINNED
 from tacit.server.store import messages
-from tacit.server.store.rows import Message, Page
+from tacit.server.store.rows import Message
 
 ORDER = "pay the bill"
 
@@ -88,10 +87,12 @@ class Late(Attack):
             sent = await team.send(ORDER)
             await team.rotate()
             await team.send("never mind")
-            last = (await stage.head(team.id)).head_seq
-            await stage.sql("UPDATE messages SET seq = ? WHERE seq = ?", last + 1, sent.seq)
-            await stage.sql("UPDATE conversations SET head_seq = ?", last + 1)
-            await bob.sync()
+
+            def hold_back(_: str, rows: Rows) -> Rows:
+                return moved(rows, message_at(rows, sent.seq), len(rows))
+
+            with bent(serving(hold_back)):
+                await bob.sync()
             shown, _ = await bob.service.history(view.id)
             assert [each.text for each in shown] == ["never mind", ORDER]
             self.trust = self.code = shown[-1].trust
@@ -113,9 +114,12 @@ class Reorder(Attack):
             alice, bob = await stage.people("alice", "bob")
             team, view = await together(alice, "team", bob)
             first, second = await team.send(ORDER), await team.send("on friday")
-            for seq, place in ((first.seq, -1), (second.seq, first.seq), (-1, second.seq)):
-                await stage.sql("UPDATE messages SET seq = ? WHERE seq = ?", place, seq)
-            await bob.sync()
+
+            def swap(_: str, rows: Rows) -> Rows:
+                return moved(rows, message_at(rows, second.seq), first.seq - 1)
+
+            with bent(serving(swap)):
+                await bob.sync()
             self.seen = await texts(bob, view.id)
             self.told = bool(await view.gaps())
             self.code = "the order is told" if self.told else ""
@@ -140,9 +144,8 @@ class Gap(Attack):
             sent = await team.send(ORDER)
             await team.send("on friday")
 
-            def withhold(user_id: str, page: Page) -> Page:
-                kept = tuple(item for item in page.items if not is_at(item, sent.seq))
-                return page._replace(items=kept) if user_id == "bob" else page
+            def withhold(_: str, rows: Rows) -> Rows:
+                return tuple(row for row in rows if row.seq != sent.seq)
 
             with bent(serving(withhold)):
                 await bob.sync()
@@ -155,6 +158,6 @@ class Gap(Attack):
         return "bob misses a message and is told nothing" if missing and not self.told else ""
 
 
-def is_at(item: Any, seq: int) -> bool:
-    """Whether this is the message at a place."""
-    return isinstance(item, Message) and item.seq == seq
+def message_at(rows: Rows, seq: int) -> Message:
+    """The message that the server put there when it came."""
+    return next(row for row in without_records(rows) if row.seq == seq)

@@ -9,13 +9,13 @@ from adversary.attack import Reads
 from adversary.bending import bent
 from adversary.craft import (
     TRUSTING,
+    Rows,
     account_of,
     encoded,
     forge,
     forge_genesis,
     granted,
     granter_of,
-    instead,
     keeping,
     lay,
     me,
@@ -33,7 +33,7 @@ from adversary.stage import Stage, together
 from adversary.stand_ins import CLEAR_KEY
 from tacit import errors
 from tacit.server.store import grants
-from tacit.server.store.rows import NewGrant, Page
+from tacit.server.store.rows import NewGrant
 from tacit.signed.account import (
     AccountRecord,
     DeviceCertificate,
@@ -192,8 +192,8 @@ class HiddenRecords(Reads):
             team = await alice.create_conversation("team", ["bob"])
             await team.send("hello")
 
-            def hide(user_id: str, page: Page) -> Page:
-                return without_records(page) if user_id == "bob" else page
+            def hide(user_id: str, rows: Rows) -> Rows:
+                return without_records(rows) if user_id == "bob" else rows
 
             with bent(serving(hide) | keeping(stage)):
                 await bob.sync()
@@ -218,8 +218,8 @@ class HiddenRoster(Reads):
             bare = forge_genesis(team.id, changes, opener, signer)
             forged = granted(bare, granter_of(opener), signer, await account_of(stage, "bob"))
 
-            def serve(user_id: str, page: Page) -> Page:
-                return instead(page, forged.served_to("bob", 1)) if user_id == "bob" else page
+            def serve(user_id: str, rows: Rows) -> Rows:
+                return (forged.served_to("bob"),) if user_id == "bob" else rows
 
             with bent(serving(serve) | keeping(stage)):
                 await bob.sync()

@@ -98,14 +98,14 @@ class Forged:
         key_id = record.key_id.hex()
         return EpochRow(0, 0, record.epoch, key_id, own_hash, protocol, encoded(record), to_base64(self.signature), ())
 
-    def served_to(self, user_id: str, seq: int) -> EpochRow:
+    def served_to(self, user_id: str) -> EpochRow:
         """As it is served to somebody, with the grants to that account."""
         grants = tuple(
             GrantRow(user_id, encoded(each), granted_by(each))
             for each in self.grants
             if each.grant.recipient == user_id
         )
-        return self.row._replace(seq=seq, created_at=wall_clock(), grants=grants)
+        return self.row._replace(created_at=wall_clock(), grants=grants)
 
 
 def encoded(struct: object) -> str:
@@ -200,40 +200,54 @@ async def lay(stage: Stage, forged: Forged) -> None:
     await stage.backend.store.write(lambda db: epochs.put(db, posted, state, wall_clock()))
 
 
-Pages = Callable[[str, Page], Page]
-"""What a bent server serves in a page's place, by the user who asks."""
+Rows = tuple[Message | EpochRow, ...]
+Served = Callable[[str, Rows], Rows]
+"""What a bent server serves in the place of all that it has of a conversation, by the user who asks."""
 
 
-def unchanged(_: str, page: Page) -> Page:
-    """The page as it is."""
-    return page
+def unchanged(_: str, rows: Rows) -> Rows:
+    """What there is."""
+    return rows
 
 
-def serving(change: Pages = unchanged, *, all_rows: bool = False) -> dict[str, Any]:
-    """The server's hook for pages; with `all_rows` nobody's removal ends what is served."""
+def serving(change: Served = unchanged, *, all_rows: bool = False) -> dict[str, Any]:
+    """The server's hook for pages; with `all_rows` nobody's removal ends what is served.
+
+    What it serves is numbered anew, without a gap.
+    """
 
     @wraps_original
     def hook(original: Any) -> Any:
         def stored_page(db: Any, session: Any, conversation_id: str, after: int, limit: int) -> Page:
             if all_rows:
-                page = stored.page(db, conversation_id, after, limit, user_id=session.user_id)
+                whole = stored.page(db, conversation_id, 0, limit, user_id=session.user_id)
             else:
-                page = original(db, session, conversation_id, after, limit)
-            return change(session.user_id, page)
+                whole = original(db, session, conversation_id, 0, limit)
+            assert not whole.more
+            served = change(session.user_id, whole.items)
+            numbered = [item._replace(seq=number) for number, item in enumerate(served, 1)]
+            rest = tuple(numbered[after:])
+            return Page(rest, after + len(rest), False)
 
         return stored_page
 
     return {"tacit.server.messages:stored_page": hook}
 
 
-def without_records(page: Page) -> Page:
-    """A page from which the records were taken out."""
-    return page._replace(items=tuple(item for item in page.items if isinstance(item, Message)))
+def without_records(rows: Rows) -> tuple[Message, ...]:
+    """The messages alone."""
+    return tuple(row for row in rows if isinstance(row, Message))
 
 
-def instead(page: Page, row: EpochRow) -> Page:
-    """A page on which this record stands in the place of everything."""
-    return Page((row,), row.seq, False) if page.items else page
+def moved(rows: Rows, row: Message, place: int) -> Rows:
+    """The same rows, one of them at another place (from 0)."""
+    others = [each for each in rows if each is not row]
+    return (*others[:place], row, *others[place:])
+
+
+def newest_message(rows: Rows) -> Message:
+    """The message that came last."""
+    return without_records(rows)[-1]
 
 
 @wraps_original

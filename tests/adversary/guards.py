@@ -26,8 +26,6 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
         "tacit.signed.rights:_check_rights": f"{STAND_INS}:nothing",
     },
     "MM4.speaks": {"tacit.conversation.judging:check_removal": f"{STAND_INS}:nothing"},
-    "MM4.speaks-before": {"tacit.client.conversations:stand_at_latest": f"{STAND_INS}:nothing"},
-    "MM4.speaks-unserved": {"tacit.client.conversations:stand_at_latest": f"{STAND_INS}:nothing"},
     "MM7.removed-admin": {"tacit.conversation.judging_records:judge_second": f"{STAND_INS}:the_later_counts"},
     "MM8.client": {"tacit.conversation.timeline:check_author": f"{STAND_INS}:nothing"},
     "MM8.device": {"tacit.conversation.judging:sending_device": f"{STAND_INS}:any_device"},
