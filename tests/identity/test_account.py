@@ -18,7 +18,6 @@ from tacit.crypto.secret import Randomness, Secret
 from tacit.crypto.sign import Ed25519Key
 from tacit.identity import unlockers
 from tacit.identity.account import (
-    SUITES,
     DeviceSecrets,
     Registration,
     archive_key_id,
@@ -255,7 +254,7 @@ def test_a_device_is_four_secrets_of_its_own() -> None:
 def test_a_certificate_is_the_public_half() -> None:
     device = new_device("alice", Secret(b"o" * 32), seeded("device"))
     made = certificate_of(device)
-    assert (made.user_id, made.suites) == ("alice", SUITES)
+    assert (made.user_id, made.suites) == ("alice", (1, 0x0053))
     assert (made.device_id, len(made.device_id)) == (device.device_id(), 64)
     assert made.request_key == Ed25519Key.from_seed(Secret(device.request_seed)).public
     assert made.mls_key == Ed25519Key.from_seed(Secret(device.mls_seed)).public

@@ -100,6 +100,10 @@ def test_a_profile_that_is_not_here_is_never_verified(profile: Profile) -> None:
         verify(LABEL, PLACE, KEY.public, signature, profile)
 
 
+def test_profiles_have_their_numbers() -> None:
+    assert (Profile.COMPAT, Profile.STANDARD, Profile.FIPS) == (1, 2, 3)
+
+
 @pytest.mark.parametrize("checked", [None, True, object(), "checked"])
 def test_nothing_but_a_check_makes_a_verified(checked: object) -> None:
     with pytest.raises(TypeError):
