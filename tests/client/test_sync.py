@@ -94,12 +94,28 @@ def _behind(page: Any) -> None:
     page["cursor"] = 1
 
 
+def _ahead(page: Any) -> None:
+    page["cursor"] = 2**53 - 1
+
+
+def _deaf(page: Any) -> None:
+    page.update(items=[], cursor=2**53 - 1)
+
+
+def _with_a_hole(page: Any) -> None:
+    del page["items"][-2]
+
+
+def _moved(page: Any) -> None:
+    page["items"][-1]["seq"] = page["cursor"] = 1000
+
+
 def _endless(page: Any) -> None:
     page.update(items=[], cursor=3, more=True)
 
 
-@pytest.mark.parametrize("change", [_reversed, _twice, _behind, _endless])
-async def test_a_page_that_is_out_of_order_is_refused_whole(world: World, change: Any) -> None:
+@pytest.mark.parametrize("change", [_reversed, _twice, _behind, _ahead, _deaf, _with_a_hole, _moved, _endless])
+async def test_a_page_that_leaves_a_number_out_or_is_out_of_order_is_refused_whole(world: World, change: Any) -> None:
     _, bob, team = await pair(world)
     await team.send("one")
     await team.send("two")

@@ -265,6 +265,12 @@ def test_a_message_after_the_next_record_is_shown_as_late(world: World, chat: Ch
     assert trust(judged(chat, made, 21)) == Trust(late=True)
 
 
+def test_a_message_at_the_place_of_a_record_is_not_before_it(world: World, chat: Chat) -> None:
+    chat.remove("alice", "bob")
+    assert trust(judged(chat, sealed(chat, world["carol"].device), 20)) == Trust(late=True)
+    assert cause(judged(chat, sealed(chat, world["bob"].device), 20)) == (errors.LateAfterRemoval, True)
+
+
 def test_a_removed_members_message_above_its_removal_is_refused(world: World, chat: Chat) -> None:
     chat.remove("alice", "bob")
     made = sealed(chat, world["bob"].device)

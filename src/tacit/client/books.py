@@ -47,10 +47,14 @@ class Me:
 
 @dataclasses.dataclass(slots=True)
 class Held:
-    """One conversation. `states` and `known` are by epoch from 1 without a hole; `pending` says why each waits."""
+    """One conversation. `states` and `known` are by epoch from 1 without a hole; `pending` says why each waits.
+
+    Up to `highest` everything was received once; `cursor` goes back to 0 when the server was restored.
+    """
 
     id: str
     cursor: int
+    highest: int
     name: str | None
     name_seq: int
     stopped: str
@@ -163,7 +167,7 @@ class Books:
         """A conversation, or None."""
         if conversation_id not in self._conversations:
             row = self.connection.execute(
-                "SELECT cursor, name, name_seq, stopped, leaving, leave_sent FROM conversations WHERE id = ?",
+                "SELECT cursor, highest, name, name_seq, stopped, leaving, leave_sent FROM conversations WHERE id = ?",
                 (conversation_id,),
             ).fetchone()
             if row is None:
@@ -191,10 +195,19 @@ class Books:
 
     def save(self, held: Held) -> None:
         """Write what changed of a conversation's own row."""
-        row = (held.cursor, held.name, held.name_seq, held.stopped, held.leaving, held.leave_sent, held.id)
+        row = (
+            held.cursor,
+            held.highest,
+            held.name,
+            held.name_seq,
+            held.stopped,
+            held.leaving,
+            held.leave_sent,
+            held.id,
+        )
         self.connection.execute(
-            """UPDATE conversations SET cursor = ?, name = ?, name_seq = ?, stopped = ?, leaving = ?, leave_sent = ?
-            WHERE id = ?""",
+            """UPDATE conversations SET cursor = ?, highest = ?, name = ?, name_seq = ?, stopped = ?, leaving = ?,
+            leave_sent = ? WHERE id = ?""",
             row,
         )
 
@@ -232,15 +245,15 @@ class Books:
         self,
         conversation_id: str,
         cursor: int,
+        highest: int,
         name: str | None,
         name_seq: int,
         stopped: str,
         leaving: bytes | None,
         leave_sent: int,
     ) -> Held:
-        held = Held(
-            conversation_id, cursor, name, name_seq, stopped, leaving, bool(leave_sent), {}, {}, {}, {}, {}, set()
-        )
+        sent = bool(leave_sent)
+        held = Held(conversation_id, cursor, highest, name, name_seq, stopped, leaving, sent, {}, {}, {}, {}, {}, set())
         state: ChainState | None = None
         query = """SELECT epoch, seq, record, place, detail, received_at, hash, confirmed FROM records
             WHERE conversation_id = ? ORDER BY epoch"""

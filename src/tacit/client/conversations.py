@@ -6,7 +6,6 @@ word: it orders and delivers.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -17,6 +16,7 @@ from tacit.api.base import binary
 from tacit.api.messages import Item, MessageItem, RecordItem
 from tacit.client import inbox, openings
 from tacit.client.books import COUNTS, Books, Held
+from tacit.client.openings import Opening
 from tacit.conversation.content import NameNotice
 from tacit.conversation.envelope import open_grant
 from tacit.conversation.judging_records import Judgement, Place, Received, judge_records
@@ -105,9 +105,6 @@ def apply_items(
             received = _received(books, held, item, now)
             if received is not None:
                 records.append(received)
-                known = held.known.get(received.record.epoch)
-                if known is not None and known.record_hash == record_hash(received.record):
-                    stand_at_latest(books, held, received.record.epoch, item.seq)
     changed = take_records(books, held, records, now, random)
     if records and open_keys(books, held, now):
         changed = True
@@ -118,28 +115,9 @@ def apply_items(
     inbox.judge_again(books, held)
     refresh_name(books, held, before)
     held.cursor = max(held.cursor, cursor)
+    held.highest = max(held.highest, held.cursor)
     books.save(held)
     return changed
-
-
-def reach_end(books: Books, conversation_id: str, end: int) -> None:
-    """All that the server has of a conversation was taken, and it ends at `end`: no record stands behind that."""
-    held = books.add(conversation_id)
-    for number in list(held.known):
-        stand_at_latest(books, held, number, end)
-
-
-def stand_at_latest(books: Books, held: Held, number: int, seq: int) -> None:
-    """An accepted record stands at `seq` or before it.
-
-    Where one's own record stands is the server's answer at first. Far ahead of all that comes, it would let a member
-    whom it removed speak on as if that was before.
-    """
-    known = held.known[number]
-    if known.seq > seq:
-        held.known[number] = dataclasses.replace(known, seq=seq)
-        row = (seq, held.id, known.record_hash)
-        books.connection.execute("UPDATE records SET seq = ? WHERE conversation_id = ? AND hash = ?", row)
 
 
 def _received(books: Books, held: Held, item: RecordItem, now: int) -> Received | None:
@@ -154,7 +132,36 @@ def _received(books: Books, held: Held, item: RecordItem, now: int) -> Received 
     except errors.PeerError as error:
         stop(books, held, errors.ServerMisbehaved(f"a record that cannot be read: {error.detail}"), raw, now)
         return None
+    if not is_in_place(books, held, record_hash(record), item.seq):
+        stop(books, held, errors.ServerMisbehaved(f"record {record.epoch} stands at another place now"), raw, now)
+        return None
     return Received(record, signature, item.seq)
+
+
+def is_in_place(books: Books, held: Held, own_hash: bytes, seq: int) -> bool:
+    """Whether a record is served where it was served before, or beyond everything that was received so far."""
+    query = "SELECT seq FROM records WHERE conversation_id = ? AND hash = ?"
+    row = books.connection.execute(query, (held.id, own_hash)).fetchone()
+    if row is None:
+        return inbox.is_new_place(held, seq)
+    return bool(row[0] == seq)
+
+
+def check_own(books: Books, made: Opening, seq: int, now: int) -> str:
+    """Hold the record that the server took from here against what it serves, and against the `seq` that it said.
+
+    Why the conversation is stopped where they differ, or the empty text. Raises `UnexpectedAnswer` where no record of
+    that epoch counts: then the outcome stays open.
+    """
+    held = books.held(made.conversation_id)
+    query = "SELECT seq FROM records WHERE conversation_id = ? AND hash = ?"
+    row = books.connection.execute(query, (held.id, made.record_hash)).fetchone()
+    if row is None and made.record.epoch > held.epoch and not held.stopped:
+        raise errors.UnexpectedAnswer("the record that it took is not served")
+    if row is None or row[0] != seq:
+        error = errors.ServerMisbehaved("the record that it took is served as another, or at another place")
+        stop(books, held, error, encode(made.record), now)
+    return held.stopped
 
 
 def take_records(books: Books, held: Held, received: Iterable[Received], now: int, random: Randomness) -> bool:
@@ -191,7 +198,7 @@ def _take(books: Books, held: Held, judgement: Judgement, now: int, random: Rand
     # A record's first place in time stays; only what becomes of it may change.
     books.connection.execute(
         """INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT DO UPDATE SET place = excluded.place, detail = excluded.detail, seq = excluded.seq""",
+        ON CONFLICT DO UPDATE SET place = excluded.place, detail = excluded.detail""",
         row,
     )
     if place in STOPS:

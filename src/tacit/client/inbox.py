@@ -52,18 +52,24 @@ class Row(NamedTuple):
 def take_message(books: Books, held: Held, seq: int, created_at: int, fields: dict[str, object], now: int) -> bool:
     """Judge and keep the message at `seq`; False where it is known already.
 
-    Another message at a known place is kept as evidence against the server and changes nothing.
+    Another message at a known place, or one at a place where there was none, is kept as evidence against the server and
+    changes nothing.
     """
     payload = to_json(fields)
     query = "SELECT payload FROM messages WHERE conversation_id = ? AND seq = ?"
     row = books.connection.execute(query, (held.id, seq)).fetchone()
-    if row is not None:
-        if row[0] != payload:
+    if row is not None or not is_new_place(held, seq):
+        if row is None or row[0] != payload:
             error = errors.ServerMisbehaved(f"message {seq} is another now")
             books.keep_evidence(now, "conversation", held.id, error, payload.encode())
         return False
     _write(books, held, seq, created_at, payload, _judge(books, held, seq, payload))
     return True
+
+
+def is_new_place(held: Held, seq: int) -> bool:
+    """Whether a place is beyond everything that was received: before that, the numbers have no gap to be filled."""
+    return seq > held.highest
 
 
 def judge_again(books: Books, held: Held) -> int:

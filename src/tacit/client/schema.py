@@ -20,10 +20,12 @@ MIGRATIONS: Final = (
         PRIMARY KEY (user_id, version)
     ) WITHOUT ROWID;
 
+    -- Up to `highest` everything was received once.
     -- `stopped`: why nothing is sent any more; `leaving`: one's own signed leave, `leave_sent` once the server has it.
     CREATE TABLE conversations (
         id TEXT PRIMARY KEY,
         cursor INTEGER NOT NULL DEFAULT 0,
+        highest INTEGER NOT NULL DEFAULT 0,
         name TEXT,
         name_seq INTEGER NOT NULL DEFAULT 0,
         stopped TEXT NOT NULL DEFAULT '',

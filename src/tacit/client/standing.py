@@ -93,7 +93,7 @@ def why_next_epoch(books: Books, held: Held, now: int) -> str:
     since = min(head.record.created_at, held.received_at[held.epoch])
     if now - since > rotation.max_age:
         return "the key has reached its age"
-    if held.cursor - head.seq >= rotation.max_messages:
+    if held.highest - head.seq >= rotation.max_messages:
         return "the key has protected its number of messages"
     return ""
 

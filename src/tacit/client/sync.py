@@ -11,20 +11,18 @@ from typing import Final, final
 
 from tacit import errors
 from tacit.api.base import binary
-from tacit.api.messages import Item, Page, RecordItem
+from tacit.api.messages import Item, Page
 from tacit.api.sync import AccountEvent, AccountPage, Sync
 from tacit.client import openings
 from tacit.client.accounts import Directory
 from tacit.client.books import Books
-from tacit.client.conversations import apply_items, pending_accounts, reach_end, reconsider, wanted_accounts
+from tacit.client.conversations import apply_items, check_own, pending_accounts, reconsider, wanted_accounts
 from tacit.client.openings import Opening
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
 from tacit.crypto.secret import Randomness
 from tacit.wire import limits
-from tacit.wire.codec import encode
-from tacit.wire.text import to_base64
 
 ACCOUNT_CURSOR: Final = "account_cursor"
 INCARNATION: Final = "incarnation"
@@ -115,19 +113,18 @@ class Syncer:
                 await self._pull_conversation(conversation_id)
 
     async def take_own(self, made: Opening, seq: int) -> None:
-        """Take the record that this device opened an epoch with, at the `seq` that the server gave it."""
-        item = RecordItem(
-            seq,
-            0,
-            made.record.epoch,
-            made.record.key_id.hex(),
-            "envelope",
-            to_base64(encode(made.record)),
-            to_base64(made.signature),
-            [],
-        )
+        """Fetch the record that this device opened an epoch with; the server said that it has this `seq`.
+
+        It counts where the pages have it, which leave no number out: on the server's word alone its place could be one
+        that lets what comes later pass for earlier. Raises `UnexpectedAnswer` where it is not served, and
+        `SendingBlocked` where it is served otherwise: then the conversation is stopped.
+        """
         async with self._lock:
-            await self._apply(made.conversation_id, [item], 0)
+            await self._pull_conversation(made.conversation_id)
+            now = self._clock()
+            stopped = await self._store.run(partial(check_own, made=made, seq=seq, now=now))
+        if stopped:
+            raise errors.SendingBlocked(stopped)
 
     async def _pull_each(self, conversation_ids: Iterable[str]) -> None:
         for conversation_id in conversation_ids:
@@ -146,10 +143,8 @@ class Syncer:
 
     async def _take_page(self, conversation_id: str, page: Page, after: int) -> None:
         check_page(page, after)
-        if page.items or page.cursor != after:
+        if page.items:
             await self._apply(conversation_id, page.items, page.cursor)
-        if not page.more:
-            await self._store.run(partial(reach_end, conversation_id=conversation_id, end=page.cursor))
 
     async def _apply(self, conversation_id: str, items: Sequence[Item], cursor: int) -> None:
         wanted = await self._store.run(lambda books: wanted_accounts(books, conversation_id, items))
@@ -251,8 +246,11 @@ def check_events(page: AccountPage) -> None:
 
 
 def check_page(page: Page, after: int) -> None:
-    """Raises `UnexpectedAnswer` for a page that is out of order or does not go forward."""
+    """Raises `UnexpectedAnswer` for a page that leaves a number out or does not go forward.
+
+    A conversation's numbers have no gap: else the server could keep one free and fill it long after.
+    """
     numbers = [item.seq for item in page.items]
-    ordered = all(first < second for first, second in zip([after, *numbers], numbers, strict=False))
-    if not ordered or page.cursor < max([after, *numbers]) or (page.more and page.cursor == after):
-        raise errors.UnexpectedAnswer("a page is out of order or does not go forward")
+    expected = list(range(after + 1, after + 1 + len(numbers)))
+    if numbers != expected or page.cursor != after + len(numbers) or (page.more and not numbers):
+        raise errors.UnexpectedAnswer("a page leaves a number out or does not go forward")

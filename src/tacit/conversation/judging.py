@@ -229,7 +229,7 @@ def first_shown(seq: int, aad: MessageAad, known: Known) -> int | None:
 def check_removal(seq: int, aad: MessageAad, member: Change, known: Known) -> None:
     """Raises `LateAfterRemoval` where a later record that precedes the message lacks its account or device."""
     number = aad.epoch + 1
-    while (later := known.epochs.get(number)) is not None and later.seq < seq:
+    while (later := known.epochs.get(number)) is not None and later.seq <= seq:
         then = later.roster.get(aad.user_id)
         if then is None or then.aik_fingerprint != member.aik_fingerprint:
             raise errors.LateAfterRemoval(f"epoch {number} has not the sender")
@@ -249,7 +249,7 @@ def check_granted(epoch: KnownEpoch) -> Epoch:
 def is_late(seq: int, aad: MessageAad, known: Known) -> bool:
     """Whether the message arrived after the next epoch was opened."""
     following = known.epochs.get(aad.epoch + 1)
-    return following is not None and following.seq < seq
+    return following is not None and following.seq <= seq
 
 
 def is_revoked(aad: MessageAad, member: Change, known: Known) -> bool:
