@@ -191,6 +191,28 @@ def test_the_vaults_outer_part_does_not_go_back(line: Line) -> None:
     for version in (5, 6):
         record = dataclasses.replace(record, outer=OuterRef(version, b"o" * 32))
         verify_next(before, record, sign_record(record, signer))
+    record = dataclasses.replace(record, outer=OuterRef(5, b"x" * 32))
+    with pytest.raises(errors.InvalidAccountRecord) as refusal:
+        verify_next(before, record, sign_record(record, signer))
+    assert refusal.value.detail == "the vault's outer part is another in the same version"
+
+
+def test_nothing_follows_the_end_of_an_account() -> None:
+    person = Person("alice")
+    device = person.device
+    end = person.end()
+    before = person.versions[-1]
+    again = dataclasses.replace(
+        person.version(1),
+        version=3,
+        previous_hash=account_hash(end),
+        devices=(person.make_device().certificate,),
+        revoked=end.revoked,
+    )
+    assert certificate(end, device.device_id) is None
+    with pytest.raises(errors.InvalidAccountRecord) as refusal:
+        verify_next(before, again, sign_record(again, person.aik.sign))
+    assert refusal.value.detail == "the account has ended"
 
 
 def test_a_record_is_signed_by_the_identity_key_before_it(line: Line) -> None:

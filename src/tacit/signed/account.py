@@ -229,6 +229,7 @@ def verify_next(
     _require(record.version == old.version + 1, "the version is not one more")
     _require(record.previous_hash == account_hash(old), "the record before it is another")
     _require(record.profile is old.profile, "the profile changed")
+    _require(bool(old.devices or old.encryption_keys), "the account has ended")
     check_form(record)
     _require(record.aik == old.aik, "the identity key changed without a reset")
     _require(signatures.device == b"" and signatures.old_aik == b"", "a signature stands where none belongs")
@@ -243,6 +244,8 @@ def verify_next(
     for device_id in set(former) & set(present):
         _require(former[device_id] == present[device_id], "a device's certificate changed")
     _require(record.outer.version >= old.outer.version, "the vault's outer part went back")
+    same = record.outer.version == old.outer.version
+    _require(not same or record.outer.hash == old.outer.hash, "the vault's outer part is another in the same version")
     return verify(labels.ACCOUNT_RECORD, record, old.aik, signatures.aik, old.profile)
 
 
