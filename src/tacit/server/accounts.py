@@ -125,18 +125,15 @@ def check_signatures(chains: Chains, record: AccountRecord, signatures: AccountS
 
 
 def check_outer_follows(db: sqlite3.Connection, record: AccountRecord, header: Header) -> None:
-    """An outer part that comes with a record is the stored one, or the next; raises `InvalidVault`.
-
-    A lower version is left to the store, which answers with a conflict.
-    """
+    """An outer part that comes with a record is the stored one, or the next; raises `VersionConflict`."""
     stored = accounts.outer_headers(db, record.user_id)
     if not stored or record.version == 1:
         return
     before = decode(Header, binary(stored[-1].header))
     same = header.version == before.version and header_hash(header) == header_hash(before)
     follows = header.version == before.version + 1 and header.previous_hash == header_hash(before)
-    if header.version >= before.version and not same and not follows:
-        raise errors.InvalidVault("its outer part does not follow the one that is stored")
+    if not same and not follows:
+        raise errors.VersionConflict(accountVersion=record.version - 1, outerVersion=before.version)
 
 
 @get("/api/encryption/keys/public")

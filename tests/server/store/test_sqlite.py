@@ -374,3 +374,31 @@ def test_a_file_system_without_a_write_ahead_log_is_refused(tmp_path: Path, monk
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: real(*args, factory=Without, **options))
     with pytest.raises(errors.Internal, match="write-ahead log"):
         Store(tmp_path / "db")
+
+
+def test_a_store_whose_loop_is_closed_in_the_middle_of_a_commit_can_be_closed(tmp_path: Path) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait_at_commit(when: str, statement: str) -> None:
+        if when == "before" and statement == "COMMIT":
+            reached.set()
+            go_on.wait(30)
+
+    store = Store(tmp_path / "tacit.db", watched(wait_at_commit))
+
+    async def begin() -> None:
+        task = asyncio.create_task(store.write(keep("kept")))
+        await asyncio.to_thread(reached.wait, 30)
+        task.cancel()
+
+    asyncio.run(begin())
+    go_on.set()
+
+    async def end() -> None:
+        await asyncio.to_thread(store._thread.join, 30)
+        await asyncio.wait_for(store.close(), 30)
+
+    asyncio.run(end())
+    with sqlite3.connect(tmp_path / "tacit.db") as db:
+        assert db.execute("SELECT name FROM server_meta").fetchall() == [("kept",)]
+    db.close()

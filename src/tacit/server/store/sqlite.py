@@ -323,8 +323,10 @@ class Store:
             assert self._loop is not None
             try:
                 self._loop.call_soon_threadsafe(self._committed, batch, lost)
-            except RuntimeError:
-                return  # the loop is closed: nobody is left to be told
+            except RuntimeError:  # the loop is closed: nobody is left to be told
+                self._waiting.clear()
+                self._committing = False
+                return
 
 
 def _of_the_statement(error: sqlite3.Error) -> bool:
