@@ -22,6 +22,8 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "MM4": member.ReadsOn,
     "MM4.returns": member.ComesBack,
     "MM4.speaks": member.SpeaksOn,
+    "MM4.speaks-before": member.SpeaksBefore,
+    "MM4.unserved": member.SaysItWasTaken,
     "MM7.removed-admin": member.RemovedAdmin,
     "MM8.client": member.ChangesOthers,
     "MM8.device": member.BorrowsDevice,

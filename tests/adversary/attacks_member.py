@@ -23,6 +23,8 @@ from adversary.craft import (
     keeping,
     lay,
     me,
+    moved,
+    newest_message,
     own_opener,
     place,
     send_as,
@@ -37,6 +39,7 @@ from tacit.client.openings import REMOVE, Intent
 from tacit.client.timing import wall_clock
 from tacit.conversation.content import DeleteBody, EditBody, Name
 from tacit.server.store import conversations
+from tacit.server.store.rows import Epoch
 from tacit.signed.account import account_hash
 from tacit.signed.record import Leave, Role, sign_leave
 
@@ -112,6 +115,39 @@ class SpeaksOn(Attack):
 
     def succeeded(self) -> str:
         return "bob speaks after his removal" if ("bob", "I am still here") in self.seen else ""
+
+
+class SpeaksBefore(SpeaksOn):
+    """The same; the server says that it was restored, and serves all anew, bob's message first."""
+
+    def turn(self, stage: Stage) -> None:
+        object.__setattr__(stage.backend, "incarnation", "another")
+
+    def serve(self, user_id: str, rows: Rows) -> Rows:
+        return moved(rows, newest_message(rows), 0)
+
+
+class SaysItWasTaken(Reads):
+    """The server says that it took alice's removal of bob, and serves it to nobody: she is to write to him still."""
+
+    reward = "bob, whom alice believes removed, read"
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, bob = await stage.people("alice", "bob")
+            team, _ = await together(alice, "team", bob)
+
+            def hide(_: str, rows: Rows) -> Rows:
+                return tuple(row for row in rows if not (isinstance(row, Epoch) and row.epoch == 2))
+
+            with bent(serving(hide) | keeping(stage)):
+                try:
+                    await team.remove("bob")
+                except errors.TacitError as error:
+                    self.refused(error)
+                else:
+                    await self.write(alice, team.id)
+            self.read = await plaintexts(stage, bob)
 
 
 class RemovedAdmin(Reads):

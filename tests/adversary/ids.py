@@ -15,6 +15,8 @@ IDS: Final = (
     "MM4",
     "MM4.returns",
     "MM4.speaks",
+    "MM4.speaks-before",
+    "MM4.unserved",
     "MM7.removed-admin",
     "MM8.client",
     "MM8.device",
