@@ -73,6 +73,7 @@ def page() -> str:
                     for item in vars(module).values()
                     if isinstance(item, type)
                     and item.__module__ == module.__name__
+                    and not item.__name__.startswith("_")
                     and (item in codec._STRUCTS or issubclass(item, IntEnum))
                 ]
                 if module
