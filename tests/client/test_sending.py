@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
+import msgspec
 import pytest
 
 from client.world import Crash, World, abandon, rows, texts
@@ -13,6 +14,7 @@ from tacit.client.timing import wall_clock
 from tacit.signed.record import DAY
 
 SEND = "/api/messages/encrypted"
+KEYS = "/api/encryption/conversation/keys"
 FAULTS = ["lose request", "lose answer", "crash before", "crash after"]
 
 
@@ -210,3 +212,94 @@ async def test_what_was_sealed_before_the_conversation_was_stopped_is_not_sent(w
     await alice.sync()
     assert await read_by(bob) == []
     assert [failure for _, failure in (await alice.conversation("team")).unsent] == [""]
+
+
+async def three(world: World) -> tuple[Client, Client, Client, Conversation]:
+    """Alice, bob, who is an admin too, and mallory, who is about to be removed."""
+    alice, bob, mallory = await world.register("alice", "bob", "mallory")
+    team = await alice.create_conversation("team", members=["bob", "mallory"])
+    await team.set_role("bob", "admin")
+    await alice.sync()
+    await bob.sync()
+    return alice, bob, mallory, team
+
+
+def epochs_sent(world: World, name: str) -> list[int]:
+    """The epochs of the messages that this person's wire carried, in order."""
+    sealed = [msgspec.json.decode(body) for body in world.wires[name].bodies if b"encryptedText" in body]
+    return [each["encryptedPayload"]["epoch"] for each in sealed]
+
+
+async def test_what_was_sealed_for_a_closed_epoch_is_sealed_anew_and_never_goes_out(world: World) -> None:
+    alice, bob, _, team = await three(world)
+    world.wires["alice"].down = True
+    with pytest.raises(errors.Unreachable):
+        await team.send("not for mallory")
+    assert await rows(alice, "SELECT epoch FROM outbox WHERE sealed IS NOT NULL") == [(2,)]
+    await (await bob.conversation("team")).remove("mallory")
+    world.wires["alice"].down = False
+    await abandon(alice)
+    back = await world.come_back("alice")
+    await back.sync()
+    assert epochs_sent(world, "alice") == [3]
+    assert await read_by(bob) == [("alice", "not for mallory")]
+    assert (await back.conversation("team")).unsent == ()
+
+
+async def test_what_arrived_before_its_epoch_was_closed_is_not_sent_again(world: World) -> None:
+    alice, bob, _, team = await three(world)
+    world.wires["alice"].lose("answer", SEND)
+    with pytest.raises(errors.Unreachable):
+        await team.send("once")
+    sent = epochs_sent(world, "alice")
+    await (await bob.conversation("team")).remove("mallory")
+    await alice.service.pull(team.id)
+    await team.send("twice")
+    assert epochs_sent(world, "alice") == [*sent, 3]
+    assert await read_by(bob) == [("alice", "once"), ("alice", "twice")]
+    assert (await alice.conversation("team")).unsent == ()
+
+
+async def test_what_is_sealed_waits_for_the_next_epoch_where_that_is_due(world: World) -> None:
+    _, bob, mallory, team = await three(world)
+    await mallory.sync()
+    world.wires["alice"].down = True
+    with pytest.raises(errors.Unreachable):
+        await team.send("not for mallory")
+    await (await mallory.conversation("team")).leave()
+    world.wires["alice"].down = False
+    await team._service.sync()
+    assert epochs_sent(world, "alice")[-2:] == [3, 3]  # the name and the message
+    assert await read_by(bob) == [("alice", "not for mallory")]
+
+
+async def test_nothing_is_sent_before_the_conversation_was_fetched_once(world: World) -> None:
+    alice, bob, _, _ = await three(world)
+    await abandon(alice)
+    await (await bob.conversation("team")).remove("mallory")
+    back = await world.come_back("alice")
+    sent = await (await back.conversation("team")).send("after a week away")
+    assert sent.epoch == 3
+    assert epochs_sent(world, "alice") == [3]
+    await abandon(back)
+    back = await world.come_back("alice")
+    hers = await back.conversation("team")
+    world.wires["alice"].down = True
+    with pytest.raises(errors.Unreachable):
+        await hers.send("offline")
+    await hers.refresh()
+    assert [failure for _, failure in hers.unsent] == [""]
+    assert await rows(back, "SELECT sealed FROM outbox") == [(None,)]
+    world.wires["alice"].down = False
+    await back.sync()
+    assert await read_by(bob) == [("alice", "after a week away"), ("alice", "offline")]
+
+
+async def test_nothing_is_sent_while_a_removal_of_ones_own_is_undecided(world: World) -> None:
+    _, bob, _, team = await three(world)
+    world.wires["alice"].lose("request", KEYS)
+    with pytest.raises(errors.Unreachable):
+        await team.remove("mallory")
+    sent = await team.send("not for mallory")
+    assert sent.epoch == 3
+    assert await read_by(bob) == [("alice", "not for mallory")]

@@ -31,7 +31,7 @@ ATTEMPTS: Final = 10
 
 @final
 class Changes:
-    """Opens epochs. Whoever calls `open_epoch` or `settle` holds the conversation's lock."""
+    """Opens epochs. Whoever calls `open_epoch` or `finish_earlier` holds the conversation's lock."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Changes:
         for conversation_id in await self._store.run(openings.unsettled):
             async with self._locks.of(conversation_id):
                 try:
-                    await self._finish_earlier(conversation_id)
+                    await self.finish_earlier(conversation_id)
                 except (errors.PeerError, errors.UsageError):
                     continue  # refused for good and forgotten: the conversation is as it was before
         for conversation_id, raw in await self._store.run(unsent_leaves):
@@ -101,7 +101,7 @@ class Changes:
         Raises `NoRight`, `SendingBlocked`, `NoSuchAccount` and the like before anything is sent; `Unreachable` leaves
         the outcome open, and the next `resume` settles it.
         """
-        await self._finish_earlier(conversation_id)
+        await self.finish_earlier(conversation_id)
         return await self._attempt(conversation_id, intent)
 
     async def _attempt(self, conversation_id: str, intent: Intent) -> bool:
@@ -127,7 +127,7 @@ class Changes:
             raise errors.ConversationNotFound()
         return openings.prepare(books, conversation_id, intent, self._clock(), self._random)
 
-    async def _finish_earlier(self, conversation_id: str) -> None:
+    async def finish_earlier(self, conversation_id: str) -> None:
         """No second epoch before the outcome of the first is known: it is sent as it is, then built anew."""
         made = await self._store.run(lambda books: openings.find(books, conversation_id))
         if made is not None and not await self._post(made):

@@ -217,6 +217,22 @@ def find_by_name(books: Books, conversation_id: str, name: Name) -> Place | None
     return Place(*row) if row is not None else None
 
 
+class Received(NamedTuple):
+    """Where a message is, and when the server got it."""
+
+    seq: int
+    created_at: int
+
+
+def find_authentic(books: Books, conversation_id: str, name: Name) -> Received | None:
+    """The first message under a name whose signature verified, readable or not, or None."""
+    query = """SELECT seq, created_at FROM messages INDEXED BY messages_by_name WHERE conversation_id = ?
+        AND user_id = ? AND device_id = ? AND client_message_id = ? AND authentic ORDER BY seq LIMIT 1"""
+    values = (conversation_id, name.user_id, name.device_id, name.client_message_id)
+    row = books.connection.execute(query, values).fetchone()
+    return Received(*row) if row is not None else None
+
+
 def newest_hashes(books: Books, conversation_id: str) -> tuple[bytes, ...]:
     """The hashes of the newest messages that were opened, oldest first."""
     query = """SELECT message_hash FROM messages WHERE conversation_id = ? AND verdict = 'shown'

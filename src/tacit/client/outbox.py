@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from enum import Enum
 from functools import partial
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, NamedTuple, Protocol, assert_never, final
 
 from tacit import errors
 from tacit.api.base import convert
 from tacit.api.messages import EncryptedPayload, SendMessages
-from tacit.client import queue, standing
+from tacit.client import inbox, openings, queue, standing
 from tacit.client.accounts import Directory
-from tacit.client.books import Books
+from tacit.client.books import Books, Held
 from tacit.client.changes import Changes, is_about_the_session
 from tacit.client.locks import Locks
 from tacit.client.openings import ROTATE, Intent
@@ -20,7 +21,7 @@ from tacit.client.store import Store
 from tacit.client.sync import Syncer
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
-from tacit.conversation.content import Body
+from tacit.conversation.content import Body, Name
 from tacit.crypto.secret import Randomness
 
 REFUSALS: Final = 8
@@ -36,6 +37,22 @@ class Accepted:
     payload: dict[str, Any]
     seq: int
     created_at: int
+
+
+class First(Enum):
+    """What comes before anything is sent in a conversation."""
+
+    CATCH_UP = "catch up"
+    """It was not fetched to its end since this store was opened."""
+    FINISH = "finish"
+    """An epoch that this device began to open may count or not."""
+
+
+class Arrived(NamedTuple):
+    """A sealed message of an epoch that is closed, which came back: it was taken."""
+
+    queued: Queued
+    accepted: Accepted
 
 
 class Line(Protocol):
@@ -103,19 +120,29 @@ class Outbox:
         async with self._locks.of(conversation_id):
             while True:
                 step = await self._store.run(partial(self._step, conversation_id, force))
-                if step is None:
-                    return
-                if isinstance(step, Intent):
-                    await self._changes.open_epoch(conversation_id, step)
-                    force = False
-                    continue
-                try:
-                    await self._deliver(step)
-                except SEAL_ANEW as refusal:
-                    refusals += 1
-                    if refusals == REFUSALS:
-                        raise
-                    force = await self._recover(step, refusal)
+                match step:
+                    case None:
+                        return
+                    case First.CATCH_UP:
+                        await self._syncer.pull_conversation(conversation_id)
+                    case First.FINISH:
+                        await self._changes.finish_earlier(conversation_id)
+                    case Intent():
+                        await self._changes.open_epoch(conversation_id, step)
+                        force = False
+                    case Arrived():
+                        await self._store.run(partial(queue.sent, queued=step.queued))
+                        self._settle(step.queued, step.accepted)
+                    case Queued():
+                        try:
+                            await self._deliver(step)
+                        except SEAL_ANEW as refusal:
+                            refusals += 1
+                            if refusals == REFUSALS:
+                                raise
+                            force = await self._recover(step, refusal)
+                    case _:
+                        assert_never(step)
 
     async def flush_all(self) -> None:
         """Send whatever waits anywhere; a conversation in which nothing may be sent is passed over."""
@@ -125,18 +152,33 @@ class Outbox:
             except (errors.PeerError, errors.UsageError):
                 continue  # it stays in the outbox, or failed and says so there
 
-    def _step(self, conversation_id: str, force: bool, books: Books) -> Queued | Intent | None:
-        """What is to be done next: a sealed message to send, an epoch to open first, or nothing."""
+    def _step(self, conversation_id: str, force: bool, books: Books) -> Queued | Intent | First | Arrived | None:
+        """What is to be done next: something that comes first, an epoch to open, a sealed message to send, or nothing.
+
+        What is sealed already is held to the same as what is not: it goes out in the newest epoch only.
+        """
         queued = queue.next_queued(books, conversation_id)
         if queued is None:
             return None
         held = books.held(conversation_id)
-        if queued.payload is not None and not held.stopped:
-            return queued  # its outcome is not known: it goes out as it is
+        standing.check_not_stopped(held)
+        if conversation_id not in self._syncer.caught_up:
+            return First.CATCH_UP
+        if openings.find(books, conversation_id) is not None:
+            return First.FINISH
+        while queued is not None and is_closed(held, queued):
+            accepted = arrived(books, queued)
+            if accepted is not None:
+                return Arrived(queued, accepted)
+            queue.unseal(books, queued)
+            queued = queue.next_queued(books, conversation_id)
+        assert queued is not None
         standing.check_may_open(books, held)
         if force or standing.why_next_epoch(books, held, self._clock()):
             return Intent(ROTATE)
         epoch = standing.check_sendable(books, held)
+        if queued.payload is not None:
+            return queued  # its outcome is not known: it goes out as it is
         return queue.seal_queued(books, held, epoch, queued, self._instance, self._random)
 
     async def _deliver(self, queued: Queued) -> None:
@@ -176,3 +218,22 @@ class Outbox:
         members = await self._store.run(lambda books: set(books.held(queued.conversation_id).roster()))
         await self._directory.refresh(members)
         return True
+
+
+def is_closed(held: Held, queued: Queued) -> bool:
+    """Whether a message was sealed for an epoch that another one followed.
+
+    The server takes messages for the newest epoch only, and everything up to the next record was received: where the
+    message is not among it, it was not taken and never will be.
+    """
+    return queued.payload is not None and queued.epoch is not None and queued.epoch < held.epoch
+
+
+def arrived(books: Books, queued: Queued) -> Accepted | None:
+    """What the server would have answered for a sealed message that came back, or None."""
+    me = books.me
+    name = Name(me.user_id, me.device_id, queued.client_message_id)
+    found = inbox.find_authentic(books, queued.conversation_id, name)
+    if found is None or queued.payload is None:
+        return None
+    return Accepted(queued.payload, found.seq, found.created_at)

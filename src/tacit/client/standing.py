@@ -57,6 +57,12 @@ def _why_without_key(books: Books, held: Held) -> str:
     return grant_failure(books, held, held.epoch) or f"no_grant: nobody gave you the key of epoch {held.epoch}"
 
 
+def check_not_stopped(held: Held) -> None:
+    """Raises `SendingBlocked` where nothing is sent any more, whatever may still come."""
+    if held.stopped:
+        raise errors.SendingBlocked(held.stopped)
+
+
 def check_may_open(books: Books, held: Held) -> None:
     """Raises `SendingBlocked` where not even the next epoch may be opened."""
     reason = held.stopped or _why_waiting(books, held)

@@ -60,6 +60,8 @@ class Syncer:
         self._random = random
         self._lock = asyncio.Lock()
         self.news = Notifier()
+        self.caught_up: set[str] = set()
+        """Conversations that were fetched to their end since this store was opened."""
 
     async def pull(self) -> None:
         """Fetch everything after both cursors."""
@@ -145,6 +147,8 @@ class Syncer:
         check_page(page, after)
         if page.items:
             await self._apply(conversation_id, page.items, page.cursor)
+        if not page.more:
+            self.caught_up.add(conversation_id)
 
     async def _apply(self, conversation_id: str, items: Sequence[Item], cursor: int) -> None:
         wanted = await self._store.run(lambda books: wanted_accounts(books, conversation_id, items))
