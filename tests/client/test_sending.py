@@ -8,7 +8,7 @@ import pytest
 
 from client.world import Crash, World, abandon, rows, texts
 from tacit import errors
-from tacit.client import Client, Conversation
+from tacit.client import Client, Conversation, standing
 from tacit.client.books import Books
 from tacit.client.timing import wall_clock
 from tacit.signed.record import DAY
@@ -181,6 +181,19 @@ async def test_two_programs_on_one_store_do_not_disturb_each_other(world: World)
     assert sorted(read[:2]) == [("alice", "from one"), ("alice", "from the other")]
     assert read[2:] == [("alice", "after the key changed")]
     await alice.service.close()
+
+
+async def test_epochs_that_are_due_without_end_are_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, bob, team = await pair(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(standing, "why_next_epoch", lambda *_: "always")
+        with pytest.raises(errors.SendingBlocked):
+            await team.send("later")
+        await team.refresh()
+        assert team.epoch == 5
+        await alice.sync()
+    await alice.sync()
+    assert await read_by(bob) == [("alice", "later")]
 
 
 async def test_an_openers_clock_does_not_keep_a_key_in_use_for_ever(world: World) -> None:

@@ -14,6 +14,8 @@ from tacit.crypto.sign import Ed25519Key
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint
 from tacit.signed.record import (
     DEFAULT_POLICY,
+    LEAST_AGE,
+    LEAST_MESSAGES,
     Change,
     ConversationRecord,
     History,
@@ -35,7 +37,9 @@ from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64
 
 SECRET = dataclasses.replace(DEFAULT_POLICY, history=History.FORWARD_SECRET)
-OTHER_POLICY = Policy(History.RECOVERABLE, Rotation(1, 1), 5, True)
+OTHER_POLICY = Policy(History.RECOVERABLE, Rotation(LEAST_AGE, LEAST_MESSAGES), 5, True)
+HASTY = dataclasses.replace(DEFAULT_POLICY, rotation=Rotation(LEAST_AGE - 1, LEAST_MESSAGES))
+CHATTY = dataclasses.replace(DEFAULT_POLICY, rotation=Rotation(LEAST_AGE, LEAST_MESSAGES - 1))
 OTHER_KEY = Ed25519Key.generate(lambda count: b"?" * count)
 
 
@@ -133,6 +137,8 @@ FALSE_GENESES: Breaches = {
     "no key id": ("the key id is not 32 bytes", lambda s: s.new.genesis(key_id=b"")),
     "short key id": ("the key id is not 32 bytes", lambda s: s.new.genesis(key_id=b"k" * 31)),
     "forward-secret": ("envelope has no forward-secret history", lambda s: s.new.genesis(policy=SECRET)),
+    "rotation by age": ("the rotation by age is under an hour", lambda s: s.new.genesis(policy=HASTY)),
+    "rotation by number": ("the rotation by number is under 100 messages", lambda s: s.new.genesis(policy=CHATTY)),
     "member twice": (
         "two changes of one user",
         lambda s: s.new.genesis(changes=by_id([*s.new.founding, s.bob.change()])),

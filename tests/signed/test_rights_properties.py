@@ -34,7 +34,7 @@ from tacit.signed.rights import ChainState, advance, check_standing, check_takin
 from tacit.wire.codec import decode, encode
 
 NAMES = ("alice", "bob", "carol", "dave", "eve", "frank")
-POLICIES = (DEFAULT_POLICY, Policy(History.RECOVERABLE, Rotation(60_000, 100), 1, True))
+POLICIES = (DEFAULT_POLICY, Policy(History.RECOVERABLE, Rotation(3_600_000, 100), 1, True))
 Places = Mapping[str, Change]
 
 

@@ -26,6 +26,8 @@ from tacit.crypto.secret import Randomness
 
 REFUSALS: Final = 8
 """How often one message is sealed anew before its refusal is passed on."""
+EPOCHS: Final = 4
+"""How many epochs are opened for one message before it is left in the outbox."""
 SEAL_ANEW: Final = (errors.EpochClosed, errors.EpochOutdated, errors.KeyIdMismatch)
 """Definite refusals that another epoch mends."""
 
@@ -115,7 +117,7 @@ class Outbox:
 
     async def flush(self, conversation_id: str) -> None:
         """Send everything that waits in a conversation; a message that is refused for good holds up no other."""
-        refusals = 0
+        refusals = epochs = 0
         force = False
         async with self._locks.of(conversation_id):
             while True:
@@ -128,6 +130,8 @@ class Outbox:
                     case First.FINISH:
                         await self._changes.finish_earlier(conversation_id)
                     case Intent():
+                        epochs += 1
+                        check_epochs(epochs)
                         await self._changes.open_epoch(conversation_id, step)
                         force = False
                     case Arrived():
@@ -136,6 +140,7 @@ class Outbox:
                     case Queued():
                         try:
                             await self._deliver(step)
+                            epochs = epochs if step.first else 0
                         except SEAL_ANEW as refusal:
                             refusals += 1
                             if refusals == REFUSALS:
@@ -218,6 +223,12 @@ class Outbox:
         members = await self._store.run(lambda books: set(books.held(queued.conversation_id).roster()))
         await self._directory.refresh(members)
         return True
+
+
+def check_epochs(opened: int) -> None:
+    """Raises `SendingBlocked` where one epoch after the other is due before a message goes out."""
+    if opened > EPOCHS:
+        raise errors.SendingBlocked(f"after {EPOCHS} new epochs the next one is due")
 
 
 def is_closed(held: Held, queued: Queued) -> bool:

@@ -25,7 +25,7 @@ ID_BYTES: Final = 16
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Queued:
-    """One message on its way out; `payload` is None until it was sealed."""
+    """One message on its way out; `payload` is None until it was sealed, `first` says that an epoch begins with it."""
 
     id: int
     conversation_id: str
@@ -37,6 +37,7 @@ class Queued:
     epoch: int | None
     instance_id: bytes | None
     counter: int | None
+    first: bool
 
 
 def new_instance(random: Randomness) -> bytes:
@@ -72,15 +73,26 @@ def waiting_conversations(books: Books) -> list[str]:
 
 def next_queued(books: Books, conversation_id: str) -> Queued | None:
     """What goes out next: what was sealed already, then an epoch's first message, then by age."""
-    query = """SELECT id, client_message_id, kind, body, sent_at, sealed, epoch, instance_id, counter FROM outbox
+    query = """SELECT id, client_message_id, kind, body, sent_at, sealed, epoch, instance_id, counter, first
+        FROM outbox
         WHERE conversation_id = ? AND state = 'waiting' ORDER BY sealed IS NULL, first DESC, id LIMIT 1"""
     row = books.connection.execute(query, (conversation_id,)).fetchone()
     if row is None:
         return None
-    number, client_message_id, kind, body, sent_at, sealed, epoch, instance_id, counter = row
+    number, client_message_id, kind, body, sent_at, sealed, epoch, instance_id, counter, first = row
     payload = from_json(sealed) if sealed is not None else None
     return Queued(
-        number, conversation_id, client_message_id, kind, bytes(body), sent_at, payload, epoch, instance_id, counter
+        number,
+        conversation_id,
+        client_message_id,
+        kind,
+        bytes(body),
+        sent_at,
+        payload,
+        epoch,
+        instance_id,
+        counter,
+        bool(first),
     )
 
 

@@ -158,7 +158,12 @@ class RosterList:
 Roster = Mapping[str, Change]
 """The members by user id, each as the change that put it there last."""
 
-DAY: Final = 24 * 60 * 60 * 1000
+HOUR: Final = 60 * 60 * 1000
+DAY: Final = 24 * HOUR
+LEAST_AGE: Final = HOUR
+"""The shortest rotation by age: below it an admin could make everybody's client open epochs without end."""
+LEAST_MESSAGES: Final = 100
+"""The shortest rotation by number of messages, for the same reason."""
 DEFAULT_POLICY: Final = Policy(History.RECOVERABLE, Rotation(7 * DAY, 10_000), 0, False)
 EMPTY_ROSTER: Final[Roster] = MappingProxyType({})
 

@@ -13,6 +13,8 @@ from tacit import errors
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint, certificate
 from tacit.signed.record import (
+    LEAST_AGE,
+    LEAST_MESSAGES,
     Change,
     ConversationRecord,
     History,
@@ -152,6 +154,9 @@ def _check_known(record: ConversationRecord) -> None:
     _require(record.suite == 0 and record.group_id == b"" and record.mls_epoch == 0, "envelope has no MLS group")
     _require(len(record.key_id) == 32, "the key id is not 32 bytes")
     _require(record.policy.history is History.RECOVERABLE, "envelope has no forward-secret history")
+    rotation = record.policy.rotation
+    _require(rotation.max_age >= LEAST_AGE, "the rotation by age is under an hour")
+    _require(rotation.max_messages >= LEAST_MESSAGES, "the rotation by number is under 100 messages")
 
 
 def _check_opener(roster_before: Roster, record: ConversationRecord, after: Roster) -> Change:
