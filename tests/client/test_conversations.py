@@ -17,7 +17,7 @@ from tacit.client.books import Books
 from tacit.client.openings import place
 from tacit.conversation import judging_records
 from tacit.signed.grant import SignedGrant
-from tacit.signed.record import ConversationRecord, Role, fold, in_order, roster_hash
+from tacit.signed.record import ConversationRecord, Protocol, Role, fold, in_order, record_hash, roster_hash
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64, to_base64
 
@@ -204,14 +204,48 @@ async def test_a_record_by_a_revoked_device_counts_once_a_person_accepted_it(
         await push(bob, team.id, genuine)
         view = await bob.conversation("team")
         assert (view.epoch, view.blocked.partition(":")[0]) == (1, "record_pending")
+        (asked,) = await view.pending()
+        me = await team._service._run(lambda books: books.me)
+        assert (asked.epoch, asked.opener, asked.device_id) == (2, "alice", me.device_id)
+        assert (asked.changes, asked.policy) == ((("bob", "admin"),), False)
         with pytest.raises(errors.RecordMissing):
-            await view.accept(3)
-        await view.accept(2)
+            await view.accept("00" * 32)
+        with pytest.raises(errors.InvalidArgument):
+            await view.accept("2")
+        await view.accept(asked.record_hash)
         assert (view.epoch, view.blocked) == (2, "")
         await view.send("taken")
         with pytest.raises(errors.RecordMissing):
-            await view.accept(2)
+            await view.accept(asked.record_hash)
+        assert await view.pending() == []
     assert (await texts(team))[-1] == ("bob", "taken")
+
+
+async def test_a_record_that_nobody_signed_keeps_the_true_one_out_of_nothing(world: World) -> None:
+    """The server invents one that cannot be judged, and serves the true one of that epoch later."""
+    _, bob, _, team = await three(world)
+    (first,) = record_items(await items_of(bob, team.id))
+    genesis = decode(ConversationRecord, from_base64(first.record))
+    parent = record_hash(genesis)
+    invented = dataclasses.replace(
+        genesis, epoch=2, previous_record_hash=parent, genesis_random=b"", protocol=Protocol.MLS
+    )
+    raw = to_base64(encode(invented))
+    seq = (await items_of(bob, team.id))[-1].seq + 1
+    fake = msgspec.structs.replace(first, seq=seq, epoch=2, record=raw, signature=to_base64(bytes(64)))
+    await push(bob, team.id, fake)
+    view = await bob.conversation("team")
+    assert view.blocked.startswith("record_pending")
+    assert await view.pending() == []
+    with pytest.raises(errors.RecordMissing):
+        await view.accept(record_hash(invented).hex())
+    await team.send("in the place of what was invented")
+    await team.rotate()
+    await bob.sync()
+    await view.refresh()
+    assert (view.epoch, view.blocked) == (2, "")
+    assert await rows(bob, "SELECT epoch, place FROM records ORDER BY epoch") == [(1, "accepted"), (2, "accepted")]
+    await view.send("and on")
 
 
 async def test_a_rotation_by_a_revoked_device_is_read_and_followed_by_the_next_epoch(

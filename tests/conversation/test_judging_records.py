@@ -12,6 +12,7 @@ from tacit.signed.account import account_hash
 from tacit.signed.record import (
     DEFAULT_POLICY,
     Leave,
+    Protocol,
     Request,
     RequestKind,
     Role,
@@ -85,6 +86,25 @@ def test_a_record_whose_account_record_is_not_known_waits_and_says_whose(world: 
     assert judgements[0].cause is errors.RecordPending
     assert (judgements[0].accounts, judgements[0].ask) == (("dave",), False)
     assert judgements[1].detail == "it waits for an earlier record"
+
+
+def test_a_record_that_cannot_be_judged_keeps_none_of_its_epoch_out(chat: Chat) -> None:
+    genuine = chat.open("bob").received
+    after = chat.open("bob").received
+    invented = dataclasses.replace(genuine.record, protocol=Protocol.MLS)
+    fake = Received(invented, bytes(64), genuine.seq - 1)
+    judgements = judge_records([fake, genuine, after], chat.standpoint("carol", 2))
+    assert [(each.received, each.place) for each in judgements] == [(fake, P), (genuine, A), (after, A)]
+
+
+def test_a_valid_record_beside_what_cannot_be_judged_and_another_is_still_an_alarm(chat: Chat) -> None:
+    standpoint = chat.standpoint("carol", 2)
+    first = chat.open("bob").received
+    del chat.epochs[2]
+    second = dataclasses.replace(chat.open("alice").received, seq=31)
+    fake = Received(dataclasses.replace(first.record, protocol=Protocol.MLS), bytes(64), 29)
+    judgements = judge_records([fake, first, second], standpoint)
+    assert places(judgements) == [P, A, Place.FORK]
 
 
 def test_an_invalid_record_stops_the_conversation(world: World, chat: Chat) -> None:

@@ -5,7 +5,7 @@ from tacit.client.conversation import Conversation
 from tacit.client.keystore import SecureKeyStore
 from tacit.client.service import EncryptionService
 from tacit.client.transport import EncryptionAPIClient
-from tacit.client.view import Alarm, Member, Message
+from tacit.client.view import Alarm, Member, Message, PendingRecord
 
 __all__ = [
     "Alarm",
@@ -15,5 +15,6 @@ __all__ = [
     "EncryptionService",
     "Member",
     "Message",
+    "PendingRecord",
     "SecureKeyStore",
 ]

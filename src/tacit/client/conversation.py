@@ -7,7 +7,7 @@ from typing import final
 
 from tacit import errors
 from tacit.client.service import EncryptionService
-from tacit.client.view import Member, Message, Snapshot
+from tacit.client.view import Member, Message, PendingRecord, Snapshot
 from tacit.conversation.timeline import Gaps
 
 
@@ -107,9 +107,13 @@ class Conversation:
         await self._service.rotate(self.id)
         await self.refresh()
 
-    async def accept(self, epoch: int) -> None:
-        """Let the pending record of an epoch count, having asked a member; raises `RecordMissing` where none waits."""
-        await self._service.accept_record(self.id, epoch)
+    async def pending(self) -> list[PendingRecord]:
+        """Changes that count only once a person accepts them, because the device that signed them was revoked since."""
+        return await self._service.pending(self.id)
+
+    async def accept(self, record_hash: str) -> None:
+        """Let one of `pending` count, having asked a member; raises `RecordMissing` for any other."""
+        await self._service.accept_record(self.id, record_hash)
         await self.refresh()
 
     async def leave(self) -> None:

@@ -68,12 +68,12 @@ def pending_accounts(books: Books) -> dict[str, set[str]]:
     return waiting
 
 
-def confirm(books: Books, conversation_id: str, epoch: int, now: int, random: Randomness) -> None:
-    """A person, having asked a member, lets a pending record count; raises `RecordMissing` where none waits."""
+def confirm(books: Books, conversation_id: str, own_hash: bytes, now: int, random: Randomness) -> None:
+    """A person, having asked a member, lets a record count; raises `RecordMissing` unless it waits for just that."""
     held = books.held(conversation_id)
-    update = "UPDATE records SET confirmed = 1 WHERE conversation_id = ? AND epoch = ? AND place = ?"
-    if not books.connection.execute(update, (conversation_id, epoch, Place.PENDING.value)).rowcount:
-        raise errors.RecordMissing(f"no record of epoch {epoch} waits to be accepted")
+    update = "UPDATE records SET confirmed = 1 WHERE conversation_id = ? AND hash = ? AND place = ? AND ask"
+    if not books.connection.execute(update, (conversation_id, own_hash, Place.PENDING.value)).rowcount:
+        raise errors.RecordMissing("no such record waits for a person")
     query = "SELECT hash FROM records WHERE conversation_id = ? AND confirmed"
     held.confirmed.update(bytes(row[0]) for row in books.connection.execute(query, (conversation_id,)))
     reconsider(books, conversation_id, now, random)
@@ -177,6 +177,9 @@ def take_records(books: Books, held: Held, received: Iterable[Received], now: in
     everything = [*fresh, *(each for each in waiting if record_hash(each.record) not in hashes)]
     for judgement in judge_records(everything, books.standpoint(held)):
         changed |= _take(books, held, judgement, now, random)
+    # What could not be judged beside a record that counts keeps nothing waiting any more.
+    waiting_beside = "DELETE FROM records WHERE conversation_id = ? AND place = ? AND epoch <= ?"
+    books.connection.execute(waiting_beside, (held.id, Place.PENDING.value, held.epoch))
     return changed
 
 
@@ -193,12 +196,13 @@ def _take(books: Books, held: Held, judgement: Judgement, now: int, random: Rand
         place.value,
         judgement.detail,
         now,
+        judgement.ask,
         own_hash in held.confirmed,
     )
     # A record's first place in time stays; only what becomes of it may change.
     books.connection.execute(
-        """INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        ON CONFLICT DO UPDATE SET place = excluded.place, detail = excluded.detail""",
+        """INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT DO UPDATE SET place = excluded.place, detail = excluded.detail, ask = excluded.ask""",
         row,
     )
     if place in STOPS:

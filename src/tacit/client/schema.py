@@ -33,7 +33,7 @@ MIGRATIONS: Final = (
         leave_sent INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
 
-    -- `place` is what became of a record; `confirmed`: a person accepted it.
+    -- `place` is what became of a record; `ask`: a person may accept it; `confirmed`: a person did.
     CREATE TABLE records (
         conversation_id TEXT NOT NULL,
         hash BLOB NOT NULL,
@@ -44,7 +44,8 @@ MIGRATIONS: Final = (
         place TEXT NOT NULL,
         detail TEXT NOT NULL,
         received_at INTEGER NOT NULL,
-        confirmed INTEGER NOT NULL DEFAULT 0,
+        ask INTEGER NOT NULL,
+        confirmed INTEGER NOT NULL,
         PRIMARY KEY (conversation_id, hash)
     ) WITHOUT ROWID;
 

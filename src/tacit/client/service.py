@@ -30,13 +30,14 @@ from tacit.client.sync import Notifier, Syncer
 from tacit.client.timing import Clock, Sleep, wall_clock
 from tacit.client.transport import EncryptionAPIClient
 from tacit.client.vaults import VaultKeeper
-from tacit.client.view import Alarm, Message, Snapshot
+from tacit.client.view import Alarm, Message, PendingRecord, Snapshot
 from tacit.conversation.content import Body, DeleteBody, EditBody, Name, NameNotice, TextBody
 from tacit.conversation.judging import Trust
 from tacit.conversation.timeline import Gaps
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity.unlockers import Cost, password_bytes
 from tacit.signed.record import Role
+from tacit.wire.text import from_hex
 
 T = TypeVar("T")
 
@@ -232,10 +233,14 @@ class EncryptionService:
         """Protect what follows with a new key."""
         await self._change(conversation_id, Intent(ROTATE))
 
-    async def accept_record(self, conversation_id: str, epoch: int) -> None:
-        """Let a pending record count, having asked a member about it; raises `RecordMissing` where none waits."""
-        now, random = self._clock(), self._random
-        await self._run(lambda books: confirm(books, conversation_id, epoch, now, random))
+    async def pending(self, conversation_id: str) -> list[PendingRecord]:
+        """The records that wait for a person, who asks a member about them."""
+        return await self._run(lambda books: view.pending(books, books.held(conversation_id)))
+
+    async def accept_record(self, conversation_id: str, record_hash: str) -> None:
+        """Let one of `pending` count, having asked a member about it; raises `RecordMissing` for any other."""
+        now, random, own_hash = self._clock(), self._random, read_hash(record_hash)
+        await self._run(lambda books: confirm(books, conversation_id, own_hash, now, random))
 
     async def leave(self, conversation_id: str) -> None:
         """Ask to be taken out of a conversation; nothing more is sent in it from here."""
@@ -299,6 +304,14 @@ class EncryptionService:
         if found is None:
             raise errors.Unreachable("another program on this store is sending it")
         return view.of_body(found.seq, name, found.epoch, sent_at, body, Trust())
+
+
+def read_hash(text: str) -> bytes:
+    """A record's hash out of hex; raises `InvalidArgument`."""
+    try:
+        return from_hex(text)
+    except errors.PeerError:
+        raise errors.InvalidArgument("a record is named by 64 hex digits") from None
 
 
 @final

@@ -11,8 +11,10 @@ from tacit.client.books import Books, Held
 from tacit.client.inbox import Row
 from tacit.conversation.content import Body, DeleteBody, EditBody, Name, NameNotice, TextBody, Unknown
 from tacit.conversation.judging import Trust
+from tacit.conversation.judging_records import Place
 from tacit.conversation.timeline import Entry, fold_timeline
-from tacit.signed.record import Role
+from tacit.signed.record import ConversationRecord, Role
+from tacit.wire.codec import decode
 
 PINNED: Final = "pinned"
 LATE: Final = "late"
@@ -73,6 +75,23 @@ class Snapshot:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PendingRecord:
+    """A record that a person is asked about: the device that signed it was revoked since, and nobody vouches for it.
+
+    `changes` are user ids, each with the role that it gets: admin, member or removed. `policy` says that it changes
+    the conversation's rules as well; `created_at` is its signer's claim, in Unix milliseconds.
+    """
+
+    record_hash: str
+    epoch: int
+    opener: str
+    device_id: str
+    created_at: int
+    changes: tuple[tuple[str, str], ...]
+    policy: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Alarm:
     """Something that contradicts what was signed before: the earlier stays, the later is kept as evidence.
 
@@ -112,6 +131,27 @@ def snapshots(books: Books) -> list[Snapshot]:
     every = [books.held(conversation_id) for conversation_id in books.conversation_ids()]
     shown = [snapshot(books, held) for held in every if held.epoch or held.stopped]
     return sorted(shown, key=lambda each: (each.name, each.id))
+
+
+def pending(books: Books, held: Held) -> list[PendingRecord]:
+    """The records that a person is asked about, by epoch."""
+    query = "SELECT hash, record FROM records WHERE conversation_id = ? AND place = ? AND ask ORDER BY epoch, seq"
+    found = []
+    for own_hash, raw in books.connection.execute(query, (held.id, Place.PENDING.value)).fetchall():
+        record = decode(ConversationRecord, raw)
+        before = held.states.get(record.epoch - 1)
+        found.append(
+            PendingRecord(
+                bytes(own_hash).hex(),
+                record.epoch,
+                record.opener.user_id,
+                record.opener.device_id,
+                record.created_at,
+                tuple((change.user_id, change.role.name.lower()) for change in record.changes),
+                before is not None and before.head.policy != record.policy,
+            )
+        )
+    return found
 
 
 def alarms(books: Books) -> list[Alarm]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Container, Iterator, Mapping, Sequence
 from enum import Enum
+from itertools import groupby
 
 from tacit import errors
 from tacit.signed.account import aik_fingerprint, certificate
@@ -87,27 +88,29 @@ Link = tuple[Received, ChainState]
 def judge_records(received: Sequence[Received], by: Standpoint) -> list[Judgement]:
     """One judgement for each record that is not held already, in the order of `seq`.
 
-    What follows a record that is pending or invalid is pending as well.
+    Of the records of one epoch each is tried until one meets the standing rules: one that nobody signed must not keep
+    the true one out. Where none does, what follows is pending.
     """
     states = dict(by.held)
     chain: list[Link] = []
     others: list[Judgement] = []
     stopped = False
-    for each in sorted(received, key=lambda one: one.seq):
-        number = each.record.epoch
-        known = states.get(number)
-        if known is None and stopped:
-            others.append(_pending(each, "it waits for an earlier record"))
-        elif known is None:
-            judgement = judge_standing(each, states, by)
-            if judgement.state is None:
-                others.append(judgement)
-                stopped = True
-            else:
-                states[number] = judgement.state
-                chain.append((each, judgement.state))
-        elif known.head_hash != record_hash(each.record):
-            others.append(judge_second(each, states, by))
+    in_order = sorted(received, key=lambda one: (one.record.epoch, one.seq))
+    for number, group in groupby(in_order, key=lambda one: one.record.epoch):
+        for each in group:
+            known = states.get(number)
+            if known is None and stopped:
+                others.append(_pending(each, "it waits for an earlier record"))
+            elif known is None:
+                judgement = judge_standing(each, states, by)
+                if judgement.state is None:
+                    others.append(judgement)
+                else:
+                    states[number] = judgement.state
+                    chain.append((each, judgement.state))
+            elif known.head_hash != record_hash(each.record):
+                others.append(judge_second(each, states, by))
+        stopped = stopped or number not in states
     return sorted([*others, *_judge_chain(chain, by)], key=lambda judgement: judgement.received.seq)
 
 
