@@ -30,6 +30,42 @@ async def test_an_interrupted_registration_goes_on_with_the_same_keys(world: Wor
     await world.come_back("alice")
 
 
+async def test_an_account_whose_answer_was_lost_is_found_again(world: World) -> None:
+    """The second attempt signs in too early, and then the name is taken: by this very account."""
+    client = await world.open("alice")
+    world.wires["alice"].fail("lose answer", GENERATE)
+    with pytest.raises(errors.Unreachable):
+        await client.register("alice", password_of("alice"))
+    world.wires["alice"].refuse(errors.SignInRefused(), "/api/auth/session")
+    assert len(await client.register("alice", password_of("alice"))) == 24
+    await client.create_conversation("notes")
+
+
+async def test_keys_that_were_sent_are_never_taken_away(world: World) -> None:
+    client = await world.open("alice")
+    world.wires["alice"].fail("lose answer", GENERATE)
+    with pytest.raises(errors.Unreachable):
+        await client.register("alice", password_of("alice"))
+    world.wires["alice"].refuse(errors.SignInRefused(), "/api/auth/session", times=2)
+    with pytest.raises(errors.AccountExists):
+        await client.register("alice", password_of("alice"))
+    assert (world.folder / "alice.db").exists()
+    assert (world.folder / "alice.db.key").exists()
+    await client.service.close()
+    client = await world.open("alice")
+    assert len(await client.register("alice", password_of("alice"))) == 24
+
+
+async def test_a_registration_that_was_never_sent_makes_room_for_another(world: World) -> None:
+    await world.register("alice")
+    client = await world.open("second")
+    for _ in range(2):
+        with pytest.raises(errors.AccountExists):
+            await client.register("alice", password_of("second"))
+        assert list(world.folder.glob("second*")) == []
+    await client.register("second", password_of("second"))
+
+
 def spelled(words: tuple[str, ...]) -> bytes:
     """The words as a registration under way holds them."""
     return b"".join(bytes([len(word)]) + word.encode() for word in words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, final
+from typing import Annotated, Final, final
 
 from tacit import errors
 from tacit.api.accounts import GenerateKeys
@@ -22,6 +22,9 @@ from tacit.signed.vault import Vault
 from tacit.wire import limits
 from tacit.wire.codec import Id, Many, Text, decode, encode, struct
 from tacit.wire.text import to_base64
+
+SENT: Final = "enrolment_sent"
+"""Set before an account is sent for the first time: from then on its keys may be the only ones of an account."""
 
 
 @struct
@@ -66,7 +69,8 @@ class Enroller:
         """Make the account and publish it; the 24 recovery words, which are kept nowhere afterwards.
 
         All of it is persisted before it is sent: called again after a crash, it goes on with the same keys. Raises
-        `AccountExists`, and `StoreLocked` where the store holds another account.
+        `AccountExists`, which takes away nothing that was ever sent, and `StoreLocked` where the store holds another
+        account.
         """
         begun = await self._store.run(lambda books: find_enrolment(books, user_id))
         if begun is None:
@@ -75,14 +79,8 @@ class Enroller:
             await self._store.run(lambda books: books.set_meta("enrolment", encode(enrolment)))
         else:
             enrolment = begun
-        key = enrolment.device.request_key()
         if begun is None or not await self._arrived(enrolment):
-            try:
-                await self._api.register(user_id, key)
-                await self._api.publish_account(_request(enrolment))
-            except errors.AccountExists:
-                await self._store.run(lambda books: books.set_meta("enrolment", None))
-                raise
+            await self._publish(enrolment)
         await self._store.run(lambda books: finish(books, enrolment))
         return tuple(each.word for each in enrolment.words)
 
@@ -96,6 +94,16 @@ class Enroller:
             generate_rsa=rsa.generate,
             cost=self._cost,
         )
+
+    async def _publish(self, enrolment: Enrolment) -> None:
+        """Send the account. Where the name is taken it may be by this very account: what was sent is kept then."""
+        try:
+            await self._api.register(enrolment.record.user_id, enrolment.device.request_key())
+            await self._store.run(lambda books: books.set_meta(SENT, b"1"))
+            await self._api.publish_account(_request(enrolment))
+        except (errors.AccountExists, errors.VersionConflict):
+            if await self._store.run(drop_unsent) or not await self._arrived(enrolment):
+                raise
 
     async def _arrived(self, enrolment: Enrolment) -> bool:
         """Whether an earlier attempt reached the server although its answer was lost."""
@@ -137,6 +145,19 @@ def find_enrolment(books: Books, user_id: str) -> Enrolment | None:
     return enrolment
 
 
+def drop_unsent(books: Books) -> bool:
+    """Forget a registration of which nothing was ever sent; False where the server may have the account."""
+    if books.meta(SENT) is not None:
+        return False
+    books.set_meta("enrolment", None)
+    return True
+
+
+def is_empty(books: Books) -> bool:
+    """Whether a store holds the keys of no account, nor of one that may have come to be."""
+    return books.find_me() is None and books.meta("enrolment") is None
+
+
 def _enrolment(server_name: str, made: Registration) -> Enrolment:
     words = tuple(Word(word) for word in made.words)
     return Enrolment(server_name, made.record.value, made.signatures, made.vault, made.device, words)
@@ -165,3 +186,4 @@ def finish(books: Books, enrolment: Enrolment) -> None:
     books.set_meta("entries", encoded_entries(entries))
     books.set_meta("outer_header", encode(outer.header))
     books.set_meta("enrolment", None)
+    books.set_meta(SENT, None)

@@ -150,7 +150,7 @@ class EncryptionService:
 
     async def _remove_store(self, store: Store) -> None:
         """Take away a store in which no account came to be, so that another name and password can be chosen."""
-        if await store.run(lambda books: books.find_me() is None):
+        if await store.run(enrolment.is_empty):
             await store.close()
             self._store = None
             for path in (self._path, self._keys.path):
