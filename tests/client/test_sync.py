@@ -126,6 +126,37 @@ async def test_a_page_that_leaves_a_number_out_or_is_out_of_order_is_refused_who
     assert await shown(bob, team.id) == []
 
 
+def _jump(page: Any) -> None:
+    page.update(events=[], cursor=2**53 - 1)
+
+
+def _skip(page: Any) -> None:
+    del page["events"][0]
+
+
+def _rest(page: Any) -> None:
+    page.update(events=[], more=True)
+
+
+@pytest.mark.parametrize("change", [_jump, _skip, _rest])
+async def test_account_events_that_leave_a_number_out_are_refused_and_come_again(world: World, change: Any) -> None:
+    alice, bob, _ = await pair(world)
+    for name in ("second", "third"):
+        await alice.create_conversation(name, members=["bob"])
+
+    def rewrite(request: httpx2.Request, answer: Any) -> Any:
+        if request.url.path == "/api/sync":
+            change(answer["account"])
+        return answer
+
+    world.wires["bob"].rewrite = rewrite
+    with pytest.raises(errors.UnexpectedAnswer):
+        await bob.sync()
+    world.wires["bob"].rewrite = None
+    await bob.sync()
+    assert [each.name for each in await bob.conversations()] == ["second", "team", "third"]
+
+
 async def test_a_message_that_is_another_on_the_second_look_raises_an_alarm(world: World) -> None:
     _, bob, team = await pair(world)
     await team.send("one")

@@ -90,7 +90,7 @@ class Syncer:
                 pages = {}
             if await self._forget_cursors():
                 return True
-            more |= await self._take_events(answer.account)
+            more |= await self._take_events(answer.account, account_cursor)
             for conversation_id, page in pages.items():
                 await self._take_page(conversation_id, page, asked[conversation_id])
                 more |= page.more
@@ -169,10 +169,10 @@ class Syncer:
             if await self._store.run(again):
                 self.news.notify()
 
-    async def _take_events(self, page: AccountPage) -> bool:
+    async def _take_events(self, page: AccountPage, after: int) -> bool:
         """The account's own stream; whether something has to be asked for again."""
         known = await self._store.run(lambda books: set(books.conversation_ids()))
-        check_events(page)
+        check_events(page, after)
         added = await self._store.run(lambda books: take_events(books, page))
         if any(event.kind == "account" for event in page.events):
             me = await self._store.run(lambda books: books.me.user_id)
@@ -243,10 +243,9 @@ def check_answered(asked: Collection[str], answered: Collection[str]) -> None:
         raise errors.UnexpectedAnswer("its conversations are not those that were asked for")
 
 
-def check_events(page: AccountPage) -> None:
-    """Raises `UnexpectedAnswer` for a page of events that does not go forward."""
-    if page.more and not page.events:
-        raise errors.UnexpectedAnswer("a page of account events does not go forward")
+def check_events(page: AccountPage, after: int) -> None:
+    """Raises `UnexpectedAnswer` for a page of events that leaves a number out or does not go forward."""
+    _check_numbers([event.seq for event in page.events], after, page.cursor, page.more)
 
 
 def check_page(page: Page, after: int) -> None:
@@ -254,7 +253,10 @@ def check_page(page: Page, after: int) -> None:
 
     A conversation's numbers have no gap: else the server could keep one free and fill it long after.
     """
-    numbers = [item.seq for item in page.items]
+    _check_numbers([item.seq for item in page.items], after, page.cursor, page.more)
+
+
+def _check_numbers(numbers: list[int], after: int, cursor: int, more: bool) -> None:
     expected = list(range(after + 1, after + 1 + len(numbers)))
-    if numbers != expected or page.cursor != after + len(numbers) or (page.more and not numbers):
+    if numbers != expected or cursor != after + len(numbers) or (more and not numbers):
         raise errors.UnexpectedAnswer("a page leaves a number out or does not go forward")
