@@ -18,6 +18,7 @@ from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
 from tacit.signed.account import device_id_of
+from tacit.signed.record import DAY
 from tacit.signed.request import SocketChallenge, read_signature, verify_challenge, verify_request
 from tacit.wire.text import from_base64
 
@@ -221,6 +222,35 @@ async def test_a_server_that_is_never_content_with_the_clock_is_left() -> None:
     with pytest.raises(errors.ClockSkew):
         await client.sign_in("alice", KEY)
     assert len(wire.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "time", [NOW + DAY + 1, NOW - DAY - 1, -1, -(10**15), 2**53 - 1, 10**400, True, 1.5, "soon", None]
+)
+async def test_no_request_is_signed_for_a_day_that_is_not_near(time: object) -> None:
+    away = True
+
+    def answer(request: httpx2.Request) -> Answer:
+        return problem(errors.ClockSkew(time=time)) if away else ok(request)
+
+    client, wire = client_on(answer)
+    with pytest.raises(errors.ClockSkew):
+        await client.sign_in("alice", KEY)
+    assert len(wire.requests) == 1
+    away = False
+    await client.sign_in("alice", KEY)
+    created = [read_signature(request.headers.items()).created for request in wire.requests]
+    assert created == [NOW // 1000] * 2
+
+
+async def test_a_clock_by_which_nothing_was_taken_is_forgotten() -> None:
+    served = [problem(errors.ClockSkew(time=NOW + DAY)), problem(errors.NotFound())]
+    client, wire = client_on(lambda request: served.pop(0) if served else ok(request))
+    with pytest.raises(errors.NotFound):
+        await client.sign_in("alice", KEY)
+    await client.sign_in("alice", KEY)
+    created = [read_signature(request.headers.items()).created - NOW // 1000 for request in wire.requests]
+    assert created == [0, DAY // 1000, 0]
 
 
 async def test_an_ended_session_is_opened_again_and_the_request_repeated() -> None:

@@ -19,6 +19,7 @@ from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Randomness
 from tacit.crypto.sign import Ed25519Key
 from tacit.signed.account import device_id_of
+from tacit.signed.record import DAY
 from tacit.signed.request import SocketChallenge, sign_challenge, sign_request
 from tacit.wire import limits
 from tacit.wire.text import to_base64
@@ -29,6 +30,8 @@ ATTEMPTS: Final = 4
 TIMEOUT_SECONDS: Final = 30.0
 LIFETIME_SECONDS: Final = 50
 """How long a request's signature holds: under the profile's 60, so that rounding never makes it too long."""
+LARGEST_OFFSET: Final = DAY
+"""Milliseconds that a server's clock may be away from this device's."""
 NONCE_BYTES: Final = 18
 ANSWER_BYTES: Final = 64 * limits.MIB
 """The longest answer that is read: a page of the largest messages, in base64."""
@@ -190,14 +193,15 @@ class EncryptionAPIClient:
         """One request and its answer; with `repeats` it may be sent again when its outcome is unknown.
 
         A request that the server refused for its clock or for an ended session was not looked at: it is signed anew
-        and sent once more.
+        and sent once more. The server's clock is kept once a request was taken by it.
         """
         content = to_json_bytes(body) if body is not None else b""
         mended: set[str] = set()
+        offset = self._offset
         attempt = 0
         while True:
             try:
-                status, raw = await self._once(method, path, query, content, signed)
+                status, raw = await self._once(method, path, query, content, signed, offset)
             except errors.Unreachable:
                 attempt += 1
                 if not repeats or attempt == ATTEMPTS:
@@ -205,9 +209,15 @@ class EncryptionAPIClient:
                 await self._sleep(backoff(attempt - 1, self._random))
                 continue
             if 200 <= status < 300:
+                if errors.ClockSkew.code in mended:
+                    self._offset = offset
                 return self._read(answer, raw)
             problem = read_problem(raw)
-            if problem.code in mended or not await self._mend(problem, path):
+            if problem.code in mended:
+                raise problem
+            if isinstance(problem, errors.ClockSkew):
+                offset = offset_of(problem, self._clock())
+            elif not await self._mend(problem, path):
                 raise problem
             mended.add(problem.code)
 
@@ -220,16 +230,13 @@ class EncryptionAPIClient:
 
     async def _mend(self, problem: errors.TacitError, path: str) -> bool:
         """Whether the cause of a refusal was put right, so that the request may be sent once more."""
-        if isinstance(problem, errors.ClockSkew) and isinstance(server_time := problem.facts.get("time"), int):
-            self._offset = server_time - self._clock()
-            return True
         if isinstance(problem, errors.SessionExpired) and self.token and path not in OPENS_SESSION:
             await self.renew()
             return True
         return False
 
     async def _once(
-        self, method: str, path: str, query: Sequence[tuple[str, str]], content: bytes, signed: bool
+        self, method: str, path: str, query: Sequence[tuple[str, str]], content: bytes, signed: bool, offset: int
     ) -> tuple[int, bytes]:
         encoded = urlencode(query, quote_via=quote)
         url = self.url.copy_with(raw_path=path.encode() + (b"?" + encoded.encode() if encoded else b""))
@@ -237,7 +244,7 @@ class EncryptionAPIClient:
         if content:
             headers["Content-Type"] = "application/json"
         if signed:
-            headers |= self._signature(method, path, encoded, content)
+            headers |= self._signature(method, path, encoded, content, offset)
             if self.token and (method != "POST" or path not in OPENS_SESSION):
                 headers["Authorization"] = f"Bearer {self.token}"
         request = self._http.build_request(method, url, content=content or None, headers=headers)
@@ -254,10 +261,10 @@ class EncryptionAPIClient:
         self.incarnation = response.headers.get(INCARNATION_HEADER, self.incarnation)
         return response.status_code, raw
 
-    def _signature(self, method: str, path: str, query: str, content: bytes) -> dict[str, str]:
+    def _signature(self, method: str, path: str, query: str, content: bytes, offset: int) -> dict[str, str]:
         if self._key is None:
             raise errors.NotSignedIn()
-        created = (self._clock() + self._offset) // 1000
+        created = (self._clock() + offset) // 1000
         nonce = base64.urlsafe_b64encode(self._random(NONCE_BYTES)).decode("ascii")
         return sign_request(
             method,
@@ -271,6 +278,17 @@ class EncryptionAPIClient:
             nonce=nonce,
             signer=self._key.sign,
         )
+
+
+def offset_of(problem: errors.ClockSkew, now: int) -> int:
+    """What to add to one's own time so that the server takes a request; raises the problem itself above a day.
+
+    Whoever serves a time could have requests signed that hold then: far from now there is no honest reason for it.
+    """
+    time = problem.facts.get("time")
+    if type(time) is not int or time < 0 or abs(time - now) > LARGEST_OFFSET:
+        raise errors.ClockSkew("the server's clock and this device's are more than a day apart")
+    return time - now
 
 
 def checked_url(url: str) -> httpx2.URL:
