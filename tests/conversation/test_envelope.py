@@ -12,8 +12,8 @@ from tacit.crypto import hpke
 from tacit.crypto.secret import Secret
 from tacit.signed import labels
 from tacit.signed.account import account_hash
-from tacit.signed.grant import GrantContext, Granter, SignedGrant, WrapAlgorithm, sign_grant
-from tacit.signed.record import Role
+from tacit.signed.grant import Grant, GrantContext, Granter, SignedGrant, WrapAlgorithm, sign_grant
+from tacit.signed.record import DEFAULT_POLICY, Role
 from tacit.signed.verify import labelled
 
 
@@ -99,6 +99,24 @@ def test_another_member_repairs_a_wrong_grant(world: World, chat: Chat) -> None:
         epoch.record, epoch.key, granter, carol.device.request.sign, world["bob"].versions, epoch.roster
     )
     assert opened(world, epoch, right, "bob") == epoch.key
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_who_was_not_in_an_epoch_is_handed_its_key_by_its_policy_alone(world: World, chat: Chat, allowed: bool) -> None:
+    policy = dataclasses.replace(DEFAULT_POLICY, member_history=allowed)
+    epoch = chat.open("alice", policy=policy)
+    secret, carol, mallory = epoch.key.secret.reveal(), world["carol"], world["mallory"]
+    context = GrantContext(epoch.state.head_hash, "mallory", account_hash(mallory.newest))
+    public = mallory.newest.encryption_keys[0].public_key
+    ciphertext = hpke.seal(hpke.STANDARD, public, labelled(labels.GRANT_WRAP, context), secret)
+    by = Granter("carol", carol.device.device_id, account_hash(carol.newest))
+    grant = Grant(epoch.state.head_hash, by, "mallory", context.account_hash, WrapAlgorithm.HPKE_X_WING, ciphertext)
+    signed = sign_grant(grant, carol.device.request.sign)
+    if allowed:
+        assert opened(world, epoch, signed, "mallory") == epoch.key
+    else:
+        with pytest.raises(errors.InvalidGrant, match="closed"):
+            opened(world, epoch, signed, "mallory")
 
 
 def test_a_grant_by_a_device_revoked_since_still_opens(world: World, chat: Chat) -> None:

@@ -74,13 +74,15 @@ def open_grant(
 
     `roster` is the epoch's own; `private_keys` are the X-Wing seeds of one's account by the hash of the account record
     that names them. Raises `InvalidGrant` for a grant of another epoch, by or to somebody else, or with another key,
-    `BadSignature`, `UnsupportedSuite`, and `RecordPending` where the granter's account record is not known.
+    and for one's own in an epoch of others whose policy does not open the history; `BadSignature`, `UnsupportedSuite`, and
+    `RecordPending` where the granter's account record is not known.
     """
     grant = signed.grant
     if grant.record_hash != record_hash(record):
         raise errors.InvalidGrant("it is for another epoch")
     if grant.recipient != user_id:
         raise errors.InvalidGrant("it is for another account")
+    check_history(record, roster, user_id)
     check_granter(signed, roster, accounts)
     if grant.algorithm is not WrapAlgorithm.HPKE_X_WING:
         raise errors.UnsupportedSuite(f"grants by {grant.algorithm.name.lower()}")
@@ -93,6 +95,12 @@ def open_grant(
     except errors.DecryptionError:
         opened = b""
     return check_granted(opened, record)
+
+
+def check_history(record: ConversationRecord, roster: Roster, user_id: str) -> None:
+    """Raises `InvalidGrant` for the key of an epoch of others that was not to be handed on."""
+    if user_id not in roster and not record.policy.member_history:
+        raise errors.InvalidGrant("its epoch is closed to who was not in it")
 
 
 def check_granter(signed: SignedGrant, roster: Roster, accounts: Accounts) -> Verified[Grant]:
