@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -18,7 +19,8 @@ from client.answering import Answer, Answering
 from tacit import errors
 from tacit.api.messages import EncryptedPayload, Item
 from tacit.api.problems import to_problem
-from tacit.client.socket import Socket
+from tacit.api.sync import AccountPush
+from tacit.client.socket import Socket, read_frame
 from tacit.client.sync import Notifier, Syncer
 from tacit.client.transport import EncryptionAPIClient
 from tacit.crypto.digest import sha256
@@ -54,6 +56,7 @@ class Recorder:
         self.calls: list[str] = []
         self.settled = 0
         self.called = asyncio.Event()
+        self.fails: Exception | None = None
 
     def _note(self, call: str) -> None:
         self.calls.append(call)
@@ -67,6 +70,8 @@ class Recorder:
 
     async def take_push(self, conversation_id: str, item: Item) -> None:
         self._note(f"{conversation_id}:{item.seq}")
+        if self.fails is not None:
+            raise self.fails
 
     async def until(self, count: int) -> None:
         """Wait for that many calls."""
@@ -270,3 +275,31 @@ async def test_a_device_that_is_wanted_no_more_ends_the_waiting(stage: Stage) ->
     await asyncio.wait_for(event.wait(), 5)
     assert isinstance(stage.recorder.news.failure, errors.SignInRefused)
     assert stage.waits == []
+
+
+async def test_a_failure_that_nobody_expected_ends_the_waiting(stage: Stage) -> None:
+    async def talk(connection: ServerConnection) -> None:
+        await stage.greet(connection)
+        await say(connection, {"type": "item", "conversationId": "c", "item": RECORD})
+        await connection.wait_closed()
+
+    stage.recorder.fails = ZeroDivisionError()
+    event = stage.recorder.news.event()
+    socket = await stage.open(talk)
+    await asyncio.wait_for(event.wait(), 5)
+    assert stage.recorder.news.failure is stage.recorder.fails
+    await socket.stop()
+    assert not socket.connected
+
+
+@pytest.mark.parametrize("number", [2**53, 2**70, -1])
+def test_a_frame_with_a_number_that_is_none_of_the_protocols_is_refused(number: int) -> None:
+    for frame in (
+        {"type": "item", "conversationId": "c", "item": {**RECORD, "seq": number}},
+        {"type": "item", "conversationId": "c", "item": {**RECORD, "createdAt": number}},
+        {"type": "sent", "id": "", "seq": 1, "createdAt": number},
+        {"type": "account", "cursor": number},
+    ):
+        with pytest.raises(errors.UnexpectedAnswer):
+            read_frame(json.dumps(frame))
+    assert read_frame(json.dumps({"type": "account", "cursor": 2**53 - 1})) == AccountPush(2**53 - 1)

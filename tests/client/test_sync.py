@@ -126,6 +126,26 @@ async def test_a_page_that_leaves_a_number_out_or_is_out_of_order_is_refused_who
     assert await shown(bob, team.id) == []
 
 
+@pytest.mark.parametrize("number", [2**53, 2**70, -1])
+@pytest.mark.parametrize("field", ["seq", "createdAt"])
+async def test_a_number_that_the_store_could_not_keep_is_refused_as_an_answer(
+    world: World, field: str, number: int
+) -> None:
+    _, bob, team = await pair(world)
+    await team.send("one")
+
+    def spoil(page: Any) -> None:
+        for item in page["items"]:
+            item[field] = number
+
+    rewriting(world, "bob", spoil)
+    with pytest.raises(errors.UnexpectedAnswer):
+        await bob.service.pull(team.id)
+    world.wires["bob"].rewrite = None
+    await bob.service.pull(team.id)
+    assert await shown(bob, team.id) == ["one"]
+
+
 def _jump(page: Any) -> None:
     page.update(events=[], cursor=2**53 - 1)
 

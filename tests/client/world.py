@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -117,7 +118,7 @@ def _kept(response: httpx2.Response) -> dict[str, str]:
 
 class _Once(httpx2.AsyncByteStream):
     def __init__(self, value: object) -> None:
-        self._body = msgspec.json.encode(value)
+        self._body = json.dumps(value).encode() if isinstance(value, dict) else msgspec.json.encode(value)
 
     async def __aiter__(self) -> Any:
         yield self._body

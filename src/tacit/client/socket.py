@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tacit import errors
-from tacit.api.base import binary, read, to_json_bytes
+from tacit.api.base import binary, to_json_bytes
 from tacit.api.messages import EncryptedPayload
 from tacit.api.problems import from_problem
 from tacit.api.sync import (
@@ -24,6 +24,7 @@ from tacit.api.sync import (
     ServerFrame,
     Welcome,
 )
+from tacit.client.answers import read_answer
 from tacit.client.sync import Syncer
 from tacit.client.timing import Sleep, backoff
 from tacit.client.transport import EncryptionAPIClient
@@ -118,6 +119,9 @@ class Socket:
             except errors.UsageError as error:
                 self._syncer.news.notify(error)
                 return
+            except Exception as error:  # the edge of this task: whoever follows must not wait for ever
+                self._syncer.news.notify(error)
+                return
             await self._sleep(backoff(attempt, self._random))
             attempt += 1
 
@@ -194,8 +198,5 @@ class Socket:
 
 def read_frame(raw: str | bytes) -> ServerFrame:
     """A frame of the server's; raises `UnexpectedAnswer`."""
-    try:
-        frame: ServerFrame = read(ServerFrame, raw)  # type: ignore[arg-type]
-    except errors.PeerError as error:
-        raise errors.UnexpectedAnswer(error.detail) from None
+    frame: ServerFrame = read_answer(ServerFrame, raw)
     return frame

@@ -12,8 +12,9 @@ import httpx2
 
 from tacit import errors
 from tacit.api import accounts, auth, conversations, messages, sync
-from tacit.api.base import INCARNATION_HEADER, read, to_json_bytes
+from tacit.api.base import INCARNATION_HEADER, to_json_bytes
 from tacit.api.problems import read_problem
+from tacit.client.answers import read_answer
 from tacit.client.timing import Clock, Sleep, backoff
 from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Randomness
@@ -211,7 +212,8 @@ class EncryptionAPIClient:
             if 200 <= status < 300:
                 if errors.ClockSkew.code in mended:
                     self._offset = offset
-                return self._read(answer, raw)
+                found: T = read_answer(answer, raw)
+                return found
             problem = read_problem(raw)
             if problem.code in mended:
                 raise problem
@@ -220,13 +222,6 @@ class EncryptionAPIClient:
             elif not await self._mend(problem, path):
                 raise problem
             mended.add(problem.code)
-
-    @staticmethod
-    def _read(answer: type[T], raw: bytes) -> T:
-        try:
-            return read(answer, raw)
-        except errors.PeerError as error:
-            raise errors.UnexpectedAnswer(error.detail) from None
 
     async def _mend(self, problem: errors.TacitError, path: str) -> bool:
         """Whether the cause of a refusal was put right, so that the request may be sent once more."""

@@ -74,8 +74,8 @@ def open_grant(
 
     `roster` is the epoch's own; `private_keys` are the X-Wing seeds of one's account by the hash of the account record
     that names them. Raises `InvalidGrant` for a grant of another epoch, by or to somebody else, or with another key,
-    and for one's own in an epoch of others whose policy does not open the history; `BadSignature`, `UnsupportedSuite`, and
-    `RecordPending` where the granter's account record is not known.
+    and for one's own in an epoch of others whose policy does not open the history; `BadSignature`, `UnsupportedSuite`,
+    and `RecordPending` where the granter's account record is not known.
     """
     grant = signed.grant
     if grant.record_hash != record_hash(record):
