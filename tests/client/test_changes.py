@@ -285,6 +285,35 @@ async def test_a_change_waits_for_the_outcome_of_the_one_before_it(world: World)
     assert await rows(clients[0], "SELECT 1 FROM openings") == []
 
 
+@pytest.mark.parametrize("founded", [True, False])
+async def test_an_epoch_that_was_kept_is_not_sent_in_a_conversation_that_was_stopped(
+    world: World, founded: bool
+) -> None:
+    alice, _ = await world.register("alice", "bob")
+    if founded:
+        team = await alice.create_conversation("team", members=["bob"])
+    world.wires["alice"].fail("crash before", KEYS)
+    with pytest.raises(Crash):
+        await (team.rotate() if founded else alice.create_conversation("team", members=["bob"]))
+    ((conversation_id,),) = await rows(alice, "SELECT conversation_id FROM openings")
+
+    def stop(books: Books) -> None:
+        held = books.held(conversation_id)
+        held.stopped = "server_misbehaved: two valid records follow one"
+        books.save(held)
+
+    await alice.service._run(stop)
+    await abandon(alice)
+    back = await world.come_back("alice")
+    await back.sync()
+    assert ("POST", KEYS) not in world.wires["alice"].requests
+    view = await back.conversation(conversation_id)
+    for change in (view.rotate(), view.send("hello")):
+        with pytest.raises(errors.SendingBlocked if founded else errors.TacitError):
+            await change
+    assert ("POST", KEYS) not in world.wires["alice"].requests
+
+
 async def test_a_conflict_with_ones_own_record_is_no_conflict(world: World) -> None:
     clients, views = await team_of(world, "alice", "bob")
     world.wires["alice"].fail("lose answer", KEYS)

@@ -89,7 +89,7 @@ class Changes:
                 try:
                     await self.finish_earlier(conversation_id)
                 except (errors.PeerError, errors.UsageError):
-                    continue  # refused for good and forgotten: the conversation is as it was before
+                    continue  # refused for good and forgotten, or nothing may be sent in this conversation
         for conversation_id, raw in await self._store.run(unsent_leaves):
             async with self._locks.of(conversation_id):
                 with suppress(errors.PeerError):  # who is out already needs not to ask
@@ -128,8 +128,11 @@ class Changes:
         return openings.prepare(books, conversation_id, intent, self._clock(), self._random)
 
     async def finish_earlier(self, conversation_id: str) -> None:
-        """No second epoch before the outcome of the first is known: it is sent as it is, then built anew."""
-        made = await self._store.run(lambda books: openings.find(books, conversation_id))
+        """No second epoch before the outcome of the first is known: it is sent as it is, then built anew.
+
+        Raises `SendingBlocked` where none may be opened any more: then its outcome stays open.
+        """
+        made = await self._store.run(partial(kept, conversation_id=conversation_id))
         if made is not None and not await self._post(made):
             await self._attempt(conversation_id, made.intent)
 
@@ -182,6 +185,18 @@ def is_about_the_session(problem: errors.TacitError) -> bool:
         | errors.RequestSignatureInvalid
         | errors.RequestReplayed,
     )
+
+
+def kept(books: Books, conversation_id: str) -> Opening | None:
+    """The epoch that is being opened here, or None; raises `SendingBlocked` where it may not be sent any more."""
+    made = openings.find(books, conversation_id)
+    if made is not None:
+        held = books.held(conversation_id)
+        if held.epoch:
+            standing.check_may_open(books, held)
+        else:
+            standing.check_not_stopped(held)
+    return made
 
 
 def counts(books: Books, made: Opening) -> bool:
