@@ -227,11 +227,21 @@ def test_a_message_served_twice_is_refused_the_second_time(world: World, chat: C
 def test_a_counter_is_used_once_by_each_opening_of_each_device(world: World, chat: Chat) -> None:
     bob = world["bob"].device
     made = sealed(chat, bob, counter=3)
-    assert counted(made.message.aad) == Counted("bob", bob.device_id, b"instance-of-16-b", 3)
+    assert counted(made.message.aad) == Counted(
+        made.message.aad.record_hash, "bob", bob.device_id, b"instance-of-16-b", 3
+    )
     chat.seen[counted(made.message.aad)] = 11
     assert cause(judged(chat, sealed(chat, bob, counter=3, client_id="other"), 12)) == (errors.Replayed, True)
     assert isinstance(judged(chat, sealed(chat, bob, counter=4, client_id="other"), 12), Shown)
     assert isinstance(judged(chat, sealed(chat, world["carol"].device, counter=3), 12), Shown)
+
+
+def test_a_message_that_was_refused_uses_up_no_counter_of_the_next_epoch(world: World, chat: Chat) -> None:
+    """The server hands out what it refused, before the same message sealed anew."""
+    bob = world["bob"].device
+    chat.open("alice", seq=20)
+    chat.seen[counted(sealed(chat, bob, counter=3).message.aad)] = 21
+    assert isinstance(judged(chat, sealed(chat, bob, chat.epochs[1], counter=3), 22), Shown)
 
 
 def test_a_forged_message_uses_up_no_counter(world: World, chat: Chat) -> None:

@@ -148,7 +148,7 @@ def hash_of(number: int) -> bytes:
 
 
 def seen(counter: int, *, epoch: int = 1, saw: tuple[int, ...] = (), place: Place = HERE) -> Seen:
-    use = Counted(place.user_id, place.device_id, place.instance_id, counter)
+    use = Counted(bytes(32), place.user_id, place.device_id, place.instance_id, counter)
     return Seen(use, epoch, hash_of(counter), tuple(hash_of(each) for each in saw))
 
 

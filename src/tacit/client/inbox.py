@@ -101,8 +101,8 @@ def _judge(books: Books, held: Held, seq: int, payload: str) -> Judged:
     connection = books.connection
 
     def seen(use: Counted) -> int | None:
-        query = """SELECT seq FROM counters WHERE conversation_id = ? AND user_id = ? AND device_id = ?
-            AND instance_id = ? AND counter = ?"""
+        query = """SELECT seq FROM counters WHERE conversation_id = ? AND record_hash = ? AND user_id = ?
+            AND device_id = ? AND instance_id = ? AND counter = ?"""
         row = connection.execute(query, (held.id, *use)).fetchone()
         return row[0] if row else None
 
@@ -131,7 +131,7 @@ def _write(books: Books, held: Held, seq: int, created_at: int, payload: str, ju
     name = Name("", "", "") if message is None else name_of(message.aad)
     if message is not None and authentic:
         use = counted(message.aad)
-        books.connection.execute("INSERT OR IGNORE INTO counters VALUES (?, ?, ?, ?, ?, ?)", (held.id, *use, seq))
+        books.connection.execute("INSERT OR IGNORE INTO counters VALUES (?, ?, ?, ?, ?, ?, ?)", (held.id, *use, seq))
     row = (
         held.id,
         seq,

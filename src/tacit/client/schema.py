@@ -101,12 +101,13 @@ MIGRATIONS: Final = (
 
     CREATE TABLE counters (
         conversation_id TEXT NOT NULL,
+        record_hash BLOB NOT NULL,
         user_id TEXT NOT NULL,
         device_id TEXT NOT NULL,
         instance_id BLOB NOT NULL,
         counter INTEGER NOT NULL,
         seq INTEGER NOT NULL,
-        PRIMARY KEY (conversation_id, user_id, device_id, instance_id, counter)
+        PRIMARY KEY (conversation_id, record_hash, user_id, device_id, instance_id, counter)
     ) WITHOUT ROWID;
 
     -- The next counter of each opening of this store, for each conversation.

@@ -24,8 +24,12 @@ Versions = Callable[[str], Sequence[Verified[AccountRecord]]]
 
 
 class Counted(NamedTuple):
-    """What a message key is used for once."""
+    """What a message key is used for once.
 
+    The epoch is part of it: a message refused there is sealed anew in the next one under the counter that it had.
+    """
+
+    record_hash: bytes
     user_id: str
     device_id: str
     instance_id: bytes
@@ -108,7 +112,7 @@ Verdict = Shown | Repeated | Undecryptable
 
 def counted(aad: MessageAad) -> Counted:
     """The use of a message key that this message claims."""
-    return Counted(aad.user_id, aad.device_id, aad.instance_id, aad.counter)
+    return Counted(aad.record_hash, aad.user_id, aad.device_id, aad.instance_id, aad.counter)
 
 
 def name_of(aad: MessageAad) -> Name:
