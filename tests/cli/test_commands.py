@@ -324,6 +324,27 @@ def test_who_is_removed_keeps_the_past_and_sends_nothing(house: House) -> None:
     assert [each["userId"] for each in listed["members"]] == ["alice", "carol"]
 
 
+def test_the_last_admin_appoints_another_and_leaves(house: House) -> None:
+    house.ask("alice", "create", "ferry", "bob", "carol")
+    assert "appoints another first" in refused(house.say("alice", "members", "leave", "ferry"), "invalid_argument")
+    done = house.say("alice", "members", "role", "ferry", "bob", "admin")
+    assert (done.code, done.out) == (0, "bob is admin now\n  alice (admin), bob (admin), carol\n")
+    assert house.say("alice", "members", "leave", "ferry").code == 0
+    assert "you asked to leave" in refused(house.say("alice", "send", "ferry", "once more"), "sending_blocked")
+    house.ask("carol", "send", "ferry", "bye, alice")
+    (members,) = house.ask("bob", "members", "list", "ferry")
+    assert [each["userId"] for each in members["members"]] == ["bob", "carol"]
+    refused(house.say("carol", "members", "role", "ferry", "carol", "admin"), "no_right")
+
+
+def test_where_nothing_waits_nothing_is_accepted(house: House) -> None:
+    house.ask("alice", "create", "quay", "bob")
+    assert house.say("alice", "members", "pending", "quay").out == "nothing waits for you\n"
+    assert house.ask("alice", "members", "pending", "quay") == []
+    refused(house.say("alice", "members", "accept", "quay", "0" * 64), "record_missing")
+    refused(house.say("alice", "members", "accept", "quay", "nonsense"), "invalid_argument")
+
+
 def test_a_new_key_protects_what_follows(house: House) -> None:
     house.ask("alice", "create", "turn", "bob")
     rotated = house.say("bob", "keys", "rotate", "turn")
