@@ -9,13 +9,14 @@ import pytest
 
 from client.world import World, rows
 from tacit import errors
-from tacit.client import Client
+from tacit.client import Client, vaults
 from tacit.client.books import Books
-from tacit.client.vaults import check_not_older
+from tacit.client.vaults import check_not_older, newer_of
+from tacit.crypto.secret import Secret
 from tacit.identity.unlockers import password_bytes
-from tacit.identity.vault import ContactPin, ConversationHead, values
+from tacit.identity.vault import ContactPin, ConversationHead, conversation_entry, open_outer, values
 from tacit.signed.record import DAY
-from tacit.signed.vault import EntryKind, Outer, OuterHeader
+from tacit.signed.vault import Entry, EntryKind, Outer, OuterHeader, SignedEntry
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64
 
@@ -207,3 +208,67 @@ async def test_a_newer_outer_part_over_a_header_that_nobody_signed_is_refused(wo
     await client.sign_in("alice", "the password of alice")
     assert [(alarm.about, alarm.code) for alarm in await client.alarms()] == [("vault", "server_misbehaved")]
     assert (await header(client)).version == 1
+
+
+async def head_on_server(client: Client) -> tuple[int, int]:
+    """The version of the outer part on the server, and the epoch that it names for the one conversation."""
+    outer = await on_server(client)
+
+    def opened(books: Books) -> int:
+        entries = open_outer(books.own_account().value, outer, Secret(books.me.secrets.outer_key))
+        (head,) = values(entries, EntryKind.CONVERSATION_HEAD)
+        return decode(ConversationHead, head).epoch
+
+    return outer.header.version, await client.service._run(opened)
+
+
+async def test_a_restored_store_writes_no_older_head_over_a_newer_one(world: World) -> None:
+    (alice,) = await world.register("alice")
+    team = await alice.create_conversation("team")
+    await snapshot_of(world)
+    for _ in range(2):
+        await team.rotate()
+    await write(alice)
+    assert await head_on_server(alice) == (2, 3)
+    client = await restored(world)
+    assert (await client.conversation("team")).epoch == 1
+    world.clock.ahead = DAY + 1
+    await write(client)
+    assert await head_on_server(client) == (3, 3)
+    await client.sync()
+    hers = await client.conversation("team")
+    assert (hers.epoch, hers.blocked) == (3, "")
+    await hers.rotate()
+    await write(client)
+    assert (await head_on_server(client))[1] == hers.epoch
+    assert await client.alarms() == []
+
+
+@pytest.mark.parametrize("when", ["written", "read"])
+async def test_another_branch_than_the_vault_knows_stops_the_conversation(
+    world: World, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    (alice,) = await world.register("alice")
+    team = await alice.create_conversation("team")
+    other = conversation_entry(EntryKind.CONVERSATION_HEAD, ConversationHead(team.id, 1, b"?" * 32))
+    await snapshot_of(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(vaults, "wanted_entries", lambda _: [other])
+        await write(alice)
+    client = await restored(world) if when == "read" else alice
+    if when == "written":
+        await write(client)
+    view = await client.conversation("team")
+    assert view.blocked.startswith("server_misbehaved")
+    assert [(alarm.about, alarm.subject) for alarm in await client.alarms()] == [("conversation", team.id)]
+    with pytest.raises(errors.SendingBlocked):
+        await view.send("to which members?")
+
+
+def test_of_two_heads_the_further_one_is_kept_whoever_wrote_last() -> None:
+    def entry(clock: int, epoch: int) -> SignedEntry:
+        value = encode(ConversationHead("c", epoch, bytes(32)))
+        return SignedEntry(Entry(EntryKind.CONVERSATION_HEAD, b"c", value, clock, "d" * 64), b"")
+
+    newer, later = entry(1, 3), entry(2, 2)
+    assert newer_of((newer,), (later,)) == newer_of((later,), (newer,)) == (newer,)

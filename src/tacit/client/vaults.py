@@ -9,6 +9,7 @@ from tacit import errors
 from tacit.api import accounts as api
 from tacit.api.base import binary
 from tacit.client.books import Books, encoded_entries
+from tacit.client.conversations import stop
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
@@ -23,6 +24,7 @@ from tacit.identity.vault import (
     merge,
     open_outer,
     seal_outer,
+    values,
 )
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint, certificate
@@ -52,8 +54,13 @@ class VaultKeeper:
         """
         answer = await self._api.private_keys()
         now = self._clock()
+
+        def take(books: Books) -> None:
+            take_outer(books, answer)
+            compare_heads(books, now)
+
         try:
-            await self._store.run(lambda books: take_outer(books, answer))
+            await self._store.run(take)
         except errors.PeerError as error:
             raw = answer.outer.encode()
             refusal = errors.ServerMisbehaved(f"the vault: {error.detail}")
@@ -79,6 +86,7 @@ class VaultKeeper:
 
 def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
     """The next outer part with the hash of the account record it goes under, or None where nothing changed."""
+    compare_heads(books, now)
     me = books.me
     raw = books.meta("outer_header")
     before = decode(OuterHeader, raw) if raw is not None else None
@@ -94,8 +102,9 @@ def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
 
 
 def wanted_entries(books: Books) -> list[NewEntry]:
-    """What the vault should say of contacts and conversations."""
+    """What the vault should say of contacts and conversations; a head that is further on than one's own stays."""
     entries: list[NewEntry] = []
+    heads = kept_heads(books)
     query = "SELECT DISTINCT user_id FROM accounts ORDER BY user_id"
     for (user_id,) in books.connection.execute(query).fetchall():
         if user_id == books.me.user_id:
@@ -109,8 +118,29 @@ def wanted_entries(books: Books) -> list[NewEntry]:
             pin = ConversationHead(conversation_id, 1, state.genesis_hash)
             head = ConversationHead(conversation_id, state.head.epoch, state.head_hash)
             entries.append(conversation_entry(EntryKind.CONVERSATION_PIN, pin))
-            entries.append(conversation_entry(EntryKind.CONVERSATION_HEAD, head))
+            kept = heads.get(conversation_id)
+            if kept is None or kept.epoch < head.epoch:
+                entries.append(conversation_entry(EntryKind.CONVERSATION_HEAD, head))
     return entries
+
+
+def kept_heads(books: Books) -> dict[str, ConversationHead]:
+    """The conversations' newest records, as the vault knows them."""
+    heads = [decode(ConversationHead, each) for each in values(books.entries(), EntryKind.CONVERSATION_HEAD)]
+    return {head.conversation_id: head for head in heads}
+
+
+def compare_heads(books: Books, now: int) -> None:
+    """Stop every conversation in which this account once held another record than this device does now.
+
+    A store that was restored from a copy may be shown another branch than the one that the vault knows.
+    """
+    for conversation_id, head in kept_heads(books).items():
+        held = books.find(conversation_id)
+        state = held.states.get(head.epoch) if held is not None else None
+        if held is not None and state is not None and state.head_hash != head.record_hash:
+            error = errors.ServerMisbehaved(f"the vault knows another record of epoch {head.epoch}")
+            stop(books, held, error, encode(state.head), now)
 
 
 def keep_outer(books: Books, outer: Outer) -> None:
@@ -122,7 +152,7 @@ def keep_outer(books: Books, outer: Outer) -> None:
 
 
 def newer_of(held: tuple[SignedEntry, ...], served: tuple[SignedEntry, ...]) -> tuple[SignedEntry, ...]:
-    """Both sets of entries in one: in each place the higher (clock, device_id)."""
+    """Both sets of entries in one: in each place the higher (clock, device_id); of a conversation the higher epoch."""
     found = {(each.entry.kind, each.entry.key): each for each in held}
     for each in served:
         place = (each.entry.kind, each.entry.key)
@@ -132,8 +162,11 @@ def newer_of(held: tuple[SignedEntry, ...], served: tuple[SignedEntry, ...]) -> 
     return tuple(found[place] for place in sorted(found))
 
 
-def _rank(signed: SignedEntry) -> tuple[int, str]:
-    return signed.entry.clock, signed.entry.device_id
+def _rank(signed: SignedEntry) -> tuple[int, int, str]:
+    entry = signed.entry
+    is_head = entry.kind is EntryKind.CONVERSATION_HEAD and entry.value
+    epoch = decode(ConversationHead, entry.value).epoch if is_head else 0
+    return epoch, entry.clock, entry.device_id
 
 
 def take_outer(books: Books, answer: api.PrivateKeys) -> None:
