@@ -223,3 +223,27 @@ async def test_a_conversation_is_no_larger_than_one_request_can_grant(
         await alice.create_conversation("team", members=["bob", "carol"])
     await alice.create_conversation("pair", members=["bob"])
     assert [each.name for each in await alice.conversations()] == ["pair"]
+
+
+async def test_accounts_that_others_name_are_fetched_in_groups(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "USERS", 3)
+    alice, *_ = await world.register("alice", "bob", "carol", "dave", "erin")
+    parts = alice.service._parts
+    assert parts is not None
+
+    async def fetched(*users: str) -> tuple[int, int]:
+        """How many versions were new, and the number of requests."""
+        before = world.wires["alice"].requests.count(("GET", PUBLIC))
+        added = await parts.directory.try_refresh(users)
+        return added, world.wires["alice"].requests.count(("GET", PUBLIC)) - before
+
+    assert await fetched("bob", "carol", "dave", "erin") == (4, 2)
+    assert await fetched("bob", "carol") == (0, 1)
+
+
+async def test_one_account_that_is_not_there_holds_up_no_other_of_its_group(world: World) -> None:
+    alice, *_ = await world.register("alice", "bob", "carol")
+    parts = alice.service._parts
+    assert parts is not None
+    assert await parts.directory.try_refresh(["bob", "nobody", "carol"]) == 2
+    assert await rows(alice, "SELECT user_id FROM accounts ORDER BY user_id") == [("alice",), ("bob",), ("carol",)]

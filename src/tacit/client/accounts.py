@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import final
 
 from tacit import errors
@@ -40,8 +41,7 @@ class Directory:
         known = await self._store.run(lambda books: _known(books, users))
         added = 0
         for after, group in sorted(known.items()):
-            for start in range(0, len(group), limits.USERS):
-                part = group[start : start + limits.USERS]
+            for part in batched(group, limits.USERS):
                 answer = await self._api.public_keys(part, after)
                 check_answered(part, answer)
                 for each in answer.accounts:
@@ -51,15 +51,21 @@ class Directory:
     async def try_refresh(self, users: Iterable[str]) -> int:
         """The same for users that the server or other members name: whoever is not there is left out.
 
-        A contradiction is kept as evidence all the same, and blocks sending to that account.
+        A contradiction is kept as evidence all the same, and blocks sending to that account. Where a group is refused,
+        each of it is asked for by itself.
         """
-        added = 0
-        for user in sorted(set(users)):
+        before = await self._store.run(_count)
+        for group in batched(sorted(set(users)), limits.USERS):
             try:
-                added += await self.refresh([user])
+                await self.refresh(group)
             except errors.PeerError:
-                continue  # what needs this account stays pending and says so
-        return added
+                await self._try_each(group)
+        return await self._store.run(_count) - before
+
+    async def _try_each(self, users: Iterable[str]) -> None:
+        for user in users:
+            with suppress(errors.PeerError):  # what needs this account stays pending and says so
+                await self.refresh([user])
 
     async def _take(self, answer: api.AccountVersions) -> int:
         user_id = answer.user_id
@@ -80,6 +86,17 @@ class Directory:
                 books.keep_evidence(now, "account", user_id, error, body)
 
         await self._store.run(keep)
+
+
+def batched(users: list[str], size: int) -> Iterator[list[str]]:
+    """The users in groups of at most `size`."""
+    for start in range(0, len(users), size):
+        yield users[start : start + size]
+
+
+def _count(books: Books) -> int:
+    (found,) = books.connection.execute("SELECT count(*) FROM accounts").fetchone()
+    return int(found)
 
 
 def _known(books: Books, users: Iterable[str]) -> dict[int, list[str]]:
