@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from client.world import World, rows, texts
@@ -249,6 +250,47 @@ async def test_a_message_whose_grant_comes_late_is_shown_then(world: World) -> N
     await bob.service._run(lambda books: setattr(books.held(team.id), "cursor", 0))
     assert await texts(view) == [("alice", "hidden")]
     assert view.blocked == ""
+
+
+async def test_a_retry_that_was_shown_first_gives_way_to_what_becomes_readable(world: World) -> None:
+    """The server hands out what it refused, in an epoch whose key it holds back, and the message sealed anew."""
+    alice, bob, carol = await world.register("alice", "bob", "carol")
+    team = await alice.create_conversation("team", members=["bob", "carol"])
+    await carol.sync()
+    await team.rotate()
+    await alice.sync()
+    world.wires["alice"].down = True
+    with pytest.raises(errors.Unreachable):
+        await team.send("once")
+    ((sealed,),) = await rows(alice, "SELECT sealed FROM outbox")
+    refused = {"kind": "message", "createdAt": 1, "encryptedPayload": msgspec.json.decode(sealed)}
+    await (await carol.conversation("team")).rotate()
+    world.wires["alice"].down = False
+    await alice.sync()
+    without_key = True
+
+    def serve(page: Any) -> None:
+        place = next(place for place, item in enumerate(page["items"]) if item.get("epoch") == 3)
+        page["items"].insert(place, refused)
+        for seq, item in enumerate(page["items"], 1):
+            item["seq"] = page["cursor"] = seq
+            if item.get("epoch") == 2 and without_key:
+                item["encryptedKeys"] = []
+
+    rewriting(world, "bob", serve)
+    await bob.service._run(lambda books: books.add(team.id))
+    await bob.service.pull(team.id)
+    assert [text for text in await shown(bob, team.id) if text == "once"] == ["once"]
+    assert "no_grant" in await shown(bob, team.id)
+    _, revision = await bob.service.news(team.id, 0)
+    without_key = False
+    await bob.service._run(lambda books: setattr(books.held(team.id), "cursor", 0))
+    await bob.service.pull(team.id)
+    assert await shown(bob, team.id) == ["once"]
+    for after in (0, revision):
+        found, _ = await bob.service.news(team.id, after)
+        assert [message.text for message in found if message.kind == "text"] == ["once"]
+    assert await bob.alarms() == []
 
 
 async def test_without_a_key_the_next_epoch_mends_it(world: World) -> None:

@@ -73,7 +73,10 @@ def is_new_place(held: Held, seq: int) -> bool:
 
 
 def judge_again(books: Books, held: Held) -> int:
-    """Judge those messages again whose verdict may change with new knowledge; how many changed."""
+    """Judge those messages again whose verdict may change with new knowledge; how many changed.
+
+    What becomes readable was sent first: a retry that stands later, and was shown for want of it, is a repetition.
+    """
     marks = ", ".join("?" * len(MAY_CHANGE))
     query = f"""SELECT seq, created_at, payload, cause FROM messages INDEXED BY messages_unread
         WHERE conversation_id = ? AND cause <> '' AND cause IN ({marks}) ORDER BY seq"""
@@ -82,8 +85,17 @@ def judge_again(books: Books, held: Held) -> int:
         judged = _judge(books, held, seq, payload)
         if not (isinstance(judged.verdict, Undecryptable) and judged.verdict.cause.code == cause):
             _write(books, held, seq, created_at, payload, judged)
+            if isinstance(judged.verdict, Shown):
+                _withdraw_retries(books, held, judged.verdict.name, seq)
             changed += 1
     return changed
+
+
+def _withdraw_retries(books: Books, held: Held, name: Name, first: int) -> None:
+    update = """UPDATE messages SET verdict = 'repeated', content = NULL, revision = ? WHERE conversation_id = ?
+        AND user_id = ? AND device_id = ? AND client_message_id = ? AND verdict = 'shown' AND seq > ?"""
+    values = (_next_revision(books), held.id, name.user_id, name.device_id, name.client_message_id, first)
+    books.connection.execute(update, values)
 
 
 class Judged(NamedTuple):
