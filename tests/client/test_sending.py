@@ -316,3 +316,24 @@ async def test_nothing_is_sent_while_a_removal_of_ones_own_is_undecided(world: W
     sent = await team.send("not for mallory")
     assert sent.epoch == 3
     assert await read_by(bob) == [("alice", "not for mallory")]
+
+
+async def test_an_epoch_that_stays_undecided_holds_messages_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server takes the record again and again, and what it serves decides nothing."""
+    alice, bob, _, team = await three(world)
+
+    async def decides_nothing(*_: object) -> None:
+        pass
+
+    world.wires["alice"].lose("request", KEYS)
+    with pytest.raises(errors.Unreachable):
+        await team.remove("mallory")
+    with monkeypatch.context() as patch:
+        parts = alice.service._parts
+        assert parts is not None
+        patch.setattr(parts.syncer, "take_own", decides_nothing)
+        with pytest.raises(errors.SendingBlocked):
+            await team.send("not for mallory")
+    await alice.sync()
+    assert await read_by(bob) == [("alice", "not for mallory")]
+    assert epochs_sent(world, "alice")[-2:] == [3, 3]

@@ -128,6 +128,8 @@ class Outbox:
                     case First.CATCH_UP:
                         await self._syncer.pull_conversation(conversation_id)
                     case First.FINISH:
+                        epochs += 1
+                        check_epochs(epochs)
                         await self._changes.finish_earlier(conversation_id)
                     case Intent():
                         epochs += 1
@@ -226,9 +228,9 @@ class Outbox:
 
 
 def check_epochs(opened: int) -> None:
-    """Raises `SendingBlocked` where one epoch after the other is due before a message goes out."""
+    """Raises `SendingBlocked` where one epoch after the other is due, or undecided, before a message goes out."""
     if opened > EPOCHS:
-        raise errors.SendingBlocked(f"after {EPOCHS} new epochs the next one is due")
+        raise errors.SendingBlocked(f"after {EPOCHS} attempts to open an epoch one is still due")
 
 
 def is_closed(held: Held, queued: Queued) -> bool:
