@@ -112,12 +112,29 @@ class Changes:
                 partial(openings.users_concerned, conversation_id=conversation_id, intent=intent)
             )
             await self._directory.refresh(users)
-            made = await self._store.run(partial(self._prepare, conversation_id, intent))
+            made = await self._built(conversation_id, intent)
             if made is None:
                 return False
             if await self._post(made):
                 return True
         raise errors.EpochConflict(f"others were faster {ATTEMPTS} times")
+
+    async def _built(self, conversation_id: str, intent: Intent) -> Opening | None:
+        """The next epoch, kept; None where what is wanted is so already.
+
+        An earlier one that lost its race is forgotten where no other takes its place: it can never count, and for as
+        long as it is kept nothing is sent.
+        """
+        try:
+            made = await self._store.run(partial(self._prepare, conversation_id, intent))
+        except errors.SendingBlocked:
+            raise  # for now: it is built again once something may be sent
+        except (errors.PeerError, errors.UsageError):
+            await self._store.run(partial(openings.drop, conversation_id=conversation_id))
+            raise
+        if made is None:
+            await self._store.run(partial(openings.drop, conversation_id=conversation_id))
+        return made
 
     def _prepare(self, conversation_id: str, intent: Intent, books: Books) -> Opening | None:
         held = books.find(conversation_id)
