@@ -15,6 +15,9 @@ from adversary.bending import bent, resolve
 
 log = logging.getLogger("adversary")
 
+SECONDS = 60
+"""What a play takes at the most, on a busy machine; a few are usual."""
+
 Guards = Mapping[str, Mapping[str, str]]
 Attacks = Mapping[str, type[Attack]]
 
@@ -48,7 +51,7 @@ def play(attack: type[Attack], removed: Mapping[str, str], folder: Path) -> Outc
     with bent(removed):
         played = attack(folder, removed)
         try:
-            asyncio.run(played.run())
+            asyncio.run(asyncio.wait_for(played.run(), SECONDS))
         except Exception as error:
             raise BrokenError(f"it does not play: {type(error).__name__}: {error}") from error
         return Outcome(played.code, played.succeeded())

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from adversary.bending import wraps_original
+from tacit.client import openings
 from tacit.client.books import Books, Held
 from tacit.client.inbox import Place
+from tacit.client.openings import Opening
 from tacit.conversation import judging_records
 from tacit.conversation.content import Name
 from tacit.conversation.judging import Known
@@ -32,11 +34,6 @@ def nothing(*_: Any, **__: Any) -> None:
 def yes(*_: Any, **__: Any) -> bool:
     """A question that is always answered with yes."""
     return True
-
-
-def no_reason(*_: Any, **__: Any) -> str:
-    """A question for what is wrong: nothing ever is."""
-    return ""
 
 
 def _holding(*trusted: str) -> Any:
@@ -141,6 +138,12 @@ def of_any_stay(original: Any) -> Any:
         original(conversation_id, roster, {**added, **own}, signed, accounts)
 
     return check_leave
+
+
+def on_its_word(books: Books, made: Opening, seq: int, now: int) -> str:
+    """What the server says that it took is done."""
+    openings.drop(books, made.conversation_id)
+    return ""
 
 
 def the_later_counts(received: Received, states: Mapping[int, ChainState], by: Standpoint) -> Judgement:
