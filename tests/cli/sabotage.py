@@ -34,19 +34,6 @@ MOMENT = 0.5
 
 
 @wraps_original
-def withhold_from_alice(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Alice never gets what bob writes."""
-
-    def stored_page(db: sqlite3.Connection, session: Any, *place: Any) -> Any:
-        page = original(db, session, *place)
-        if session.user_id != "alice":
-            return page
-        return page._replace(items=tuple(item for item in page.items if getattr(item, "sender", "") != "bob"))
-
-    return stored_page
-
-
-@wraps_original
 def withhold_until_bob_writes(original: Callable[..., Any]) -> Callable[..., Any]:
     """Bob gets three messages and no more, until he writes something himself."""
 
@@ -93,6 +80,17 @@ def forget_when_removed(original: Callable[..., Any]) -> Callable[..., Any]:
     def history(books: Books, conversation_id: str) -> Any:
         found, revision = original(books, conversation_id)
         return (found if books.me.user_id in books.held(conversation_id).roster() else []), revision
+
+    return history
+
+
+@wraps_original
+def hide_bob_from_alice(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Alice is shown nothing of what bob writes."""
+
+    def history(books: Books, conversation_id: str) -> Any:
+        found, revision = original(books, conversation_id)
+        return [each for each in found if (books.me.user_id, each.sender) != ("alice", "bob")], revision
 
     return history
 

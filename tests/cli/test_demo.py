@@ -20,7 +20,7 @@ from tacit.cli.claims import CLAIMS
 TESTS = Path(__file__).parents[1]
 NAME = "cli.sabotage:"
 IN_PROCESSES = {
-    "members-read": {"tacit.server.messages:stored_page": "withhold_from_alice"},
+    "members-read": {"tacit.client.view:history": "hide_bob_from_alice"},
     "offline-catches-up": {"tacit.server.messages:stored_page": "withhold_until_bob_writes"},
     "removed-keeps-past": {"tacit.client.view:history": "forget_when_removed"},
     "removed-not-served": {"tacit.server.store.messages:page": "serve_the_removed"},

@@ -9,8 +9,7 @@ import sqlite3
 import tempfile
 import time
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -153,9 +152,9 @@ def ciphertexts(evidence: Evidence) -> dict[str, str]:
 def demo(as_json: bool, keep: bool) -> int:
     """Three people talk through a server that cannot read; every claim is checked."""
     start = time.monotonic()
-    signal.signal(signal.SIGTERM, stop)
     folder = Path(tempfile.mkdtemp(prefix="tacit-demo-"))
     stage = Stage(folder)
+    signal.signal(signal.SIGTERM, lambda number, _: stage.stop(number))
     try:
         evidence = play(stage)
         if not as_json:
@@ -176,11 +175,6 @@ def demo(as_json: bool, keep: bool) -> int:
     else:
         click.echo(f"\n{held} of {total} claims hold ({len(stage.pids)} client processes, {seconds:.1f} s)")
     return 0 if held == total else 1
-
-
-def stop(number: int, _: FrameType | None) -> NoReturn:
-    """End by a signal as by an error: processes and folder go."""
-    raise SystemExit(128 + number)
 
 
 def judge(evidence: Evidence, as_json: bool) -> int:

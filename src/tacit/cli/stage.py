@@ -48,6 +48,8 @@ class Stage:
     server: subprocess.Popen[bytes] | None = None
     pids: list[int] = field(default_factory=list)
     snapshots: int = 0
+    starting: bool = False
+    stopped: int = 0
 
     @property
     def server_folder(self) -> Path:
@@ -69,6 +71,7 @@ class Stage:
         temporary = self.server_folder / "tmp"
         temporary.mkdir(parents=True)
         with self.log.open("ab") as log:
+            self.starting = True
             self.server = subprocess.Popen(
                 [*PROGRAM, "serve", "--port", "0", "--database", str(self.server_folder / "chat.db")],
                 stdin=subprocess.DEVNULL,
@@ -76,6 +79,7 @@ class Stage:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "TMPDIR": str(temporary), "SQLITE_TMPDIR": str(temporary)},
             )
+        self.go_on()
         end = time.monotonic() + START_SECONDS
         while not (found := ADDRESS.search(self._said())):
             if self.server.poll() is not None:
@@ -87,6 +91,21 @@ class Stage:
 
     def _said(self) -> str:
         return self.log.read_text(errors="replace")
+
+    def stop(self, number: int) -> None:
+        """End by a signal as by an error: processes and folder go.
+
+        Not while a process is being started: it would run on, and nobody would know of it.
+        """
+        self.stopped = number
+        if not self.starting:
+            raise SystemExit(128 + number)
+
+    def go_on(self) -> None:
+        """A process that was started is in good hands; raises `SystemExit` where a signal came meanwhile."""
+        self.starting = False
+        if self.stopped:
+            raise SystemExit(128 + self.stopped)
 
     def close(self) -> None:
         """Stop the server, and what is left of its process if it does not stop by itself."""
@@ -104,6 +123,7 @@ class Stage:
         os.write(writing, person.password.encode() + b"\n")
         os.close(writing)
         try:
+            self.starting = True
             process = subprocess.Popen(
                 [*PROGRAM, *arguments, "--home", str(person.home), "--password-fd", str(reading)],
                 stdin=subprocess.PIPE,
@@ -113,8 +133,9 @@ class Stage:
             )
         finally:
             os.close(reading)
-        self.pids.append(process.pid)
         try:
+            self.pids.append(process.pid)
+            self.go_on()
             yield process
         finally:
             end(process)

@@ -378,13 +378,15 @@ def test_a_file_system_without_a_write_ahead_log_is_refused(tmp_path: Path, monk
 
 def test_a_store_whose_loop_is_closed_in_the_middle_of_a_commit_can_be_closed(tmp_path: Path) -> None:
     reached, go_on = threading.Event(), threading.Event()
+    made = False
 
     def wait_at_commit(when: str, statement: str) -> None:
-        if when == "before" and statement == "COMMIT":
+        if made and when == "before" and statement == "COMMIT":
             reached.set()
             go_on.wait(30)
 
     store = Store(tmp_path / "tacit.db", watched(wait_at_commit))
+    made = True
 
     async def begin() -> None:
         task = asyncio.create_task(store.write(keep("kept")))
