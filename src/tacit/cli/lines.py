@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from tacit.cli.printing import one_line
-from tacit.client import Conversation, Message
+from tacit.client import Conversation, Gaps, Message
 
 MARKS = {"pinned": "·", "verified": "✓", "late": "late", "marked": "!", "undecryptable": "✗"}
 LEGEND = "· key pinned on first use   late: came after a newer key   ! device since revoked   ✗ cannot be read"
@@ -44,6 +44,19 @@ def summary(conversation: Conversation) -> str:
     if conversation.unsent:
         lines.append(f"  {len(conversation.unsent)} of your messages did not go out yet")
     return "\n".join(lines)
+
+
+def of_gaps(gaps: Gaps) -> list[str]:
+    """What others say exists and was not received, and what stands in another order than it was written."""
+    lines = []
+    missing = sum(map(len, gaps.counters.values()))
+    for (user, _, _), counters in gaps.counters.items():
+        lines.append(f"{len(counters)} messages of {one_line(user)} are missing: lost, withheld, or still on their way")
+    if gaps.hashes and not missing:
+        lines.append(f"{len(gaps.hashes)} messages that others saw are missing: lost, withheld, or still on their way")
+    if gaps.misplaced:
+        lines.append(f"{len(gaps.misplaced)} messages stand behind what was written after them")
+    return lines
 
 
 def describe(conversation: Conversation) -> dict[str, Any]:

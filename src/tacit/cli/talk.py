@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from tacit import errors
-from tacit.cli.lines import describe, fields_of, lines_of, summary
+from tacit.cli.lines import describe, fields_of, lines_of, of_gaps, summary
 from tacit.cli.printing import one_line, show, warn
 from tacit.cli.session import common, runs, signed_in
 from tacit.client import Client
@@ -84,3 +84,6 @@ async def read(conversation: str, home: Path, password_fd: int | None, as_json: 
         else:
             for line in lines_of(messages):
                 show(False, {}, line)
+        for line in of_gaps(await found.gaps()):
+            warn(f"-- {line}")
+        await warn_of_alarms(client)

@@ -6,6 +6,7 @@ from tacit.client.keystore import SecureKeyStore
 from tacit.client.service import EncryptionService
 from tacit.client.transport import EncryptionAPIClient
 from tacit.client.view import Alarm, Member, Message, PendingRecord
+from tacit.conversation.timeline import Gaps
 
 __all__ = [
     "Alarm",
@@ -13,6 +14,7 @@ __all__ = [
     "Conversation",
     "EncryptionAPIClient",
     "EncryptionService",
+    "Gaps",
     "Member",
     "Message",
     "PendingRecord",
