@@ -86,6 +86,7 @@ class Simulator:
         self.outer: dict[str, Outer] = {}
         self.sockets: list[tuple[str, Callable[[bytes], Any], Callable[[], Any]]] = []
         self.silent = False
+        self.versions_a_page = 100
         self._pushes: list[tuple[set[str], bytes]] = []
         self._nonces: set[str] = set()
         self._numbers = itertools.count(1)
@@ -222,7 +223,8 @@ class Simulator:
     def _versions(self, user: str, after: int) -> accounts.AccountVersions:
         if user not in self.accounts:
             raise errors.NoSuchAccount(user)
-        return accounts.AccountVersions(user, [each for each in self.accounts[user].versions if each.version > after])
+        found = [each for each in self.accounts[user].versions if each.version > after]
+        return accounts.AccountVersions(user, found[: self.versions_a_page], len(found) > self.versions_a_page)
 
     def _private(self, user: str) -> accounts.PrivateKeys:
         account = self.accounts[user]

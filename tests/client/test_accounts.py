@@ -247,3 +247,23 @@ async def test_one_account_that_is_not_there_holds_up_no_other_of_its_group(worl
     assert parts is not None
     assert await parts.directory.try_refresh(["bob", "nobody", "carol"]) == 2
     assert await rows(alice, "SELECT user_id FROM accounts ORDER BY user_id") == [("alice",), ("bob",), ("carol",)]
+
+
+async def test_many_versions_are_fetched_page_by_page(world: World) -> None:
+    alice, _ = await world.register("alice", "bob")
+    assert world.simulator is not None
+    for _ in range(5):
+        world.simulator.follow("bob", "the password of bob", lambda record: record)
+    world.simulator.versions_a_page = 2
+    await alice.create_conversation("team", members=["bob"])
+    found = await rows(alice, "SELECT version FROM accounts WHERE user_id = 'bob' ORDER BY version")
+    assert [version for (version,) in found] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_versions_that_do_not_go_forward_are_refused(world: World) -> None:
+    alice, _ = await world.register("alice", "bob")
+    assert world.simulator is not None
+    world.simulator.follow("bob", "the password of bob", lambda record: record)
+    world.simulator.versions_a_page = 1
+    with pytest.raises(errors.UnexpectedAnswer, match="do not go forward"):
+        await alice.create_conversation("team", members=["bob"])

@@ -46,10 +46,11 @@ class AccountVersion(Body, frozen=True):
 
 
 class AccountVersions(Body, frozen=True):
-    """The versions of one account after the one asked for, oldest first."""
+    """The versions of one account after the one asked for, oldest first; `more`: there are others after these."""
 
     user_id: str
     versions: list[AccountVersion]
+    more: bool
 
 
 class PublicKeys(Body, frozen=True):

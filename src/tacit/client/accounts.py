@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import final
 
 from tacit import errors
@@ -38,14 +39,18 @@ class Directory:
         Raises `NoSuchAccount` with the name in its detail, `ServerMisbehaved` where what is served contradicts what
         is pinned, and what an invalid record raises.
         """
-        known = await self._store.run(lambda books: _known(books, users))
         added = 0
-        for after, group in sorted(known.items()):
-            for part in batched(group, limits.USERS):
-                answer = await self._api.public_keys(part, after)
-                check_answered(part, answer)
-                for each in answer.accounts:
-                    added += await self._take(each)
+        waiting = sorted(set(users))
+        while waiting:
+            known = await self._store.run(partial(_known, users=waiting))
+            waiting = []
+            for after, group in sorted(known.items()):
+                for part in batched(group, limits.USERS):
+                    answer = await self._api.public_keys(part, after)
+                    check_answered(part, answer)
+                    for each in answer.accounts:
+                        added += await self._take(each)
+                    waiting += [each.user_id for each in answer.accounts if each.more]
         return added
 
     async def try_refresh(self, users: Iterable[str]) -> int:
@@ -109,9 +114,15 @@ def _known(books: Books, users: Iterable[str]) -> dict[int, list[str]]:
 
 
 def check_answered(asked: list[str], answer: api.PublicKeys) -> None:
-    """Raises `UnexpectedAnswer` unless the answer is about the users asked for, in their order."""
+    """Raises `UnexpectedAnswer` unless the answer is about the users asked for, in their order, and goes forward.
+
+    Of somebody who is known the newest known version is asked for once more, so that there has to be another.
+    """
     if [each.user_id for each in answer.accounts] != asked:
         raise errors.UnexpectedAnswer("the accounts are not those asked for")
+    first = answer.accounts[0]
+    if first.more and len(first.versions) < 2:
+        raise errors.UnexpectedAnswer("an account's versions do not go forward")
 
 
 def read_versions(answer: api.AccountVersions) -> Served:

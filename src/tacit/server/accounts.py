@@ -138,21 +138,22 @@ def check_outer_follows(db: sqlite3.Connection, record: AccountRecord, header: H
 
 @get("/api/encryption/keys/public")
 async def public_keys(request: Call) -> api.PublicKeys:
-    """The account record versions of users; raises `NoSuchAccount`."""
+    """The account record versions of users, as many as fit into one answer; raises `NoSuchAccount`."""
     full_session(request)
     query = Query(request, ["after"], ["userId"])
     users, after = query.identifiers("userId", limits.USERS), query.number("after", 0)
-    found = await read(request, lambda db: [(user, accounts.versions(db, user, after)) for user in users])
+    found = await read(request, lambda db: accounts.pages(db, users, after))
     return api.PublicKeys(
         [
             api.AccountVersions(
                 user,
                 [
                     api.AccountVersion(row.version, row.key_id, row.public_key, row.record, row.signature)
-                    for row in rows
+                    for row in page.versions
                 ],
+                page.more,
             )
-            for user, rows in found
+            for user, page in found.items()
         ]
     )
 

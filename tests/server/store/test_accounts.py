@@ -283,3 +283,22 @@ def test_the_accounts_own_stream_tells_of_every_write(db: sqlite3.Connection) ->
         ("account", '{"version":2}', 20),
         ("vault", '{"accountVersion":2,"version":2}', 3000),
     ]
+
+
+def test_versions_of_several_accounts_are_given_until_they_are_too_much(db: sqlite3.Connection) -> None:
+    for version in (1, 2, 3):
+        for user in ("alice", "bob"):
+            put_account(db, user, version)
+    row = accounts.get(db, "alice", 1)
+    one = len(row.record) + len(row.public_key)
+
+    def seen(users: list[str], after: int, max_bytes: int) -> dict[str, tuple[list[int], bool]]:
+        found = accounts.pages(db, users, after, max_bytes=max_bytes)
+        return {user: ([each.version for each in page.versions], page.more) for user, page in found.items()}
+
+    assert seen(["bob", "alice"], 0, 1000 * one) == {"bob": ([1, 2, 3], False), "alice": ([1, 2, 3], False)}
+    assert seen(["alice", "bob"], 1, 1) == {"alice": ([2], True), "bob": ([], True)}
+    assert seen(["alice", "bob"], 0, 3 * one + 1) == {"alice": ([1, 2, 3], False), "bob": ([1], True)}
+    assert seen(["alice"], 3, 1) == {"alice": ([], False)}
+    with pytest.raises(errors.NoSuchAccount):
+        seen(["alice", "nobody"], 0, 1)

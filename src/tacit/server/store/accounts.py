@@ -7,8 +7,10 @@ from collections.abc import Iterable
 
 from tacit import errors
 from tacit.server.store import account_events, sessions
+from tacit.server.store.grants import PAGE_BYTES
 from tacit.server.store.rows import (
     Account,
+    AccountPage,
     AccountWritten,
     Device,
     NewDevice,
@@ -53,6 +55,28 @@ def versions(connection: sqlite3.Connection, user_id: str, after: int = 0) -> tu
     if not rows:
         get(connection, user_id)
     return tuple(Account._make(row) for row in rows)
+
+
+def pages(
+    connection: sqlite3.Connection, user_ids: Iterable[str], after: int, *, max_bytes: int = PAGE_BYTES
+) -> dict[str, AccountPage]:
+    """The versions of several accounts above `after`, oldest first, until they reach `max_bytes` together.
+
+    The first account has at least one if there is one. Raises `NoSuchAccount`.
+    """
+    found: dict[str, AccountPage] = {}
+    size = 0
+    query = f"SELECT {_COLUMNS} FROM user_keys WHERE user_id = ? AND version > ? ORDER BY version"
+    for user_id in user_ids:
+        newest_version = get(connection, user_id).version
+        taken: list[Account] = []
+        last = after
+        while last < newest_version and size < max_bytes:
+            taken.append(Account._make(connection.execute(f"{query} LIMIT 1", (user_id, last)).fetchone()))
+            last = taken[-1].version
+            size += len(taken[-1].record) + len(taken[-1].public_key)
+        found[user_id] = AccountPage(tuple(taken), last < newest_version)
+    return found
 
 
 def by_key_id(connection: sqlite3.Connection, key_id: str) -> Account | None:

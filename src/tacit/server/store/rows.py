@@ -54,6 +54,13 @@ class Account(NamedTuple):
     created_at: int
 
 
+class AccountPage(NamedTuple):
+    """Versions of one account; `more`: there are others after these."""
+
+    versions: tuple[Account, ...]
+    more: bool
+
+
 class Vault(NamedTuple):
     """The newest vault (`encrypted_private_key`, base64) and the versions that a write to it must name."""
 
