@@ -89,7 +89,7 @@ class Report:
         return row
 
     def ceiling(self, name: str, value: float, unit: str, *, control: float, against: str = "control") -> Row:
-        """Adds the most that the load generator can do; it fails under 80% of its control (STYLE: a ceiling)."""
+        """Adds the most that the load generator can do; it fails under 80% of its control."""
         return self.row(name, value, unit, ratio=value / control, against=against, at_least=CEILING)
 
     def note(self, text: str) -> None:

@@ -11,7 +11,6 @@ from client.world import World
 from tacit import errors
 from tacit.client.books import Books, Held
 from tacit.client.standing import check_may_open, check_sendable, why_blocked
-from tacit.signed.record import EMPTY_ROSTER
 
 
 def stopped(held: Held) -> None:
@@ -24,7 +23,7 @@ def unknown(held: Held) -> None:
 
 
 def removed(held: Held) -> None:
-    held.known[1] = dataclasses.replace(held.known[1], roster=EMPTY_ROSTER)
+    held.known[1] = dataclasses.replace(held.known[1], roster={})
 
 
 def waiting(held: Held) -> None:

@@ -14,8 +14,6 @@ from tacit.crypto.secret import Secret
 def test_hashes_of_the_standard() -> None:
     # FIPS 180-4's example "abc"
     assert digest.sha256(b"abc").hex() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert digest.sha512(b"abc").hex().startswith("ddaf35a193617abacc417349ae204131")
-    assert len(digest.sha512(b"abc")) == 64
 
 
 def test_hmac_of_the_standard() -> None:

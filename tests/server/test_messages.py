@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from server.people import KEYS, MESSAGES, Talk, Town, rows
+from server.test_conversations import grants_by
 from tacit.server import sync as sync_handlers
 from tacit.wire import limits
 
@@ -69,6 +70,19 @@ async def test_the_stored_grants_may_stand_beside_a_message(town: Town) -> None:
         assert (await alice.ask("POST", MESSAGES, body)).status == 200
     part = talk.message(alice, id="part") | {"encryptedKeys": talk.posted["encryptedKeys"][:1]}
     assert (await alice.ask("POST", MESSAGES, part)).code == "field_mismatch"
+
+
+async def test_a_message_sent_again_gets_the_first_answer_whatever_was_granted_since(
+    town: Town,
+) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    body = talk.message(alice) | {"encryptedKeys": talk.posted["encryptedKeys"]}
+    first = await alice.ask("POST", MESSAGES, body)
+    grants = {"conversationId": talk.id, "keyId": talk.posted["keyId"]}
+    grants["encryptedKeys"] = grants_by(bob, talk, talk.posted, [alice])
+    assert (await bob.ask("POST", KEYS, grants)).status == 200
+    assert (await alice.ask("POST", MESSAGES, body)).body == first.body
 
 
 async def test_of_a_batch_each_is_taken_or_refused_by_itself(town: Town) -> None:

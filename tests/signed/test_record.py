@@ -15,7 +15,6 @@ from tacit.crypto.sign import Ed25519Key
 from tacit.crypto.verify import verify_ed25519
 from tacit.signed.record import (
     DEFAULT_POLICY,
-    EMPTY_ROSTER,
     Change,
     ConversationRecord,
     History,
@@ -171,7 +170,7 @@ def test_the_order_is_that_of_the_bytes(ids: list[str], ordered: list[str]) -> N
 
 
 def test_the_fold_adds_replaces_and_removes() -> None:
-    assert fold(EMPTY_ROSTER, (ALICE, BOB)) == roster(ALICE, BOB)
+    assert fold({}, (ALICE, BOB)) == roster(ALICE, BOB)
     promoted = moved(BOB, role=Role.ADMIN)
     assert fold(roster(ALICE, BOB), (promoted,)) == roster(ALICE, promoted)
     assert fold(roster(ALICE, BOB), (moved(BOB, role=Role.REMOVED),)) == roster(ALICE)
@@ -203,7 +202,7 @@ def test_the_fold_refuses(changes: tuple[Change, ...], rule: str) -> None:
 
 def test_ids_that_look_alike_are_different_members() -> None:
     composed, decomposed, spaced = (moved(BOB, user_id=each) for each in ("\u00e9", "e\u0301", "\u00e9 "))
-    assert len(fold(EMPTY_ROSTER, (decomposed, composed, spaced))) == 3
+    assert len(fold({}, (decomposed, composed, spaced))) == 3
 
 
 @pytest.mark.parametrize("history", [0, 3, 255])

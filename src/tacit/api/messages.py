@@ -22,11 +22,11 @@ class EncryptedPayload(Body, frozen=True):
     epoch: int
     sender_id: str
     device_id: Hex
-    instance_id: Hex
+    instance_id: Base64
     counter: int
     client_message_id: str
     content_type: int
-    franking_tag: Hex
+    franking_tag: Base64
     signature: Base64
 
 

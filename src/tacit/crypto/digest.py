@@ -14,12 +14,6 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def sha512(data: bytes) -> bytes:
-    """SHA-512, 64 bytes (FIPS 180-4)."""
-    need_bytes(data)
-    return hashlib.sha512(data).digest()
-
-
 def hmac_sha256(key: bytes | Secret, data: bytes) -> bytes:
     """HMAC-SHA256, 32 bytes (RFC 2104)."""
     raw = key.reveal() if isinstance(key, Secret) else key

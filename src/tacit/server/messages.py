@@ -75,11 +75,13 @@ def insert(
     aad = sealed.aad
     key_id = aad.key_id.hex()
     place = conversations.standing(db, conversation_id, session.user_id)
-    if place.removed_seq is not None:
+    posted = list(posted)
+    if place.removed_seq is not None or posted:
         earlier = messages.earlier(db, conversation_id, aad.device_id, aad.client_message_id, sealed.text)
-        if earlier is None:
-            raise errors.NotAMember
-        return Delivered(sealed, earlier, ())
+        if earlier is not None:
+            return Delivered(sealed, earlier, ())
+    if place.removed_seq is not None:
+        raise errors.NotAMember
     if key_id == place.key_id and (aad.epoch, aad.record_hash.hex()) != (place.epoch, place.record_hash):
         raise errors.InvalidMessage("its epoch or record is not that of its key")
     check_grants(db, conversation_id, key_id, posted)

@@ -113,11 +113,11 @@ def to_fields(message: Message, signature: bytes) -> dict[str, Any]:
         "epoch": aad.epoch,
         "senderId": aad.user_id,
         "deviceId": aad.device_id,
-        "instanceId": aad.instance_id.hex(),
+        "instanceId": to_base64(aad.instance_id),
         "counter": aad.counter,
         "clientMessageId": aad.client_message_id,
         "contentType": aad.content_type,
-        "frankingTag": aad.franking_tag.hex(),
+        "frankingTag": to_base64(aad.franking_tag),
         "signature": to_base64(signature),
     }
 
@@ -147,10 +147,10 @@ def from_fields(fields: Mapping[str, Any]) -> tuple[Message, bytes]:
     for name in ("senderId", "clientMessageId"):
         _check_id(name, fields[name])
     from_hex(fields["deviceId"])
-    iv = from_base64(fields["iv"], 12)
+    iv = _exactly(fields, "iv", 12)
     ciphertext = from_base64(fields["encryptedText"], limits.CIPHERTEXT_BYTES)
-    if len(iv) != 12 or len(ciphertext) < 16:
-        raise errors.WrongLength("iv is 12 bytes, encryptedText at least 16")
+    if len(ciphertext) < 16:
+        raise errors.WrongLength("encryptedText is at least 16 bytes")
     aad = MessageAad(
         VERSION,
         from_hex(fields["recordHash"]),
@@ -158,13 +158,20 @@ def from_fields(fields: Mapping[str, Any]) -> tuple[Message, bytes]:
         fields["epoch"],
         fields["senderId"],
         fields["deviceId"],
-        from_hex(fields["instanceId"], 16),
+        _exactly(fields, "instanceId", 16),
         fields["counter"],
         fields["clientMessageId"],
         fields["contentType"],
-        from_hex(fields["frankingTag"]),
+        _exactly(fields, "frankingTag", 32),
     )
     return Message(aad, iv, ciphertext), from_base64(fields["signature"], limits.SIGNATURE_BYTES)
+
+
+def _exactly(fields: Mapping[str, Any], name: str, size: int) -> bytes:
+    data = from_base64(fields[name], size)
+    if len(data) != size:
+        raise errors.WrongLength(f"{name} is {size} bytes")
+    return data
 
 
 def _check_id(name: str, value: str) -> None:

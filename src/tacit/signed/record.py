@@ -165,7 +165,6 @@ LEAST_AGE: Final = HOUR
 LEAST_MESSAGES: Final = 100
 """The shortest rotation by number of messages, for the same reason."""
 DEFAULT_POLICY: Final = Policy(History.RECOVERABLE, Rotation(7 * DAY, 10_000), 0, False)
-EMPTY_ROSTER: Final[Roster] = MappingProxyType({})
 
 
 def conversation_id_of(user_id: str, genesis_random: bytes) -> str:

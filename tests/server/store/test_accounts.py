@@ -47,7 +47,6 @@ def test_a_version_comes_back_as_it_was_put(db: sqlite3.Connection) -> None:
     stored = Account("alice", 1, "alice-1", "public alice 1", "record alice 1", "c2ln", 4, 77)
     assert accounts.newest(db, "alice") == stored
     assert accounts.get(db, "alice") == accounts.get(db, "alice", 1) == stored
-    assert accounts.by_key_id(db, "alice-1") == stored
     assert accounts.vault(db, "alice") == Vault("alice", 1, "alice-1", 4, "vault alice 1")
     assert accounts.outer_headers(db, "alice") == (OuterHeader(4, 1, "header 4", "c2ln"),)
     assert accounts.unlockers(db, "alice") == (Unlocker("password", 1, b"password"),)
@@ -58,7 +57,6 @@ def test_a_version_comes_back_as_it_was_put(db: sqlite3.Connection) -> None:
 def test_who_is_not_there_is_not_found(db: sqlite3.Connection) -> None:
     put_account(db, "bob")
     assert accounts.newest(db, "alice") is None
-    assert accounts.by_key_id(db, "alice-1") is None
     assert accounts.device(db, "alice", "phone") is None
     for several in (accounts.devices, accounts.unlockers, accounts.outer_headers):
         assert several(db, "alice") == ()

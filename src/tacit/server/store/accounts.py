@@ -79,12 +79,6 @@ def pages(
     return found
 
 
-def by_key_id(connection: sqlite3.Connection, key_id: str) -> Account | None:
-    """The account version whose record has this hash (hex), or None."""
-    row = connection.execute(f"SELECT {_COLUMNS} FROM user_keys WHERE key_id = ?", (key_id,)).fetchone()
-    return None if row is None else Account._make(row)
-
-
 def vault(connection: sqlite3.Connection, user_id: str) -> Vault:
     """The newest vault with the versions that a write must name; raises `NoSuchAccount`."""
     row = connection.execute(

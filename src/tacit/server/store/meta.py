@@ -1,4 +1,4 @@
-"""What the server knows about itself: incarnation, name, authority, the secret behind decoys."""
+"""What the server knows about itself: its incarnation, and the name that accounts are bound to."""
 
 from __future__ import annotations
 

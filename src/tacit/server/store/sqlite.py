@@ -11,16 +11,7 @@ that raises is undone alone and its exception goes to its caller. When the disk 
 gets `Internal` and the writer goes on with the next. Jobs are short: they run on the event loop. Verify signatures
 before, off the loop where they are many, and compare in the job what was verified with what is stored.
 
-The modules, all over a connection and without a policy of their own:
-
-    accounts.py       put, put_outer, newest, get, versions, by_key_id, vault, outer_headers, devices, device, unlockers
-    conversations.py  put_record, head, standing, standings, members, state, epoch, put_leave, leaves
-    grants.py         add, of_epoch, epochs
-    messages.py       insert, page
-    account_events.py append, page, head
-    sessions.py       open_session, find, promote, end, end_device, purge
-    nonces.py         take, purge
-    meta.py           get, put, ensure
+The modules beside this one work over a connection and have no policy of their own.
 
 Statements run on the event loop and only COMMIT, which waits for the disk, in a thread. `sqlite3` lets go of the
 interpreter at every statement, and a thread has to get it back from the loop each time: a point query, 7 microseconds
