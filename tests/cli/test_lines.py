@@ -1,11 +1,46 @@
-"""What is printed of gaps."""
+"""What is printed of conversations and of gaps."""
 
 from __future__ import annotations
 
-from tacit.cli.lines import of_gaps
-from tacit.client import Gaps
+from typing import Any, cast
+
+import pytest
+
+from tacit.cli.lines import describe, of_gaps, protection, summary
+from tacit.client import Conversation, Gaps
+from tacit.client.view import Snapshot
 
 INSTANCE = bytes(16)
+STOPPED = "invalid_record: it is another conversation's"
+
+
+def conversation(*, encrypted: bool, protocol: str, epoch: int, blocked: str = "") -> Conversation:
+    profile = "standard" if protocol else ""
+    snapshot = Snapshot("team", "team", encrypted, protocol, profile, epoch, (), blocked, ())
+    return Conversation(cast(Any, None), snapshot)
+
+
+@pytest.mark.parametrize(
+    ("encrypted", "protocol", "epoch", "said"),
+    [
+        (True, "envelope", 3, "end-to-end encrypted, protocol envelope, profile standard, epoch 3"),
+        (False, "plaintext", 1, "NOT encrypted: the server can read it"),
+        (False, "", 0, "no record of it was accepted; nothing is sent in it"),
+    ],
+)
+def test_how_a_conversation_is_protected(encrypted: bool, protocol: str, epoch: int, said: str) -> None:
+    assert protection(conversation(encrypted=encrypted, protocol=protocol, epoch=epoch)) == said
+
+
+def test_a_conversation_that_was_stopped_before_any_record_counted_is_not_called_readable() -> None:
+    stopped = conversation(encrypted=False, protocol="", epoch=0, blocked=STOPPED)
+    assert summary(stopped).splitlines() == [
+        "team",
+        "  no record of it was accepted; nothing is sent in it",
+        "  members: ",
+        f"  sending is blocked: {STOPPED}",
+    ]
+    assert (describe(stopped)["encrypted"], describe(stopped)["blocked"]) == (False, STOPPED)
 
 
 def test_without_gaps_nothing_is_said() -> None:

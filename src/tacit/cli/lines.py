@@ -18,6 +18,8 @@ MANY = 2
 
 def protection(conversation: Conversation) -> str:
     """How a conversation is protected, in one line."""
+    if not conversation.epoch:
+        return "no record of it was accepted; nothing is sent in it"
     if not conversation.encrypted:
         return "NOT encrypted: the server can read it"
     return (

@@ -34,7 +34,7 @@ class Conversation:
 
     @property
     def encrypted(self) -> bool:
-        """Whether what is sent is end-to-end encrypted."""
+        """Whether what is sent is end-to-end encrypted; of a conversation without an accepted record nothing is."""
         return self._snapshot.encrypted
 
     @property
