@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import httpx2
 import msgspec
@@ -94,6 +96,32 @@ def test_loopback_is_taken(url: str) -> None:
 def test_nothing_but_loopback_is_taken_without_tls(url: str) -> None:
     with pytest.raises(errors.NotLoopback):
         client_on(ok, url=url)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "taken"),
+    [
+        (["127.0.0.1"], True),
+        (["::1", "127.0.0.1"], True),
+        (["fe80::1%lo"], False),
+        (["127.0.0.1", "192.0.2.7"], False),
+        (["192.0.2.7"], False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_localhost_is_not_taken_on_its_word(
+    monkeypatch: pytest.MonkeyPatch, addresses: list[str] | None, taken: bool
+) -> None:
+    def resolve(host: str, port: None) -> list[tuple[object, ...]]:
+        assert host == "localhost"
+        if addresses is None:
+            raise socket.gaierror
+        return [(0, 0, 0, "", (each, 0)) for each in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with nullcontext() if taken else pytest.raises(errors.NotLoopback):
+        client_on(ok, url="http://localhost:8080")
 
 
 @pytest.mark.parametrize(

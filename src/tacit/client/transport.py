@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import socket
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar, final
 from urllib.parse import quote, urlencode
@@ -161,10 +162,6 @@ class EncryptionAPIClient:
         path = f"/api/conversations/{quote(conversation_id, safe='')}/leave"
         return await self._request("POST", path, auth.Done, body)
 
-    async def list_conversations(self) -> conversations.Conversations:
-        """The conversations of this account, by the server's word."""
-        return await self._request("GET", "/api/conversations", conversations.Conversations)
-
     async def send(self, body: messages.SendMessages) -> messages.Sent:
         """Send one sealed message; idempotent by its client message id."""
         return await self._request("POST", "/api/messages/encrypted", messages.Sent, body)
@@ -301,17 +298,25 @@ def checked_url(url: str) -> httpx2.URL:
 
 
 def check_loopback(scheme: str, host: str) -> None:
-    """Raises `NotLoopback` unless the address is plain HTTP to this machine."""
+    """Raises `NotLoopback` unless the address is plain HTTP to this machine; `localhost` has to lead nowhere else."""
     if scheme != "http":
         raise errors.NotLoopback("this version has no TLS yet")
-    if host == "localhost":
-        return
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
+    addresses = addresses_of(host)
+    if not addresses or not all(ipaddress.ip_address(each).is_loopback for each in addresses):
         raise errors.NotLoopback(host)
+
+
+def addresses_of(host: str) -> set[str]:
+    """The addresses of this machine's own name `localhost`, whatever its files say, or of an address; else none."""
+    if host != "localhost":
+        try:
+            return {str(ipaddress.ip_address(host))}
+        except ValueError:
+            return set()
+    try:
+        return {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(host, None)}
+    except OSError:
+        return set()
 
 
 def check_server_name(configured: str, served: str) -> None:
