@@ -18,6 +18,7 @@ from tacit.client.store import Store
 from tacit.client.sync import Syncer
 from tacit.client.timing import Clock, Sleep, backoff
 from tacit.client.transport import EncryptionAPIClient
+from tacit.conversation.judging_records import listed
 from tacit.crypto.secret import Randomness
 from tacit.signed.account import account_hash
 from tacit.signed.record import Leave, SignedLeave, conversation_id_of, sign_leave
@@ -172,11 +173,11 @@ class Changes:
 
     async def _learn(self, conversation_id: str, problem: errors.RecordOutdated) -> None:
         """Fetch what the record did not name; leaves are only kept here, and judged where they are used."""
-        users = [each for each in _listed(problem.facts.get("accounts")) if isinstance(each, str)]
+        users = [each for each in listed(problem.facts.get("accounts")) if isinstance(each, str)]
         await self._directory.try_refresh(users)
 
         def keep(books: Books) -> None:
-            for each in _listed(problem.facts.get("leaves")):
+            for each in listed(problem.facts.get("leaves")):
                 if isinstance(each, str):
                     try:
                         openings.keep_leave(books, conversation_id, binary(each, limits.RECORD_BYTES))
@@ -184,10 +185,6 @@ class Changes:
                         continue
 
         await self._store.run(keep)
-
-
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
 
 
 def is_about_the_session(problem: errors.TacitError) -> bool:

@@ -12,7 +12,7 @@ from tacit import errors
 from tacit.crypto import sealed
 from tacit.crypto.kdf import argon2id
 from tacit.crypto.secret import Randomness, Secret
-from tacit.identity.unlockers import Cost, KdfBounds
+from tacit.identity.unlockers import ARGON2ID, Cost, KdfBounds
 from tacit.signed import labels
 from tacit.signed.vault import PasswordParameters
 from tacit.signed.verify import labelled
@@ -22,7 +22,6 @@ from tacit.wire.text import from_base64, to_base64
 KEY_BYTES: Final = 32
 SALT_BYTES: Final = 16
 FILE_BYTES: Final = 4096
-ARGON2ID: Final = 1
 BOUNDS: Final = KdfBounds(memory_kib=(8, 1024 * 1024), iterations=(1, 16), lanes=(1, 16))
 """What a key file may ask for: the ceiling is the point, since a thief who lowers the cost only spoils the file."""
 

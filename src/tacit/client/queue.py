@@ -12,8 +12,8 @@ from typing import Any, Final
 from tacit import errors
 from tacit.client import inbox
 from tacit.client.books import Books, Held
-from tacit.conversation.content import FRANKING_KEY_BYTES, Body, Content, kind_and_bytes, pad
-from tacit.conversation.sealing import INSTANCE_BYTES, Epoch, Sender, seal
+from tacit.conversation.content import FRANKING_KEY_BYTES, Body, Content, Unknown, kind_and_bytes, pad
+from tacit.conversation.sealing import INSTANCE_BYTES, Epoch, Sender, make_content, seal
 from tacit.crypto.secret import Randomness
 from tacit.signed.message import to_fields
 from tacit.wire import limits
@@ -104,14 +104,9 @@ def seal_queued(books: Books, held: Held, epoch: Epoch, queued: Queued, instance
         counter = _next_counter(books, instance, held.id)
     # Otherwise it was refused in an epoch that is closed: under another key the counter is still unused, and taking
     # the next one would look like a lost message to all others.
-    content = Content(
-        queued.kind,
-        queued.sent_at,
-        inbox.newest_hashes(books, held.id),
-        b"",
-        random(FRANKING_KEY_BYTES),
-        queued.body,
-    )
+    body = Unknown(queued.kind, queued.body)  # as it was encoded when it was written
+    seen = inbox.newest_hashes(books, held.id)
+    content = make_content(body, sent_at=queued.sent_at, seen=seen, random=random)
     sealed = seal(
         epoch,
         Sender(me.user_id, me.device_id, instance, me.request_key.sign),

@@ -118,7 +118,7 @@ MIGRATIONS: Final = (
         PRIMARY KEY (instance_id, conversation_id)
     ) WITHOUT ROWID;
 
-    -- `sealed` is the payload to be sent byte for byte, NULL while none is; `state`: waiting, sent or failed.
+    -- `sealed` is the payload to be sent byte for byte, NULL while none is; `state`: waiting or failed.
     CREATE TABLE outbox (
         id INTEGER PRIMARY KEY,
         conversation_id TEXT NOT NULL,

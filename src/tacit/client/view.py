@@ -27,10 +27,10 @@ class Message:
     """One message as it is shown.
 
     `sender`, `device_id` and `client_message_id` are authenticated, and empty where nothing could be. `kind` is text,
-    edit or delete (with `target`, the client message id that it changes), unknown or undecryptable; then `cause` and
-    `remedy` say why and what to do. `trust` is pinned (its key was pinned on first use), late (it came after its epoch
-    was closed), marked (its device was revoked since) or undecryptable. `sent_at` is the sender's claim, in Unix
-    milliseconds.
+    edit or delete (with `target`, the client message id that it changes), name (a new one of the conversation), unknown
+    or undecryptable; then `cause` and `remedy` say why and what to do. `trust` is pinned (its key was pinned on first
+    use), late (it came after its epoch was closed), marked (its device was revoked since) or undecryptable. `sent_at`
+    is the sender's claim, in Unix milliseconds.
     """
 
     seq: int

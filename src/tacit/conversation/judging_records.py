@@ -125,7 +125,7 @@ def judge_standing(received: Received, states: Mapping[int, ChainState], by: Sta
     try:
         _, state = check_standing(before, record, received.signature, by.accounts)
     except errors.RecordPending as error:
-        accounts = tuple(str(each) for each in _listed(error.facts.get("accounts")))
+        accounts = tuple(str(each) for each in listed(error.facts.get("accounts")))
         return _pending(received, error.detail, accounts=accounts)
     except errors.PeerError as error:
         return Judgement(received, Place.INVALID, None, type(error), error.detail)
@@ -232,5 +232,6 @@ def _pending(received: Received, detail: str, *, ask: bool = False, accounts: tu
     return Judgement(received, Place.PENDING, None, errors.RecordPending, detail, ask, accounts)
 
 
-def _listed(value: object) -> list[object]:
+def listed(value: object) -> list[object]:
+    """A fact of an error that should be a list; what is none names nothing."""
     return value if isinstance(value, list) else []
