@@ -6,13 +6,14 @@ import httpx2
 import msgspec
 import pytest
 
-from client.world import World, rows, texts
+from client.world import World, abandon, rows, texts
 from tacit import errors
 from tacit.api.messages import Item, MessageItem
 from tacit.api.sync import AccountEvent, AccountPage
-from tacit.client import Client, Conversation
+from tacit.client import Client, Conversation, inbox
 from tacit.client.books import Books
 from tacit.client.sync import take_events
+from tacit.signed.message import from_fields
 
 MESSAGES = "/api/messages/encrypted"
 
@@ -227,6 +228,65 @@ async def test_what_cannot_be_opened_is_kept_and_shown_with_cause_and_remedy(wor
     world.wires["bob"].rewrite = None
     await view.send("I could not read that")
     assert (await texts(view))[-1] == ("bob", "I could not read that")
+
+
+async def _spoiled(world: World, **fields: Any) -> tuple[Client, str]:
+    """Bob, who received a message with other fields than it was sent with, and its conversation."""
+    _, bob, team = await pair(world)
+    sent = await team.send("one")
+
+    def spoil(page: Any) -> None:
+        for item in page["items"]:
+            if item["seq"] == sent.seq:
+                item["encryptedPayload"].update(fields)
+
+    rewriting(world, "bob", spoil)
+    await bob.service.pull(team.id)
+    world.wires["bob"].rewrite = None
+    return bob, team.id
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"signature": "?"},
+        {"iv": "AAAA"},
+        {"tag": "AAAA"},
+        {"keyId": "00"},
+        {"senderId": ""},
+        {"contentType": 1 << 16},
+    ],
+)
+async def test_a_message_that_cannot_be_read_was_tampered_with(world: World, fields: dict[str, Any]) -> None:
+    bob, conversation_id = await _spoiled(world, **fields)
+    (message,) = (await bob.service.history(conversation_id))[0]
+    assert (message.cause, message.remedy) == ("message_tampered", errors.MessageTampered.remedy)
+
+
+@pytest.mark.parametrize("field", ["version", "contentType"])
+async def test_a_message_of_a_later_program_is_judged_again_after_an_update(
+    world: World, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    bob, conversation_id = await _spoiled(world, **{field: 2})
+    (message,) = (await bob.service.history(conversation_id))[0]
+    assert (message.cause, message.remedy) == ("unsupported_suite", errors.UnsupportedSuite.remedy)
+
+    def read(fields: dict[str, Any]) -> Any:  # a program that knows it, in which it says the same
+        return from_fields(fields | {field: 1})
+
+    await abandon(bob)
+    monkeypatch.setattr(inbox, "from_fields", read)
+    back = await world.come_back("bob")
+    assert await shown(back, conversation_id) == ["one"]
+
+
+@pytest.mark.parametrize("field", ["version", "contentType"])
+async def test_without_an_update_a_message_of_a_later_program_stays_as_it_is(world: World, field: str) -> None:
+    bob, conversation_id = await _spoiled(world, **{field: 2})
+    before = await bob.service.history(conversation_id)
+    await abandon(bob)
+    back = await world.come_back("bob")
+    assert await back.service.history(conversation_id) == before
 
 
 def _without_grants(page: Any) -> None:

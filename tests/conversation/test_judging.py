@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pytest
 
@@ -118,10 +117,9 @@ def test_a_message_moved_to_another_epochs_number_is_a_splice(world: World, chat
     assert cause(judged(chat, made._replace(message=message), 21)) == (errors.MessageTampered, False)
 
 
-@pytest.mark.parametrize(("field", "value"), [("content_type", 2), ("version", 2)])
-def test_a_message_of_a_later_program(world: World, chat: Chat, field: str, value: Any) -> None:
+def test_a_message_of_a_later_program(world: World, chat: Chat) -> None:
     made = sealed(chat, world["bob"].device)
-    message = dataclasses.replace(made.message, aad=dataclasses.replace(made.message.aad, **{field: value}))
+    message = dataclasses.replace(made.message, aad=dataclasses.replace(made.message.aad, content_type=2))
     assert cause(judged(chat, made._replace(message=message), 11)) == (errors.UnsupportedSuite, False)
 
 

@@ -92,6 +92,16 @@ def reconsider(books: Books, conversation_id: str, now: int, random: Randomness)
     return True
 
 
+def after_update(books: Books) -> None:
+    """Judge again what an earlier program could not read: called once when a store is opened."""
+    for conversation_id in inbox.of_later_programs(books):
+        held = books.held(conversation_id)
+        before = books.number("revision")
+        inbox.judge_again(books, held)
+        refresh_name(books, held, before)
+        books.save(held)
+
+
 def apply_items(
     books: Books, conversation_id: str, items: Sequence[Item], cursor: int, now: int, random: Randomness
 ) -> bool:

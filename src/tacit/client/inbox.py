@@ -31,8 +31,10 @@ from tacit.wire.text import from_json, to_json
 
 SEEN_HASHES: Final = 8
 """How many of the newest messages a new one says that it saw."""
-MAY_CHANGE: Final = ("no_grant", "record_missing", "record_pending", "sender_not_certified")
-"""Causes that pass when a record, a grant or an account record comes that was not there."""
+LATER: Final = errors.UnsupportedSuite.code
+"""The cause that passes when the program is updated."""
+MAY_CHANGE: Final = ("no_grant", "record_missing", "record_pending", "sender_not_certified", LATER)
+"""Causes that pass when a record, a grant or an account record comes that was not there, or a newer program."""
 
 
 class Row(NamedTuple):
@@ -91,6 +93,12 @@ def judge_again(books: Books, held: Held) -> int:
     return changed
 
 
+def of_later_programs(books: Books) -> list[str]:
+    """The conversations with messages that need a newer program than the one that judged them."""
+    query = "SELECT DISTINCT conversation_id FROM messages WHERE cause = ?"
+    return [row[0] for row in books.connection.execute(query, (LATER,)).fetchall()]
+
+
 def _withdraw_retries(books: Books, held: Held, name: Name, first: int) -> None:
     update = """UPDATE messages SET verdict = 'repeated', content = NULL, revision = ? WHERE conversation_id = ?
         AND user_id = ? AND device_id = ? AND client_message_id = ? AND verdict = 'shown' AND seq > ?"""
@@ -108,8 +116,10 @@ class Judged(NamedTuple):
 def _judge(books: Books, held: Held, seq: int, payload: str) -> Judged:
     try:
         message, signature = from_fields(from_json(payload))
+    except errors.UnknownVersion as error:
+        return Judged(Undecryptable(errors.UnsupportedSuite, f"unknown version: {error.detail}", False), None)
     except errors.PeerError as error:
-        return Judged(Undecryptable(type(error), error.detail, False), None)
+        return Judged(Undecryptable(errors.MessageTampered, f"it cannot be read: {error.detail}", False), None)
     connection = books.connection
 
     def seen(use: Counted) -> int | None:

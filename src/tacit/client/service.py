@@ -19,7 +19,7 @@ from tacit.client import changes, enrolment, inbox, view
 from tacit.client.accounts import Directory
 from tacit.client.books import Books
 from tacit.client.changes import Changes
-from tacit.client.conversations import confirm
+from tacit.client.conversations import after_update, confirm
 from tacit.client.keystore import SecureKeyStore
 from tacit.client.locks import Locks
 from tacit.client.openings import ADD, REMOVE, ROTATE, SET_ROLE, Intent
@@ -111,6 +111,7 @@ class EncryptionService:
         await self.api.server()
         await enrolment.Enroller(store, self.api, self._clock, self._random).sign_in(user_id)
         parts = self._begin(store)
+        await store.run(after_update)
         await parts.directory.try_refresh([user_id])
         await parts.vault.check()
 

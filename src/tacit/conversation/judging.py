@@ -149,9 +149,9 @@ def judge_message(seq: int, message: Message, signature: bytes, known: Known) ->
 
 
 def check_supported(aad: MessageAad) -> None:
-    """Raises `UnsupportedSuite` for a version or content type of a later program."""
-    if aad.version != messages.VERSION or aad.content_type != messages.CONTENT:
-        raise errors.UnsupportedSuite(f"message version {aad.version}, content type {aad.content_type}")
+    """Raises `UnsupportedSuite` for a content type of a later program; of a later version no message is made at all."""
+    if aad.content_type != messages.CONTENT:
+        raise errors.UnsupportedSuite(f"content type {aad.content_type}")
 
 
 def epoch_of(aad: MessageAad, known: Known) -> KnownEpoch:

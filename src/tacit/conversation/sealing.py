@@ -126,7 +126,7 @@ def open_message(verified: Verified[Message], epoch: Epoch) -> Content:
     """The content of a message whose signature was checked.
 
     Raises `MessageTampered` for a message of another epoch, for a content that is not one and for a franking tag that
-    is not the content's; `UnsupportedSuite` for an unknown content type; `DecryptionError` for what does not decrypt.
+    is not the content's; `DecryptionError` for what does not decrypt.
     """
     sealed = verified.value
     aad = sealed.aad
@@ -143,11 +143,9 @@ def open_message(verified: Verified[Message], epoch: Epoch) -> Content:
 
 
 def check_epoch(aad: MessageAad, epoch: Epoch) -> None:
-    """Raises `MessageTampered` for a message that names another epoch, `UnsupportedSuite` for another content type."""
+    """Raises `MessageTampered` for a message that names another epoch."""
     if (aad.record_hash, aad.key_id, aad.epoch) != (epoch.record_hash, epoch.key_id, epoch.epoch):
         raise errors.MessageTampered("it belongs to another epoch")
-    if aad.version != message.VERSION or aad.content_type != message.CONTENT:
-        raise errors.UnsupportedSuite(f"message version {aad.version}, content type {aad.content_type}")
 
 
 def check_franking(aad: MessageAad, plain: bytes, content: Content) -> None:
