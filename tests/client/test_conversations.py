@@ -98,16 +98,6 @@ async def test_a_record_that_cannot_be_read_stops_the_conversation(world: World,
     await is_stopped(bob, "server_misbehaved")
 
 
-async def test_a_record_of_a_later_program_stops_the_conversation_until_an_update(world: World) -> None:
-    _, bob, _, team = await three(world)
-    await team.rotate()
-    genuine = record_items(await items_of(bob, team.id))[-1]
-    raw = bytearray(from_base64(genuine.record))
-    raw[2 + 64 + 8 + 32] = 9  # the protocol, after id with its length, epoch and parent
-    await push(bob, team.id, msgspec.structs.replace(genuine, record=to_base64(bytes(raw))))
-    await is_stopped(bob, "record_pending")
-
-
 async def test_two_records_on_one_parent_are_an_alarm_and_the_first_is_kept(world: World) -> None:
     alice, bob, _, team = await three(world)
     world.wires["alice"].fail("crash before", KEYS)

@@ -7,6 +7,7 @@ word: it orders and delivers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from tacit import errors
 from tacit.api.base import binary
 from tacit.api.messages import Item, MessageItem, RecordItem
-from tacit.client import inbox, openings
+from tacit.client import inbox, later, openings
 from tacit.client.books import COUNTS, Books, Held
 from tacit.client.openings import Opening
 from tacit.conversation.content import NameNotice
@@ -23,7 +24,7 @@ from tacit.conversation.judging_records import Judgement, Place, Received, judge
 from tacit.conversation.keys import ConversationKey
 from tacit.crypto.secret import Randomness
 from tacit.signed.grant import SignedGrant
-from tacit.signed.record import ConversationRecord, record_hash
+from tacit.signed.record import record_hash
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
 
@@ -37,14 +38,9 @@ def wanted_accounts(books: Books, conversation_id: str, items: Sequence[Item]) -
     for item in items:
         if isinstance(item, RecordItem):
             try:
-                record = decode(ConversationRecord, binary(item.record, limits.RECORD_BYTES))
+                wanted |= _unknown_accounts(books, binary(item.record, limits.RECORD_BYTES))
             except errors.PeerError:
                 continue
-            for change in record.changes:
-                if books.accounts.named(change.user_id, change.account_hash) is None:
-                    wanted.add(change.user_id)
-            if books.accounts.named(record.opener.user_id, record.opener.account_hash) is None:
-                wanted.add(record.opener.user_id)
     held = books.find(conversation_id)
     members = set(held.roster()) if held is not None else set()
     for item in items:
@@ -60,12 +56,20 @@ def pending_accounts(books: Books) -> dict[str, set[str]]:
     waiting: dict[str, set[str]] = {}
     query = "SELECT conversation_id, record FROM records WHERE place = ?"
     for conversation_id, raw in books.connection.execute(query, (Place.PENDING.value,)).fetchall():
-        record = decode(ConversationRecord, raw)
-        named = [(change.user_id, change.account_hash) for change in record.changes]
-        named.append((record.opener.user_id, record.opener.account_hash))
-        missing = {user for user, hash_named in named if books.accounts.named(user, hash_named) is None}
-        waiting.setdefault(conversation_id, set()).update(missing)
+        users = waiting.setdefault(conversation_id, set())
+        with suppress(errors.PeerError):  # what cannot be read after an update is told where it is judged
+            users |= _unknown_accounts(books, raw)
     return waiting
+
+
+def _unknown_accounts(books: Books, raw: bytes) -> set[str]:
+    """The users of whom a record names an account record that is not here; none for a later program's record."""
+    record = later.read_record(raw)
+    if record is None:
+        return set()
+    named = [(change.user_id, change.account_hash) for change in record.changes]
+    named.append((record.opener.user_id, record.opener.account_hash))
+    return {user for user, hash_named in named if books.accounts.named(user, hash_named) is None}
 
 
 def confirm(books: Books, conversation_id: str, own_hash: bytes, now: int, random: Randomness) -> None:
@@ -92,14 +96,17 @@ def reconsider(books: Books, conversation_id: str, now: int, random: Randomness)
     return True
 
 
-def after_update(books: Books) -> None:
+def after_update(books: Books, now: int, random: Randomness) -> None:
     """Judge again what an earlier program could not read: called once when a store is opened."""
-    for conversation_id in inbox.of_later_programs(books):
+    unread = set(inbox.of_later_programs(books))
+    for conversation_id in books.conversation_ids():
         held = books.held(conversation_id)
         before = books.number("revision")
-        inbox.judge_again(books, held)
-        refresh_name(books, held, before)
-        books.save(held)
+        changed = take_records(books, held, (), now, random)
+        if open_keys(books, held, now) or changed or conversation_id in unread:
+            inbox.judge_again(books, held)
+            refresh_name(books, held, before)
+            books.save(held)
 
 
 def apply_items(
@@ -134,18 +141,30 @@ def _received(books: Books, held: Held, item: RecordItem, now: int) -> Received 
     raw = item.record.encode()
     try:
         raw = binary(item.record, limits.RECORD_BYTES)
-        record = decode(ConversationRecord, raw)
         signature = binary(item.signature, limits.SIGNATURE_BYTES)
-    except errors.UnknownVersion as error:
-        stop(books, held, errors.RecordPending(f"a record that this program cannot read: {error.detail}"), raw, now)
-        return None
+        record = later.read_record(raw)
+        begins = later.start(later.RecordStart, raw)
     except errors.PeerError as error:
         stop(books, held, errors.ServerMisbehaved(f"a record that cannot be read: {error.detail}"), raw, now)
         return None
-    if not is_in_place(books, held, record_hash(record), item.seq):
-        stop(books, held, errors.ServerMisbehaved(f"record {record.epoch} stands at another place now"), raw, now)
-        return None
-    return Received(record, signature, item.seq)
+    if not is_in_place(books, held, later.hash_of(raw), item.seq):
+        stop(books, held, errors.ServerMisbehaved(f"record {begins.epoch} stands at another place now"), raw, now)
+    elif record is not None:
+        return Received(record, signature, item.seq)
+    elif begins.conversation_id != held.id:
+        stop(books, held, errors.InvalidRecord("the record is another conversation's"), raw, now)
+    else:
+        keep_unread(books, held, raw, signature, begins.epoch, item.seq, now)
+    return None
+
+
+def keep_unread(books: Books, held: Held, raw: bytes, signature: bytes, epoch: int, seq: int, now: int) -> None:
+    """Let a later program's record wait as it is, at its place, like any other that cannot be judged yet."""
+    detail = later.why_unread(raw)
+    row = (held.id, later.hash_of(raw), epoch, seq, raw, signature, Place.PENDING.value, detail, now, False, False)
+    books.connection.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    if epoch > held.epoch:
+        held.pending.setdefault(epoch, detail)
 
 
 def is_in_place(books: Books, held: Held, own_hash: bytes, seq: int) -> bool:
@@ -177,8 +196,15 @@ def check_own(books: Books, made: Opening, seq: int, now: int) -> str:
 def take_records(books: Books, held: Held, received: Iterable[Received], now: int, random: Randomness) -> bool:
     """Judge records, those with them that were waiting; whether any of them counts now that did not before."""
     query = "SELECT record, signature, seq FROM records WHERE conversation_id = ? AND place = ?"
-    rows = books.connection.execute(query, (held.id, Place.PENDING.value)).fetchall()
-    waiting = [Received(decode(ConversationRecord, row[0]), bytes(row[1]), row[2]) for row in rows]
+    waiting: list[Received] = []
+    for raw, signature, seq in books.connection.execute(query, (held.id, Place.PENDING.value)).fetchall():
+        try:
+            record = later.read_record(raw)
+        except errors.PeerError as error:  # only a program that knows more of it sees that
+            stop(books, held, errors.ServerMisbehaved(f"a record that cannot be read: {error.detail}"), raw, now)
+            continue
+        if record is not None:
+            waiting.append(Received(record, bytes(signature), seq))
     fresh = list(received)
     if not fresh and not waiting:
         return False
@@ -237,14 +263,17 @@ def stop(books: Books, held: Held, error: errors.TacitError, body: bytes, now: i
 
 
 def keep_grants(books: Books, held: Held, item: RecordItem) -> None:
-    """Keep the grants that were served with a record, as they are."""
+    """Keep the grants that were served with a record, as they are; a later program may read what this one cannot."""
     for each in item.encrypted_keys:
         try:
             raw = binary(each.encrypted_key, limits.RECORD_BYTES)
-            grant = decode(SignedGrant, raw).grant
+            named = later.start(later.GrantStart, raw).record_hash
+            decode(SignedGrant, raw)
+        except errors.UnknownVersion:
+            pass
         except errors.PeerError:
             continue  # without a readable grant there is no key, which is said where the key is missed
-        books.connection.execute("INSERT OR IGNORE INTO grants VALUES (?, ?, ?)", (held.id, grant.record_hash, raw))
+        books.connection.execute("INSERT OR IGNORE INTO grants VALUES (?, ?, ?)", (held.id, named, raw))
 
 
 def open_keys(books: Books, held: Held, now: int) -> bool:
@@ -278,7 +307,7 @@ def _open(books: Books, held: Held, number: int, raw: bytes, now: int) -> Conver
             private_keys=books.private_keys(),
             accounts=books.accounts.named,
         )
-    except errors.RecordPending:
+    except (errors.RecordPending, errors.UnknownVersion, errors.UnsupportedSuite):
         return None
     except errors.PeerError as error:
         books.keep_evidence(now, "grant", held.id, error, raw)

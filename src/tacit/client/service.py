@@ -111,7 +111,8 @@ class EncryptionService:
         await self.api.server()
         await enrolment.Enroller(store, self.api, self._clock, self._random).sign_in(user_id)
         parts = self._begin(store)
-        await store.run(after_update)
+        now, random = self._clock(), self._random
+        await store.run(lambda books: after_update(books, now, random))
         await parts.directory.try_refresh([user_id])
         await parts.vault.check()
 

@@ -27,7 +27,7 @@ def why_blocked(books: Books, held: Held) -> str:
 def _why_waiting(books: Books, held: Held) -> str:
     head = held.head()
     if head is None:
-        return "no record of this conversation has been accepted"
+        return _why_pending(held) or "no record of this conversation has been accepted"
     if books.me.user_id not in head.roster:
         return "you are not a member any more"
     if is_leaving(books, held):
@@ -36,10 +36,12 @@ def _why_waiting(books: Books, held: Held) -> str:
     for user in head.roster:
         if user in alarmed:
             return f"the account of {user} contradicts what is known of it: {alarmed[user]}"
+    return _why_pending(held)
+
+
+def _why_pending(held: Held) -> str:
     waiting = [number for number in held.pending if number > held.epoch]
-    if waiting:
-        return f"record_pending: epoch {min(waiting)}: {held.pending[min(waiting)]}"
-    return ""
+    return f"record_pending: epoch {min(waiting)}: {held.pending[min(waiting)]}" if waiting else ""
 
 
 def is_leaving(books: Books, held: Held) -> bool:

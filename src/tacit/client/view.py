@@ -127,9 +127,9 @@ def snapshot(books: Books, held: Held) -> Snapshot:
 
 
 def snapshots(books: Books) -> list[Snapshot]:
-    """All conversations that anything was accepted of, or that were stopped, by name."""
+    """All conversations of which a record was accepted or waits, or that were stopped, by name."""
     every = [books.held(conversation_id) for conversation_id in books.conversation_ids()]
-    shown = [snapshot(books, held) for held in every if held.epoch or held.stopped]
+    shown = [snapshot(books, held) for held in every if held.epoch or held.stopped or held.pending]
     return sorted(shown, key=lambda each: (each.name, each.id))
 
 
