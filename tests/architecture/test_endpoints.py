@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from tacit.server.app import HANDLERS
+from tacit.signed.message import FIELDS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "endpoints.md"
 
@@ -22,3 +23,10 @@ def test_the_page_of_endpoints_is_complete() -> None:
     }
     named = set(re.findall(r"^\| `(GET|POST|DELETE) (/api/[^`]*)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     assert named == routes
+
+
+def test_the_fields_of_a_message_are_those_of_the_code_in_its_order() -> None:
+    table = PAGE.read_text(encoding="utf-8").partition("| field | JSON | of |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE)
+    assert [name for name, _ in rows] == list(FIELDS)
+    assert all((FIELDS[name] is int) == (kind == "number") for name, kind in rows)

@@ -47,8 +47,9 @@ def evidence() -> Evidence:
         passwords=[Needle("a password", b"correct horse")],
         keys=[Needle("a key", bytes(range(32)))],
         canaries=[("raw", Needle("an id", b"first-id"))],
+        device_canaries=[Needle("a name", b"alice's name")],
         server_places=list(PLACES),
-        device_places=[("alice/state.db", b"\x02" * 64)],
+        device_places=[("alice/state.db", b"\x02" * 64), ("alice/profile.json", b"it is alice's name")],
     )
 
 
@@ -120,6 +121,8 @@ BENT: list[tuple[str, Callable[[Evidence], object], str]] = [
     ),
     ("devices-sealed", lambda found: found.device_places.clear(), "nowhere to search"),
     ("canaries", lambda found: found.canaries.clear(), "no canary"),
+    ("canaries", lambda found: found.device_canaries.clear(), "no canary"),
+    ("canaries", lambda found: found.device_places.pop(), "not found in the state folders"),
     ("canaries", lambda found: found.server_places.pop(), "was not found as raw"),
     ("canaries", lambda found: found.server_places.append(found.server_places.pop(0)), ""),
     (

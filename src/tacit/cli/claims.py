@@ -37,6 +37,7 @@ class Evidence:
     passwords: list[Needle] = field(default_factory=list)
     keys: list[Needle] = field(default_factory=list)
     canaries: list[tuple[str, Needle]] = field(default_factory=list)
+    device_canaries: list[Needle] = field(default_factory=list)
     server_places: Places = field(default_factory=list)
     device_places: Places = field(default_factory=list)
 
@@ -153,7 +154,7 @@ def devices_are_sealed(evidence: Evidence) -> str:
 
 def canaries_are_found(evidence: Evidence) -> str:
     """Things that the server does hold, found by the same search, so that its silence means something."""
-    if not evidence.canaries:
+    if not evidence.canaries or not evidence.device_canaries:
         return "no canary was planted"
     for form, needle in evidence.canaries:
         hits = search(evidence.server_places, [needle])
@@ -161,6 +162,9 @@ def canaries_are_found(evidence: Evidence) -> str:
             return f"{needle.name} was not found as {form}"
         if not any("-wal frame" in hit.place for hit in hits):
             return f"{needle.name} was not found in the write-ahead log"
+    for needle in evidence.device_canaries:
+        if not search(evidence.device_places, [needle]):
+            return f"{needle.name} was not found in the state folders"
     return ""
 
 
@@ -183,5 +187,9 @@ CLAIMS = (
     Claim("no-password", "Nor a password or recovery key", server_has_no_password),
     Claim("no-key", "Nor a secret key", server_has_no_key),
     Claim("devices-sealed", "Nor is any of it readable in the people's own state folders", devices_are_sealed),
-    Claim("canaries", "The same search finds what is there: raw, hex and base64, in the WAL too", canaries_are_found),
+    Claim(
+        "canaries",
+        "The same search finds what is there: raw, hex and base64, in the WAL too, and in each state folder",
+        canaries_are_found,
+    ),
 )

@@ -104,6 +104,9 @@ def collect(stage: Stage, people: list[Person], words: list[list[str]], evidence
         ("hex", Needle("an account record's hash", bytes.fromhex(accounts[0]["key_id"]))),
         ("base64", Needle("a message's ciphertext", ciphertext(first))),
     ]
+    evidence.device_canaries = [
+        Needle(f"{person.name}'s own name", f'"userId": "{person.name}"'.encode()) for person in people
+    ]
     evidence.server_places = haystack(stage.kept)
 
 
