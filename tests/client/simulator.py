@@ -25,6 +25,7 @@ from tacit.identity.account import follow
 from tacit.signed.account import (
     AccountRecord,
     AccountSignatures,
+    EncryptionKeys,
     account_hash,
     certificate,
     device_id_of,
@@ -270,7 +271,7 @@ class Simulator:
             accounts.AccountVersion(
                 record.version,
                 account_hash(record).hex(),
-                account.versions[-1].public_key,
+                to_base64(encode(EncryptionKeys(record.encryption_keys))),
                 to_base64(encode(record)),
                 to_base64(encode(signatures)),
             )
@@ -363,7 +364,9 @@ class Simulator:
 
     def _seen_by(self, user: str, item: messages.Item, grants: dict[str, str]) -> messages.Item:
         if isinstance(item, messages.RecordItem) and user in grants:
-            return msgspec.structs.replace(item, encrypted_keys=[conversations.Grant(user, grants[user], "opener")])
+            granter = decode(SignedGrant, binary(grants[user])).grant.granter
+            granted = conversations.Grant(user, grants[user], f"{granter.user_id}/{granter.device_id}")
+            return msgspec.structs.replace(item, encrypted_keys=[granted])
         return item
 
     def _page(self, user: str, conversation_id: str, after: int, limit: int) -> messages.Page:

@@ -16,7 +16,7 @@ from tacit.client import Client
 from tacit.client.books import Books
 from tacit.crypto.secret import Secret
 from tacit.identity.account import certificate_of, new_device
-from tacit.signed.account import AccountRecord, DeviceCertificate, RevokedDevice
+from tacit.signed.account import AccountRecord, DeviceCertificate, RevokedDevice, account_hash
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64, to_base64
@@ -120,7 +120,8 @@ async def test_a_known_version_that_is_another_now_raises_an_alarm(world: World)
     bobs = await served(world, "bob", "bob")
     (version,) = bobs["versions"]
     record = decode(AccountRecord, from_base64(version["record"]))
-    version["record"] = to_base64(encode(dataclasses.replace(record, archive_key_id=bytes(32))))
+    other = dataclasses.replace(record, archive_key_id=bytes(32))
+    version.update(record=to_base64(encode(other)), keyId=account_hash(other).hex())
     swapping(world, "alice", {"bob": bobs})
     with pytest.raises(errors.ServerMisbehaved):
         await team.rotate()
@@ -193,7 +194,8 @@ async def test_a_member_whose_account_goes_on_as_another_is_not_followed(world: 
     assert len(versions) == before + 1
     broken = decode(AccountRecord, from_base64(versions[-1].record))
     forged = dataclasses.replace(broken, devices=(another_device("bob"),))
-    versions[-1] = msgspec.structs.replace(versions[-1], record=to_base64(encode(forged)))
+    key_id = account_hash(forged).hex()
+    versions[-1] = msgspec.structs.replace(versions[-1], record=to_base64(encode(forged)), key_id=key_id)
     with pytest.raises((errors.BadSignature, errors.InvalidAccountRecord)):
         await team.rotate()
     with pytest.raises(errors.SendingBlocked):

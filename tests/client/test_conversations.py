@@ -107,7 +107,8 @@ async def test_two_records_on_one_parent_are_an_alarm_and_the_first_is_kept(worl
     await abandon(alice)
     await (await bob.conversation("team")).rotate()
     kept = (await bob.conversation("team")).epoch
-    other = RecordItem(5, 0, 2, "00" * 32, "envelope", to_base64(record), to_base64(signature), [])
+    key_id = decode(ConversationRecord, record).key_id.hex()
+    other = RecordItem(5, 0, 2, key_id, "envelope", to_base64(record), to_base64(signature), [])
     await bob.service.pull(team.id)
     last = (await items_of(bob, team.id))[-1].seq
     await push(bob, team.id, msgspec.structs.replace(other, seq=last + 1))
@@ -222,7 +223,8 @@ async def test_a_record_that_nobody_signed_keeps_the_true_one_out_of_nothing(wor
     )
     raw = to_base64(encode(invented))
     seq = (await items_of(bob, team.id))[-1].seq + 1
-    fake = msgspec.structs.replace(first, seq=seq, epoch=2, record=raw, signature=to_base64(bytes(64)))
+    signature = to_base64(bytes(64))
+    fake = msgspec.structs.replace(first, seq=seq, epoch=2, protocol="mls", record=raw, signature=signature)
     await push(bob, team.id, fake)
     view = await bob.conversation("team")
     assert view.blocked.startswith("record_pending")

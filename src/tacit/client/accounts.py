@@ -11,6 +11,7 @@ from tacit import errors
 from tacit.api import accounts as api
 from tacit.api.base import binary
 from tacit.client.accountbook import Served
+from tacit.client.answers import check_version
 from tacit.client.books import Books
 from tacit.client.store import Store
 from tacit.client.timing import Clock
@@ -126,14 +127,16 @@ def check_answered(asked: list[str], answer: api.PublicKeys) -> None:
 
 
 def read_versions(answer: api.AccountVersions) -> Served:
-    """The records of an answer with their signatures; raises `UnexpectedAnswer` for what cannot be read."""
+    """The records of an answer with their signatures.
+
+    Raises `UnexpectedAnswer` for what cannot be read, and for fields that say something else than the record.
+    """
+    served = []
     try:
-        return [
-            (
-                decode(AccountRecord, binary(each.record, limits.RECORD_BYTES)),
-                decode(AccountSignatures, binary(each.signature, limits.RECORD_BYTES)),
-            )
-            for each in answer.versions
-        ]
+        for each in answer.versions:
+            record = decode(AccountRecord, binary(each.record, limits.RECORD_BYTES))
+            check_version(each, record)
+            served.append((record, decode(AccountSignatures, binary(each.signature, limits.RECORD_BYTES))))
     except errors.PeerError as error:
         raise errors.UnexpectedAnswer(f"an account record cannot be read: {error.detail}") from None
+    return served

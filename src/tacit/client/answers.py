@@ -1,12 +1,19 @@
-"""Reading what the server answers: strictly, and every integer within what the protocol has."""
+"""Reading what the server answers: strictly, integers within what the protocol has, fields equal to what was signed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from tacit import errors
+from tacit.api import accounts, conversations
 from tacit.api.base import convert
-from tacit.wire.text import from_json
+from tacit.api.messages import RecordItem
+from tacit.signed.account import AccountRecord, EncryptionKeys, account_hash
+from tacit.signed.grant import Grant
+from tacit.signed.record import ConversationRecord
+from tacit.wire.codec import encode
+from tacit.wire.text import from_json, to_base64
 
 INTEGERS: Final = range(1 << 53)
 """What a number on the wire may be: a place, a time, an epoch, a version."""
@@ -33,3 +40,44 @@ def check_integers(value: object) -> None:
             waiting.extend(each)
         elif isinstance(each, int) and each not in INTEGERS:
             raise errors.Malformed("a number is not an integer from 0 to 2^53 - 1")
+
+
+# --- fields beside a signed struct ---------------------------------------------------------
+
+
+def check_version(served: accounts.AccountVersion, record: AccountRecord) -> None:
+    """Raises `UnexpectedAnswer` unless the fields beside an account record are the record's."""
+    check_beside("version", served.version, record.version)
+    check_beside("keyId", served.key_id, account_hash(record).hex())
+    check_beside("publicKey", served.public_key, to_base64(encode(EncryptionKeys(record.encryption_keys))))
+
+
+def check_record(item: RecordItem, record: ConversationRecord) -> None:
+    """Raises `UnexpectedAnswer` unless the fields beside a conversation record are the record's.
+
+    Under `mls` the record has no key id: what counts there is that of the messages.
+    """
+    check_beside("epoch", item.epoch, record.epoch)
+    check_beside("protocol", item.protocol, record.protocol.name.lower())
+    if record.key_id:
+        check_beside("keyId", item.key_id, record.key_id.hex())
+
+
+def check_grant(served: conversations.Grant, grant: Grant) -> None:
+    """Raises `UnexpectedAnswer` unless the fields beside a grant are the grant's."""
+    check_beside("userId", served.user_id, grant.recipient)
+    check_beside("grantedBy", served.granted_by, f"{grant.granter.user_id}/{grant.granter.device_id}")
+
+
+def check_vault(answer: accounts.PrivateKeys, user_id: str, records: Sequence[AccountRecord]) -> None:
+    """Raises `UnexpectedAnswer` unless the fields beside a vault name this account and one of its known records."""
+    check_beside("userId", answer.user_id, user_id)
+    named = next((record for record in records if record.version == answer.account_version), records[-1])
+    check_beside("accountVersion", answer.account_version, named.version)
+    check_beside("keyId", answer.key_id, account_hash(named).hex())
+
+
+def check_beside(name: str, served: object, signed: object) -> None:
+    """Raises `UnexpectedAnswer` where a field differs from what was signed."""
+    if served != signed:
+        raise errors.UnexpectedAnswer(f"{name} is not what the signed struct beside it says")

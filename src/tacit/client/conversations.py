@@ -16,6 +16,7 @@ from tacit import errors
 from tacit.api.base import binary
 from tacit.api.messages import Item, MessageItem, RecordItem
 from tacit.client import inbox, later, openings
+from tacit.client.answers import check_beside, check_grant, check_record
 from tacit.client.books import COUNTS, Books, Held
 from tacit.client.openings import Opening
 from tacit.conversation.content import NameNotice
@@ -112,7 +113,10 @@ def after_update(books: Books, now: int, random: Randomness) -> None:
 def apply_items(
     books: Books, conversation_id: str, items: Sequence[Item], cursor: int, now: int, random: Randomness
 ) -> bool:
-    """Take items and move the conversation's cursor to `cursor` (unless that is behind it); whether anything is new."""
+    """Take items and move the conversation's cursor to `cursor` (unless that is behind it); whether anything is new.
+
+    Raises `UnexpectedAnswer` where a field beside a record or grant says something else: then nothing is taken.
+    """
     held = books.add(conversation_id)
     before = books.number("revision")
     records: list[Received] = []
@@ -147,6 +151,10 @@ def _received(books: Books, held: Held, item: RecordItem, now: int) -> Received 
     except errors.PeerError as error:
         stop(books, held, errors.ServerMisbehaved(f"a record that cannot be read: {error.detail}"), raw, now)
         return None
+    if record is not None:
+        check_record(item, record)
+    else:
+        check_beside("epoch", item.epoch, begins.epoch)
     if not is_in_place(books, held, later.hash_of(raw), item.seq):
         stop(books, held, errors.ServerMisbehaved(f"record {begins.epoch} stands at another place now"), raw, now)
     elif record is not None:
@@ -263,12 +271,15 @@ def stop(books: Books, held: Held, error: errors.TacitError, body: bytes, now: i
 
 
 def keep_grants(books: Books, held: Held, item: RecordItem) -> None:
-    """Keep the grants that were served with a record, as they are; a later program may read what this one cannot."""
+    """Keep the grants that were served with a record, as they are; a later program may read what this one cannot.
+
+    Raises `UnexpectedAnswer` for one whose fields say something else than the grant.
+    """
     for each in item.encrypted_keys:
         try:
             raw = binary(each.encrypted_key, limits.RECORD_BYTES)
             named = later.start(later.GrantStart, raw).record_hash
-            decode(SignedGrant, raw)
+            check_grant(each, decode(SignedGrant, raw).grant)
         except errors.UnknownVersion:
             pass
         except errors.PeerError:

@@ -8,6 +8,7 @@ from typing import Final, final
 from tacit import errors
 from tacit.api import accounts as api
 from tacit.api.base import binary
+from tacit.client.answers import check_vault
 from tacit.client.books import Books, encoded_entries
 from tacit.client.conversations import stop
 from tacit.client.store import Store
@@ -170,8 +171,12 @@ def _rank(signed: SignedEntry) -> tuple[int, int, str]:
 
 
 def take_outer(books: Books, answer: api.PrivateKeys) -> None:
-    """Take what the server has where it follows what is held; raises `ServerMisbehaved` or `InvalidVault`."""
+    """Take what the server has where it follows what is held.
+
+    Raises `ServerMisbehaved` or `InvalidVault`, and `UnexpectedAnswer` where it is not this account's.
+    """
     record = books.own_account().value
+    check_vault(answer, record.user_id, [each.value for each in books.accounts.versions(record.user_id)])
     outer = decode(Outer, binary(answer.outer, limits.VAULT_BYTES), limits.VAULT_BYTES)
     verify_outer(record, outer)
     raw = books.meta("outer_header")
