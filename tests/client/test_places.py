@@ -160,3 +160,68 @@ async def test_a_record_in_the_place_of_a_message_stops_the_conversation(world: 
     view = await bob.conversation("team")
     assert view.blocked.startswith("server_misbehaved")
     assert view.epoch == 1
+
+
+def keeping_back(world: World, name: str, payload: dict[str, Any], epoch: int) -> Callable[[], None]:
+    """Serve this person everything but one record, and then a message; what is given serves the record."""
+    records: dict[int, Any] = {}
+    at = [0]
+
+    def without(items: list[Any]) -> list[Any]:
+        records.update({item["epoch"]: item for item in items if item["kind"] == "record"})
+        start = items[0]["seq"] if items else 0
+        left = [item for item in items if item["kind"] != "record" or item["epoch"] != epoch]
+        served = [{**item, "seq": seq} for seq, item in enumerate([*left, payload], start)] if items else []
+        at[0] = served[-1]["seq"] if served else at[0]
+        return served
+
+    def then() -> None:
+        serving(world, name, lambda items: [{**records[epoch], "seq": at[0] + 1}])
+
+    serving(world, name, without)
+    return then
+
+
+async def test_messages_before_the_record_of_their_epoch_stop_the_conversation(world: World) -> None:
+    """The server lets who was removed write on before the removal, by serving what the others wrote after it first."""
+    _, bob, mallory, team = await three(world)
+    payload = await caught(world, mallory, team.id, "pay me")
+    await team.remove("mallory")
+    await team.send("mallory is out")
+    then = keeping_back(world, "bob", payload, 2)
+    await bob.sync()
+    view = await bob.conversation("team")
+    assert view.blocked == "record_missing: epoch 2"
+    with pytest.raises(errors.SendingBlocked):
+        await view.send("to whom?")
+    then()
+    await bob.sync()
+    await view.refresh()
+    assert view.blocked.startswith("server_misbehaved")
+    assert ("alice", "message_tampered") in await shown(bob, team.id)
+    assert ("alice", "mallory is out") not in await shown(bob, team.id)
+    assert {(alarm.about, alarm.code) for alarm in await bob.alarms()} == {("conversation", "server_misbehaved")}
+
+
+async def test_a_record_before_the_one_that_it_follows_stops_the_conversation(world: World) -> None:
+    _, bob, mallory, team = await three(world)
+    payload = await caught(world, mallory, team.id, "pay me")
+    await team.remove("mallory")
+    await team.rotate()
+
+    taken: list[Any] = []
+
+    def turned(items: list[Any]) -> list[Any]:
+        taken.extend(item for item in items if item["kind"] == "record")
+        return [{**taken[1], "seq": 3}, {**payload, "seq": 4}, {**taken[0], "seq": 5}]
+
+    serving(world, "bob", turned)
+    await bob.sync()
+    view = await bob.conversation("team")
+    assert view.blocked.startswith("server_misbehaved: record 3 stands before")
+    assert await rows(bob, "SELECT epoch, seq, place FROM records ORDER BY epoch") == [
+        (1, 1, "accepted"),
+        (2, 5, "accepted"),
+        (3, 3, "invalid"),
+    ]
+    assert (await (await world.come_back("bob")).conversation("team")).blocked == view.blocked

@@ -216,10 +216,10 @@ def test_a_message_whose_signature_is_changed(world: World, chat: Chat) -> None:
 
 def test_a_message_served_twice_is_refused_the_second_time(world: World, chat: Chat) -> None:
     made = sealed(chat, world["bob"].device)
-    chat.seen[counted(made.message.aad)] = 11
-    assert cause(judged(chat, made, 12)) == (errors.Replayed, True)
-    assert cause(judged(chat, made, 9)) == (errors.Replayed, True)
-    assert isinstance(judged(chat, made, 11), Shown)
+    chat.seen[counted(made.message.aad)] = 12
+    assert cause(judged(chat, made, 13)) == (errors.Replayed, True)
+    assert cause(judged(chat, made, 11)) == (errors.Replayed, True)
+    assert isinstance(judged(chat, made, 12), Shown)
 
 
 def test_a_counter_is_used_once_by_each_opening_of_each_device(world: World, chat: Chat) -> None:
@@ -247,6 +247,16 @@ def test_a_forged_message_uses_up_no_counter(world: World, chat: Chat) -> None:
     forged = judged(chat, made._replace(signature=bytes(64)), 11)
     assert isinstance(forged, Undecryptable)
     assert not forged.authentic
+
+
+@pytest.mark.parametrize("seq", [9, 10])
+def test_a_message_before_the_record_of_its_epoch_is_refused_also_where_it_is_served_again(
+    world: World, chat: Chat, seq: int
+) -> None:
+    made = sealed(chat, world["bob"].device)
+    assert cause(judged(chat, made, seq)) == (errors.MessageTampered, True)
+    chat.seen[counted(made.message.aad)] = 12
+    assert cause(judged(chat, made, seq)) == (errors.MessageTampered, True)
 
 
 def test_a_retry_under_the_same_name_is_not_shown_again(world: World, chat: Chat) -> None:

@@ -92,6 +92,7 @@ def reconsider(books: Books, conversation_id: str, now: int, random: Randomness)
         return False
     open_keys(books, held, now)
     inbox.judge_again(books, held)
+    check_order(books, held, now)
     refresh_name(books, held, before)
     books.save(held)
     return True
@@ -106,6 +107,7 @@ def after_update(books: Books, now: int, random: Randomness) -> None:
         changed = take_records(books, held, (), now, random)
         if open_keys(books, held, now) or changed or conversation_id in unread:
             inbox.judge_again(books, held)
+            check_order(books, held, now)
             refresh_name(books, held, before)
             books.save(held)
 
@@ -134,6 +136,7 @@ def apply_items(
             fields = msgspec.to_builtins(item.encrypted_payload)
             changed |= inbox.take_message(books, held, item.seq, item.created_at, fields, now)
     inbox.judge_again(books, held)
+    check_order(books, held, now)
     refresh_name(books, held, before)
     held.cursor = max(held.cursor, cursor)
     held.highest = max(held.highest, held.cursor)
@@ -228,7 +231,11 @@ def take_records(books: Books, held: Held, received: Iterable[Received], now: in
 
 
 def _take(books: Books, held: Held, judgement: Judgement, now: int, random: Randomness) -> bool:
-    received, place = judgement.received, judgement.place
+    received = judgement.received
+    if judgement.place in COUNTS and not is_after_the_last(held, received):
+        detail = f"record {received.record.epoch} stands before the one that it follows"
+        judgement = Judgement(received, Place.INVALID, None, errors.ServerMisbehaved, detail)
+    place = judgement.place
     own_hash = record_hash(received.record)
     row = (
         held.id,
@@ -260,6 +267,24 @@ def _take(books: Books, held: Held, judgement: Judgement, now: int, random: Rand
     if received.record.epoch > held.epoch:
         held.pending[received.record.epoch] = judgement.detail
     return False
+
+
+def is_after_the_last(held: Held, received: Received) -> bool:
+    """Whether a record stands after the one that it follows, as an honest server orders them."""
+    before = held.known.get(received.record.epoch - 1)
+    return received.record.epoch == 1 or (before is not None and before.seq < received.seq)
+
+
+def check_order(books: Books, held: Held, now: int) -> None:
+    """Stop a conversation in which a message stands before the record of its epoch.
+
+    The server takes messages for the newest epoch only: it kept the record back, so that what somebody whom the record
+    removes wrote meanwhile stands before the removal.
+    """
+    for seq, epoch, payload in inbox.refused_though_authentic(books, held.id):
+        if epoch in held.known and seq <= held.known[epoch].seq:
+            error = errors.ServerMisbehaved(f"message {seq} stands before the record of its epoch {epoch}")
+            stop(books, held, error, payload.encode(), now)
 
 
 def stop(books: Books, held: Held, error: errors.TacitError, body: bytes, now: int) -> None:

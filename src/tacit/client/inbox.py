@@ -93,6 +93,22 @@ def judge_again(books: Books, held: Held) -> int:
     return changed
 
 
+def refused_though_authentic(books: Books, conversation_id: str) -> list[tuple[int, int, str]]:
+    """Seq, epoch and payload of the messages that are their senders' and for all that not as they were sent."""
+    query = """SELECT seq, epoch, payload FROM messages INDEXED BY messages_unread
+        WHERE conversation_id = ? AND cause <> '' AND cause = ? AND authentic ORDER BY seq"""
+    return books.connection.execute(query, (conversation_id, errors.MessageTampered.code)).fetchall()
+
+
+def first_beyond(books: Books, held: Held) -> int | None:
+    """The lowest epoch after the newest one held that a message names, or None: its record was kept back."""
+    query = """SELECT min(epoch) FROM messages INDEXED BY messages_unread
+        WHERE conversation_id = ? AND cause <> '' AND cause IN (?, ?) AND epoch > ?"""
+    values = (held.id, errors.RecordMissing.code, LATER, held.epoch)
+    found: int | None = books.connection.execute(query, values).fetchone()[0]
+    return found
+
+
 def of_later_programs(books: Books) -> list[str]:
     """The conversations with messages that need a newer program than the one that judged them."""
     query = "SELECT DISTINCT conversation_id FROM messages WHERE cause = ?"

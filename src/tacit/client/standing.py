@@ -6,6 +6,7 @@ These are the client's own guards: they ask nothing of the server.
 from __future__ import annotations
 
 from tacit import errors
+from tacit.client import inbox
 from tacit.client.books import Books, Held
 from tacit.client.conversations import grant_failure
 from tacit.client.openings import due_leaves
@@ -36,12 +37,18 @@ def _why_waiting(books: Books, held: Held) -> str:
     for user in head.roster:
         if user in alarmed:
             return f"the account of {user} contradicts what is known of it: {alarmed[user]}"
-    return _why_pending(held)
+    return _why_pending(held) or _why_missing(books, held)
 
 
 def _why_pending(held: Held) -> str:
     waiting = [number for number in held.pending if number > held.epoch]
     return f"record_pending: epoch {min(waiting)}: {held.pending[min(waiting)]}" if waiting else ""
+
+
+def _why_missing(books: Books, held: Held) -> str:
+    """Messages of an epoch whose record did not come: it may remove somebody, and was kept back."""
+    beyond = inbox.first_beyond(books, held)
+    return f"record_missing: epoch {beyond}" if beyond is not None else ""
 
 
 def is_leaving(books: Books, held: Held) -> bool:

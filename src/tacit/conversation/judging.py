@@ -136,6 +136,7 @@ def judge_message(seq: int, message: Message, signature: bytes, known: Known) ->
         device, profile = sending_device(aad, member, known)
         verified = check_signature(message, signature, device, profile)
         authentic = True
+        check_order(seq, epoch)
         check_replay(seq, aad, known)
         check_removal(seq, aad, member, known)
         first = first_shown(seq, aad, known)
@@ -215,6 +216,12 @@ def check_signature(
         return verify_message(message, signature, device.request_key, profile)
     except errors.BadSignature:
         raise errors.MessageTampered("its signature does not verify") from None
+
+
+def check_order(seq: int, epoch: KnownEpoch) -> None:
+    """Raises `MessageTampered` for a message before the record of its epoch: no honest server takes it there."""
+    if seq <= epoch.seq:
+        raise errors.MessageTampered("it stands before the record of its epoch")
 
 
 def check_replay(seq: int, aad: MessageAad, known: Known) -> None:
