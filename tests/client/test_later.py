@@ -266,11 +266,11 @@ async def test_the_beginning_of_what_is_known_is_read_alike(world: World, where:
     item, record = await newest_record(bob, team.id)
     raw = from_base64(item.record)
     if where == "record":
-        begins = later.start(later.RecordStart, raw)
+        begins = later.record_start(raw)
         assert (begins.conversation_id, begins.epoch) == (record.conversation_id, record.epoch)
         assert later.hash_of(raw) == record_hash(record)
         assert later.why_unread(raw) == ""
     else:
         (given,) = item.encrypted_keys
         granted = from_base64(given.encrypted_key)
-        assert later.start(later.GrantStart, granted).record_hash == record_hash(record)
+        assert later.granted_record(granted) == record_hash(record)

@@ -150,7 +150,7 @@ def _received(books: Books, held: Held, item: RecordItem, now: int) -> Received 
         raw = binary(item.record, limits.RECORD_BYTES)
         signature = binary(item.signature, limits.SIGNATURE_BYTES)
         record = later.read_record(raw)
-        begins = later.start(later.RecordStart, raw)
+        begins = later.record_start(raw)
     except errors.PeerError as error:
         stop(books, held, errors.ServerMisbehaved(f"a record that cannot be read: {error.detail}"), raw, now)
         return None
@@ -303,7 +303,7 @@ def keep_grants(books: Books, held: Held, item: RecordItem) -> None:
     for each in item.encrypted_keys:
         try:
             raw = binary(each.encrypted_key, limits.RECORD_BYTES)
-            named = later.start(later.GrantStart, raw).record_hash
+            named = later.granted_record(raw)
             check_grant(each, decode(SignedGrant, raw).grant)
         except errors.UnknownVersion:
             pass

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import NamedTuple
 
 from tacit import errors
 from tacit.crypto.digest import sha256
 from tacit.signed import labels
 from tacit.signed.record import ConversationRecord
 from tacit.signed.verify import labelled_bytes
-from tacit.wire.codec import U64, Hash, Id, Reader, decode, functions_of, struct
-
-T = TypeVar("T")
+from tacit.wire.codec import Id, Reader, decode, functions_of
 
 
-@struct
-class RecordStart:
+class RecordStart(NamedTuple):
     """How every conversation record begins."""
 
-    conversation_id: Id
-    epoch: U64
+    conversation_id: str
+    epoch: int
 
 
-@struct
-class GrantStart:
-    """How every signed grant begins."""
+def record_start(raw: bytes) -> RecordStart:
+    """The beginning of a record whose rest this program may not know; raises `Malformed` and the like."""
+    reader = Reader(raw)
+    conversation_id: str = functions_of(Id)[1](reader)
+    return RecordStart(conversation_id, reader.uint(8))
 
-    record_hash: Hash
 
-
-def start(cls: type[T], raw: bytes) -> T:
-    """The beginning of bytes whose rest this program may not know; raises `Malformed` and the like."""
-    found: T = functions_of(cls)[1](Reader(raw))
-    return found
+def granted_record(raw: bytes) -> bytes:
+    """The hash of the record that a grant is for, with which every grant begins; raises `Malformed`."""
+    return Reader(raw).take(32)
 
 
 def hash_of(raw: bytes) -> bytes:
