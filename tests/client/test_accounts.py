@@ -12,6 +12,7 @@ import pytest
 
 from client.world import World, rows, texts
 from tacit import errors
+from tacit.api.accounts import PublicKeys
 from tacit.client import Client
 from tacit.client.books import Books
 from tacit.crypto.secret import Secret
@@ -269,3 +270,30 @@ async def test_versions_that_do_not_go_forward_are_refused(world: World) -> None
     world.simulator.versions_a_page = 1
     with pytest.raises(errors.UnexpectedAnswer, match="do not go forward"):
         await alice.create_conversation("team", members=["bob"])
+
+
+@pytest.mark.parametrize("stranger", [True, False])
+async def test_an_answer_that_was_overtaken_by_another_raises_no_alarm(world: World, stranger: bool) -> None:
+    """Two tasks, or two programs on one store, ask for an account; the later answer is taken first."""
+    alice, _ = await world.register("alice", "bob")
+    assert world.simulator is not None
+    world.simulator.follow("bob", "the password of bob", lambda record: record)
+    parts = alice.service._parts
+    assert parts is not None
+    directory, ask = parts.directory, alice.service.api.public_keys
+    if not stranger:
+        await directory.refresh(["bob"])
+
+    async def overtaken(users: list[str], after: int) -> PublicKeys:
+        early = await ask(users, after)
+        alice.service.api.public_keys = ask  # type: ignore[method-assign]
+        assert world.simulator is not None
+        world.simulator.follow("bob", "the password of bob", lambda record: record)
+        await directory.refresh(["bob"])
+        return early
+
+    alice.service.api.public_keys = overtaken  # type: ignore[assignment,method-assign]
+    assert await directory.refresh(["bob"]) == 0
+    assert await rows(alice, "SELECT version FROM accounts WHERE user_id = 'bob'") == [(1,), (2,), (3,)]
+    assert await alice.alarms() == []
+    assert await directory.refresh(["bob"]) == 0

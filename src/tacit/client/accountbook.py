@@ -52,18 +52,20 @@ class AccountBook:
         """Whether any known version certifies the device."""
         return any(certificate(each.value, device_id) is not None for each in self.versions(user_id))
 
-    def take(self, server_name: str, user_id: str, served: Served) -> int:
+    def take(self, server_name: str, user_id: str, served: Served, asked: int = 0) -> int:
         """Verify and keep what follows the newest known version; how many versions were new.
 
-        The first of `served` may be the newest known one again: then it has to be the same. Raises
-        `ServerMisbehaved` where it is another or where the chain was cut, `InvalidAccountRecord` for a record of
-        another account or server, and what `verify_chain` raises.
+        `asked` is the newest version that was known when this was asked for, 0 where none was: `served` begins with it.
+        More may be known by now, from another answer. Raises `ServerMisbehaved` where a known version is another or
+        the chain was cut, `InvalidAccountRecord` for a record of another account or server, and what `verify_chain`
+        raises.
         """
-        newest = self.newest(user_id)
         check_whose(server_name, user_id, served)
-        if newest is not None:
-            check_continues(newest.value, served)
-            served = served[1:]
+        check_begins(user_id, asked, served)
+        served = what_follows(self.versions(user_id), served)
+        if not served:
+            return 0
+        newest = self.newest(user_id)
         added = verify_chain(served, newest)
         for each in added:
             row = (user_id, each.value.version, encode(each.value), self._signatures(served, each.value.version))
@@ -88,10 +90,22 @@ def check_whose(server_name: str, user_id: str, served: Served) -> None:
             raise errors.InvalidAccountRecord("it is another account's, or another server's")
 
 
-def check_continues(newest: AccountRecord, served: Served) -> None:
-    """Raises `ServerMisbehaved` unless what was served begins with the newest record that is known already."""
-    named = f"{newest.user_id}'s account record of version {newest.version}"
-    if not served or served[0][0].version != newest.version:
-        raise errors.ServerMisbehaved(f"{named} is not served any more")
-    if account_hash(served[0][0]) != account_hash(newest):
-        raise errors.ServerMisbehaved(f"{named} is another now")
+def check_begins(user_id: str, asked: int, served: Served) -> None:
+    """Raises `ServerMisbehaved` unless what was served begins with the version that was known when it was asked for."""
+    if asked and (not served or served[0][0].version != asked):
+        raise errors.ServerMisbehaved(f"{user_id}'s account record of version {asked} is not served any more")
+
+
+def what_follows(held: Sequence[Verified[AccountRecord]], served: Served) -> Served:
+    """What was served without the versions that are known at its beginning.
+
+    Raises `ServerMisbehaved` where one of those is another.
+    """
+    known = {each.value.version: account_hash(each.value) for each in held}
+    for place, (record, _) in enumerate(served):
+        if record.version not in known:
+            return served[place:]
+        if account_hash(record) != known[record.version]:
+            named = f"{record.user_id}'s account record of version {record.version}"
+            raise errors.ServerMisbehaved(f"{named} is another now")
+    return ()

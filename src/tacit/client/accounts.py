@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
 from typing import final
 
 from tacit import errors
@@ -45,12 +46,12 @@ class Directory:
         while waiting:
             known = await self._store.run(partial(_known, users=waiting))
             waiting = []
-            for after, group in sorted(known.items()):
-                for part in batched(group, limits.USERS):
+            for after, group in groupby(sorted(known, key=partial(_after, known)), partial(_after, known)):
+                for part in batched(list(group), limits.USERS):
                     answer = await self._api.public_keys(part, after)
                     check_answered(part, answer)
                     for each in answer.accounts:
-                        added += await self._take(each)
+                        added += await self._take(each, known[each.user_id])
                     waiting += [each.user_id for each in answer.accounts if each.more]
         return added
 
@@ -73,12 +74,12 @@ class Directory:
             with suppress(errors.PeerError):  # what needs this account stays pending and says so
                 await self.refresh([user])
 
-    async def _take(self, answer: api.AccountVersions) -> int:
+    async def _take(self, answer: api.AccountVersions, asked: int) -> int:
         user_id = answer.user_id
         served = read_versions(answer)
         server_name = self._api.server_name
         try:
-            return await self._store.run(lambda books: books.accounts.take(server_name, user_id, served))
+            return await self._store.run(lambda books: books.accounts.take(server_name, user_id, served, asked))
         except errors.PeerError as error:
             await self._keep_evidence(user_id, served, error)
             raise
@@ -105,13 +106,15 @@ def _count(books: Books) -> int:
     return int(found)
 
 
-def _known(books: Books, users: Iterable[str]) -> dict[int, list[str]]:
-    """The users by the version from which on to ask: the newest known one is asked for again, to be compared."""
-    found: dict[int, list[str]] = {}
-    for user in sorted(set(users)):
-        newest = books.accounts.newest(user)
-        found.setdefault(newest.value.version - 1 if newest is not None else 0, []).append(user)
-    return found
+def _known(books: Books, users: Iterable[str]) -> dict[str, int]:
+    """The users, each with the newest known version; 0 for strangers."""
+    newest = {user: books.accounts.newest(user) for user in sorted(set(users))}
+    return {user: each.value.version if each is not None else 0 for user, each in newest.items()}
+
+
+def _after(known: dict[str, int], user: str) -> int:
+    """The version from which on to ask: the newest known one is asked for again, to be compared."""
+    return max(known[user] - 1, 0)
 
 
 def check_answered(asked: list[str], answer: api.PublicKeys) -> None:
