@@ -9,6 +9,7 @@ import pytest
 
 from client.world import World, rows
 from tacit import errors
+from tacit.api.accounts import PrivateKeys
 from tacit.client import Client, vaults
 from tacit.client.books import Books
 from tacit.client.vaults import check_not_older, newer_of
@@ -21,6 +22,7 @@ from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64
 
 PRIVATE = "/api/encryption/keys/private"
+PUBLIC = "/api/encryption/keys/public"
 
 
 async def header(client: Client) -> OuterHeader:
@@ -129,6 +131,63 @@ async def test_an_earlier_or_different_outer_part_is_refused_and_kept_as_evidenc
     assert (alarm.about, alarm.subject, alarm.code) == ("vault", "alice", "server_misbehaved")
     assert (await header(client)).version == 2
     await (await client.conversation("team")).send("goes on")
+
+
+async def test_a_vault_under_a_later_version_of_the_account_waits_for_the_account(world: World) -> None:
+    (alice,) = await world.register("alice")
+    assert world.simulator is not None
+    world.simulator.follow("alice", "the password of alice", lambda record: record)
+    assert (await alice.service.api.private_keys()).account_version == 2
+    parts = alice.service._parts
+    assert parts is not None
+    await parts.vault.check()
+    assert await rows(alice, "SELECT version FROM accounts ORDER BY version") == [(1,), (2,)]
+    assert await alice.alarms() == []
+
+
+async def test_a_vault_under_a_version_that_the_account_never_had_is_evidence(world: World) -> None:
+    client = await older(world, lambda answer, _: answer.update(accountVersion=2))
+    (alarm,) = await client.alarms()
+    assert (alarm.about, alarm.code) == ("vault", "server_misbehaved")
+    assert "names version 2 of the account" in alarm.detail
+
+
+async def test_where_the_account_is_refused_the_vault_is_compared_the_next_time(world: World) -> None:
+    (alice,) = await world.register("alice")
+    parts = alice.service._parts
+    assert parts is not None
+
+    def refused(request: httpx2.Request, answer: Any) -> Any:
+        if request.url.path == PUBLIC:
+            return errors.SessionForbidden()
+        return {**answer, "accountVersion": 2} if request.url.path == PRIVATE else answer
+
+    world.wires["alice"].rewrite = refused
+    await parts.vault.check()
+    assert await alice.alarms() == []
+
+
+@pytest.mark.parametrize("writes", [1, 2])
+async def test_what_another_program_writes_while_the_vault_is_asked_for_raises_no_alarm(
+    world: World, writes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (alice,) = await world.register("alice")
+    other = await world.come_back("alice")
+    answer = other.service.api.private_keys
+
+    async def slow() -> PrivateKeys:
+        early = await answer()
+        for number in range(writes):
+            await alice.create_conversation(f"{number}")
+            await write(alice)
+        return early
+
+    monkeypatch.setattr(other.service.api, "private_keys", slow)
+    parts = other.service._parts
+    assert parts is not None
+    await parts.vault.check()
+    assert await other.alarms() == []
+    assert (await header(other)).version == 1 + writes
 
 
 async def snapshot_of(world: World) -> None:

@@ -331,7 +331,7 @@ class _Parts:
         self.outbox = Outbox(
             store, api_client, self.directory, self.syncer, self.changes, locks, clock, random, self.socket
         )
-        self.vault = VaultKeeper(store, api_client, clock)
+        self.vault = VaultKeeper(store, api_client, self.directory, clock)
 
     async def settle(self) -> None:
         """Bring interrupted changes to an end, and send what waits."""

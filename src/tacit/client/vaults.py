@@ -8,6 +8,7 @@ from typing import Final, final
 from tacit import errors
 from tacit.api import accounts as api
 from tacit.api.base import binary
+from tacit.client.accounts import Directory
 from tacit.client.answers import check_vault
 from tacit.client.books import Books, encoded_entries
 from tacit.client.conversations import stop
@@ -43,23 +44,32 @@ ATTEMPTS: Final = 3
 class VaultKeeper:
     """Keeps the outer part on the server as new as what this device knows."""
 
-    def __init__(self, store: Store, api_client: EncryptionAPIClient, clock: Clock) -> None:
+    def __init__(self, store: Store, api_client: EncryptionAPIClient, directory: Directory, clock: Clock) -> None:
         self._store = store
         self._api = api_client
+        self._directory = directory
         self._clock = clock
 
     async def check(self) -> None:
         """Compare what the server has with what this device holds; a newer part by the account's devices is taken.
 
-        A lower or different one is refused and kept as evidence; what is held stays.
+        A lower or different one than was held when it was asked for is refused and kept as evidence; what is held
+        stays. Another program on the same store may have written the next one meanwhile.
         """
+        asked = await self._store.run(held_header)
         answer = await self._api.private_keys()
         now = self._clock()
 
         def take(books: Books) -> None:
-            take_outer(books, answer)
+            check_version_known(books, answer)
+            take_outer(books, answer, asked)
             compare_heads(books, now)
 
+        try:
+            if await self._store.run(lambda books: is_account_newer(books, answer)):
+                await self._directory.refresh([answer.user_id])
+        except errors.PeerError:
+            return  # what contradicts is evidence there; the vault is compared once the account is known
         try:
             await self._store.run(take)
         except errors.PeerError as error:
@@ -89,8 +99,7 @@ def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
     """The next outer part with the hash of the account record it goes under, or None where nothing changed."""
     compare_heads(books, now)
     me = books.me
-    raw = books.meta("outer_header")
-    before = decode(OuterHeader, raw) if raw is not None else None
+    before = held_header(books)
     held = books.entries()
     writer = Writer(me.device_id, me.request_key.sign)
     entries = merge(held, wanted_entries(books), before.version + 1 if before is not None else 1, writer)
@@ -170,8 +179,26 @@ def _rank(signed: SignedEntry) -> tuple[int, int, str]:
     return epoch, entry.clock, entry.device_id
 
 
-def take_outer(books: Books, answer: api.PrivateKeys) -> None:
-    """Take what the server has where it follows what is held.
+def held_header(books: Books) -> OuterHeader | None:
+    """The header of the outer part that is held, or None."""
+    raw = books.meta("outer_header")
+    return decode(OuterHeader, raw) if raw is not None else None
+
+
+def is_account_newer(books: Books, answer: api.PrivateKeys) -> bool:
+    """Whether the vault was stored under a later version of one's own account than is known here."""
+    me = books.own_account().value
+    return answer.user_id == me.user_id and answer.account_version > me.version
+
+
+def check_version_known(books: Books, answer: api.PrivateKeys) -> None:
+    """Raises `ServerMisbehaved` where the account, fetched later, has not the version that the vault names."""
+    if is_account_newer(books, answer):
+        raise errors.ServerMisbehaved(f"it names version {answer.account_version} of the account, which is not served")
+
+
+def take_outer(books: Books, answer: api.PrivateKeys, asked: OuterHeader | None) -> None:
+    """Take what the server has where it follows what is held; `asked` is what was held when it was asked for.
 
     Raises `ServerMisbehaved` or `InvalidVault`, and `UnexpectedAnswer` where it is not this account's.
     """
@@ -179,10 +206,11 @@ def take_outer(books: Books, answer: api.PrivateKeys) -> None:
     check_vault(answer, record.user_id, [each.value for each in books.accounts.versions(record.user_id)])
     outer = decode(Outer, binary(answer.outer, limits.VAULT_BYTES), limits.VAULT_BYTES)
     verify_outer(record, outer)
-    raw = books.meta("outer_header")
-    held = decode(OuterHeader, raw) if raw is not None else None
+    if asked is not None and check_not_older(asked, outer.header):
+        return
+    held = held_header(books)
     if held is not None:
-        if check_not_older(held, outer.header):
+        if outer.header.version < held.version or check_not_older(held, outer.header):
             return
         check_follows(record, held, outer.header, answer)
     keep_outer(books, outer)
