@@ -42,3 +42,22 @@ async def test_what_one_has_no_right_to_any_more_is_forgotten(world: World) -> N
     assert await rows(alice, "SELECT 1 FROM openings") == []
     await team.send("hello")
     assert await texts(his) == [("alice", "hello")]
+
+
+async def test_what_one_wanted_before_a_removal_is_not_carried_out_after_a_return(world: World) -> None:
+    alice, bob, _ = await world.register("alice", "bob", "carol")
+    team = await alice.create_conversation("team", members=["bob"])
+    await team.set_role("bob", "admin")
+    await bob.sync()
+    bobs = await bob.conversation("team")
+    world.wires["alice"].lose("request", "conversation/keys")
+    with pytest.raises(errors.Unreachable):
+        await team.add("carol")
+    await bobs.remove("alice")
+    await alice.sync()
+    assert await rows(alice, "SELECT 1 FROM openings") == []
+    await bobs.add("alice")
+    await bobs.set_role("alice", "admin")
+    await alice.sync()
+    await bobs.refresh()
+    assert [each.user_id for each in bobs.members()] == ["alice", "bob"]

@@ -337,3 +337,44 @@ async def test_an_epoch_that_stays_undecided_holds_messages_back(world: World, m
     await alice.sync()
     assert await read_by(bob) == [("alice", "not for mallory")]
     assert epochs_sent(world, "alice")[-2:] == [3, 3]
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_what_waited_at_a_removal_does_not_go_to_those_who_are_there_after_a_return(
+    world: World, at_once: bool
+) -> None:
+    alice, bob, carol = await world.register("alice", "bob", "carol")
+    bobs = await bob.create_conversation("team", members=["alice"])
+    await alice.sync()
+    team = await alice.conversation("team")
+    world.wires["alice"].down = True
+    for text in ("only bob", "may read this"):
+        with pytest.raises(errors.Unreachable):
+            await team.send(text)
+    world.wires["alice"].down = False
+    await bobs.remove("alice")
+    if not at_once:
+        await alice.sync()
+    await bobs.add("carol", "alice")
+    await alice.sync()
+    await team.refresh()
+    assert [failure for _, failure in team.unsent] == ["not_a_member", "not_a_member"]
+    assert await rows(alice, "SELECT 1 FROM outbox WHERE sealed IS NOT NULL") == []
+    await team.send("to all")
+    assert [said for said in await read_by(carol) if said[0] == "alice"] == [("alice", "to all")]
+
+
+async def test_what_arrived_before_a_removal_is_not_called_unsent(world: World) -> None:
+    alice, bob, _ = await world.register("alice", "bob", "carol")
+    bobs = await bob.create_conversation("team", members=["alice"])
+    await alice.sync()
+    team = await alice.conversation("team")
+    world.wires["alice"].lose("answer", SEND)
+    with pytest.raises(errors.Unreachable):
+        await team.send("it arrived")
+    await bobs.remove("alice")
+    await alice.sync()
+    await team.refresh()
+    assert team.unsent == ()
+    assert ("alice", "it arrived") in await texts(team)
+    assert ("alice", "it arrived") in await read_by(bob)

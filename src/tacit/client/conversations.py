@@ -15,7 +15,7 @@ import msgspec
 from tacit import errors
 from tacit.api.base import binary
 from tacit.api.messages import Item, MessageItem, RecordItem
-from tacit.client import inbox, later, openings
+from tacit.client import inbox, later, openings, queue
 from tacit.client.answers import check_beside, check_grant, check_record
 from tacit.client.books import COUNTS, Books, Held
 from tacit.client.openings import Opening
@@ -87,13 +87,14 @@ def confirm(books: Books, conversation_id: str, own_hash: bytes, now: int, rando
 def reconsider(books: Books, conversation_id: str, now: int, random: Randomness) -> bool:
     """Judge once more what is pending in a conversation; whether anything counts now that did not."""
     held = books.held(conversation_id)
-    before = books.number("revision")
+    before, epoch = books.number("revision"), held.epoch
     if not take_records(books, held, (), now, random):
         return False
     open_keys(books, held, now)
     inbox.judge_again(books, held)
     check_order(books, held, now)
     refresh_name(books, held, before)
+    let_go(books, held, epoch)
     books.save(held)
     return True
 
@@ -103,12 +104,13 @@ def after_update(books: Books, now: int, random: Randomness) -> None:
     unread = set(inbox.of_later_programs(books))
     for conversation_id in books.conversation_ids():
         held = books.held(conversation_id)
-        before = books.number("revision")
+        before, epoch = books.number("revision"), held.epoch
         changed = take_records(books, held, (), now, random)
         if open_keys(books, held, now) or changed or conversation_id in unread:
             inbox.judge_again(books, held)
             check_order(books, held, now)
             refresh_name(books, held, before)
+            let_go(books, held, epoch)
             books.save(held)
 
 
@@ -120,7 +122,7 @@ def apply_items(
     Raises `UnexpectedAnswer` where a field beside a record or grant says something else: then nothing is taken.
     """
     held = books.add(conversation_id)
-    before = books.number("revision")
+    before, epoch = books.number("revision"), held.epoch
     records: list[Received] = []
     for item in items:
         if isinstance(item, RecordItem):
@@ -138,6 +140,7 @@ def apply_items(
     inbox.judge_again(books, held)
     check_order(books, held, now)
     refresh_name(books, held, before)
+    let_go(books, held, epoch)
     held.cursor = max(held.cursor, cursor)
     held.highest = max(held.highest, held.cursor)
     books.save(held)
@@ -273,6 +276,17 @@ def is_after_the_last(held: Held, received: Received) -> bool:
     """Whether a record stands after the one that it follows, as an honest server orders them."""
     before = held.known.get(received.record.epoch - 1)
     return received.record.epoch == 1 or (before is not None and before.seq < received.seq)
+
+
+def let_go(books: Books, held: Held, before: int) -> None:
+    """After a record since epoch `before` that lacks oneself: forget what was to be changed and sent until then.
+
+    Who is added again later meets other people, and wants it or not.
+    """
+    me = books.me.user_id
+    if any(me not in held.known[number].roster for number in range(before + 1, held.epoch + 1)):
+        openings.drop(books, held.id)
+        queue.give_up(books, held.id, errors.NotAMember)
 
 
 def check_order(books: Books, held: Held, now: int) -> None:

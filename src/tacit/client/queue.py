@@ -12,7 +12,7 @@ from typing import Any, Final
 from tacit import errors
 from tacit.client import inbox
 from tacit.client.books import Books, Held
-from tacit.conversation.content import FRANKING_KEY_BYTES, Body, Content, Unknown, kind_and_bytes, pad
+from tacit.conversation.content import FRANKING_KEY_BYTES, Body, Content, Name, Unknown, kind_and_bytes, pad
 from tacit.conversation.sealing import INSTANCE_BYTES, Epoch, Sender, make_content, seal
 from tacit.crypto.secret import Randomness
 from tacit.signed.message import to_fields
@@ -151,6 +151,20 @@ def failed(books: Books, queued: Queued, error: errors.TacitError) -> None:
     row = (error.code, queued.id, to_json(queued.payload))
     update = "UPDATE outbox SET state = 'failed', sealed = NULL, failure = ? WHERE id = ? AND sealed = ?"
     books.connection.execute(update, row)
+
+
+def give_up(books: Books, conversation_id: str, error: type[errors.TacitError]) -> None:
+    """Nothing that waits goes out any more; what came back from the server was sent and says so."""
+    books.connection.execute(
+        "DELETE FROM outbox WHERE conversation_id = ? AND state = 'waiting' AND first", (conversation_id,)
+    )
+    me = books.me
+    query = "SELECT id, client_message_id FROM outbox WHERE conversation_id = ? AND state = 'waiting'"
+    for number, client_message_id in books.connection.execute(query, (conversation_id,)).fetchall():
+        name = Name(me.user_id, me.device_id, client_message_id)
+        if inbox.find_authentic(books, conversation_id, name) is None:
+            update = "UPDATE outbox SET state = 'failed', sealed = NULL, failure = ? WHERE id = ?"
+            books.connection.execute(update, (error.code, number))
 
 
 def unsent(books: Books, conversation_id: str) -> list[tuple[str, str]]:
