@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 
 import msgspec
 import pytest
 
 from client.world import Crash, World, abandon, rows, texts
 from tacit import errors
+from tacit.api.messages import SendMessages, Sent
 from tacit.client import Client, Conversation, standing
 from tacit.client.books import Books
+from tacit.client.queue import enqueue
 from tacit.client.timing import wall_clock
+from tacit.conversation.content import TextBody
 from tacit.signed.record import DAY, HOUR
 
 SEND = "/api/messages/encrypted"
@@ -119,7 +123,7 @@ async def test_a_definite_refusal_is_passed_on_and_holds_up_nothing_else(world: 
 async def test_a_server_that_refuses_without_end_is_given_up(world: World) -> None:
     _, _, team = await pair(world)
     world.wires["alice"].refuse(errors.EpochClosed(), SEND, times=100)
-    with pytest.raises(errors.EpochClosed):
+    with pytest.raises(errors.SendingBlocked, match="is kept and goes out later"):
         await team.send("never")
     assert len(world.wires["alice"].refusals) == 92
 
@@ -378,3 +382,72 @@ async def test_what_arrived_before_a_removal_is_not_called_unsent(world: World) 
     assert team.unsent == ()
     assert ("alice", "it arrived") in await texts(team)
     assert ("alice", "it arrived") in await read_by(bob)
+
+
+async def test_a_change_that_one_may_not_make_any_more_holds_up_no_message(world: World) -> None:
+    _, bob, _, team = await three(world)
+    world.wires["alice"].lose("request", KEYS)
+    with pytest.raises(errors.Unreachable):
+        await team.remove("mallory")
+    await (await bob.conversation("team")).set_role("alice", "member")
+    sent = await team.send("once")
+    assert sent.epoch == 3
+    assert await read_by(bob) == [("alice", "once")]
+
+
+async def test_a_message_that_is_kept_says_so_whatever_was_in_its_way(world: World) -> None:
+    alice, bob, team = await pair(world)
+    world.wires["alice"].refuse(errors.RecordOutdated("", accounts=[], leaves=[]), KEYS, 100)
+    world.clock.ahead = 8 * DAY
+    with pytest.raises(errors.SendingBlocked, match="the message is kept and goes out later"):
+        await team.send("once")
+    world.wires["alice"].refusals.clear()
+    await alice.sync()
+    assert await read_by(bob) == [("alice", "once")]
+
+
+async def test_a_message_that_was_sent_is_not_reported_for_what_comes_after_it(world: World) -> None:
+    alice, bob, team = await pair(world)
+    conversation_id = team.id
+    send = alice.service.api.send
+
+    async def sent_and_another_comes(body: SendMessages) -> Sent:
+        answer = await send(body)
+        await alice.service._run(lambda books: enqueue(books, conversation_id, TextBody("next"), 1, os.urandom))
+        world.wires["alice"].down = True
+        return answer
+
+    alice.service.api.send = sent_and_another_comes  # type: ignore[method-assign]
+    assert (await team.send("first")).seq == 3
+    world.wires["alice"].down = False
+    alice.service.api.send = send  # type: ignore[method-assign]
+    await alice.sync()
+    assert await read_by(bob) == [("alice", "first"), ("alice", "next")]
+
+
+async def test_the_refusal_of_a_form_that_another_program_replaced_is_not_reported(world: World) -> None:
+    alice, bob, team = await pair(world)
+
+    async def replaced(body: SendMessages) -> Sent:
+        alice.service.api.send = send  # type: ignore[method-assign]
+        update = "UPDATE outbox SET sealed = NULL"
+        await alice.service._run(lambda books: books.connection.execute(update))
+        raise errors.InvalidMessage("the earlier form")
+
+    send = alice.service.api.send
+    alice.service.api.send = replaced  # type: ignore[method-assign]
+    assert (await team.send("once")).seq == 3
+    assert await read_by(bob) == [("alice", "once")]
+
+
+async def test_who_is_removed_while_sending_is_told_that_it_failed(world: World) -> None:
+    _, bob, mallory, team = await three(world)
+    await mallory.sync()
+    hers = await mallory.conversation("team")
+    await team.remove("mallory")
+    world.wires["mallory"].refuse(errors.EpochClosed(), SEND)
+    with pytest.raises(errors.NotAMember):
+        await hers.send("too late")
+    await hers.refresh()
+    assert [failure for _, failure in hers.unsent] == ["not_a_member"]
+    assert await read_by(bob) == []

@@ -95,18 +95,28 @@ class Outbox:
     async def send(self, conversation_id: str, body: Body, sent_at: int) -> tuple[str, Accepted | None]:
         """Keep a message and send it; its client message id and what the server said.
 
-        None where another program on the same store sent it. Raises `SendingBlocked` before anything is kept,
-        `Unreachable` where it is kept and goes out later, and what the server refused it for.
+        None where another program on the same store sends it. Raises `SendingBlocked` before anything is kept, what
+        `still_waits` says where it is kept and goes out later, and what it was refused for.
         """
         client_message_id = await self._store.run(partial(self._enqueue, conversation_id, body, sent_at))
         self._outcomes[client_message_id] = None
+        problem: errors.TacitError | None = None
         try:
             await self.flush(conversation_id)
+        except errors.TacitError as error:
+            problem = error
         finally:
             outcome = self._outcomes.pop(client_message_id)
         if isinstance(outcome, errors.TacitError):
             raise outcome
-        return client_message_id, outcome
+        if outcome is not None:
+            return client_message_id, outcome  # the problem is another message's, which waits
+        state = await self._store.run(partial(queue.state_of, client_message_id=client_message_id))
+        if state is not None and state.failure:
+            raise errors.from_code(state.failure)
+        if state is not None and problem is not None:
+            raise still_waits(problem) from problem
+        return client_message_id, None
 
     def _enqueue(self, conversation_id: str, body: Body, sent_at: int, books: Books) -> str:
         held = books.held(conversation_id)
@@ -130,7 +140,7 @@ class Outbox:
                     case First.FINISH:
                         epochs += 1
                         check_epochs(epochs)
-                        await self._changes.finish_earlier(conversation_id)
+                        await self._finish_earlier(conversation_id)
                     case Intent():
                         epochs += 1
                         check_epochs(epochs)
@@ -150,6 +160,17 @@ class Outbox:
                             force = await self._recover(step, refusal)
                     case _:
                         assert_never(step)
+
+    async def _finish_earlier(self, conversation_id: str) -> None:
+        """Bring an earlier change to an end; one that is refused is forgotten, and holds up no message."""
+        try:
+            await self._changes.finish_earlier(conversation_id)
+        except (errors.SendingBlocked, errors.EpochConflict):
+            raise
+        except (errors.PeerError, errors.UsageError) as refusal:
+            if is_about_the_session(refusal):
+                raise
+            await self._store.run(partial(openings.drop, conversation_id=conversation_id))
 
     async def flush_all(self) -> None:
         """Send whatever waits anywhere; a conversation in which nothing may be sent is passed over."""
@@ -202,8 +223,8 @@ class Outbox:
         except errors.PeerError as refusal:
             if is_about_the_session(refusal):
                 raise
-            await self._store.run(partial(queue.failed, queued=queued, error=refusal))
-            self._settle(queued, refusal)
+            if await self._store.run(partial(queue.failed, queued=queued, error=refusal)):
+                self._settle(queued, refusal)
         else:
             await self._store.run(partial(queue.sent, queued=queued))
             self._settle(queued, Accepted(queued.payload, *answer))
@@ -225,6 +246,18 @@ class Outbox:
         members = await self._store.run(lambda books: set(books.held(queued.conversation_id).roster()))
         await self._directory.refresh(members)
         return True
+
+
+def still_waits(problem: errors.TacitError) -> errors.TacitError:
+    """What is said of a message that is kept: nobody has to send it again.
+
+    What is about the session stays what it is, a failure of network or server is `Unreachable`, and all else
+    `SendingBlocked`.
+    """
+    detail = f"the message is kept and goes out later: {problem.detail or problem.title()}"
+    if is_about_the_session(problem):
+        return type(problem)(detail, **problem.facts)
+    return errors.Unreachable(detail) if isinstance(problem, errors.ServiceError) else errors.SendingBlocked(detail)
 
 
 def check_epochs(opened: int) -> None:

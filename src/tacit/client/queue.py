@@ -7,7 +7,7 @@ definite refusal is it sealed anew, under the same client message id.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tacit import errors
 from tacit.client import inbox
@@ -146,11 +146,25 @@ def sent(books: Books, queued: Queued) -> None:
     books.connection.execute("DELETE FROM outbox WHERE id = ?", (queued.id,))
 
 
-def failed(books: Books, queued: Queued, error: errors.TacitError) -> None:
-    """The message was refused for good."""
+def failed(books: Books, queued: Queued, error: errors.TacitError) -> bool:
+    """The message was refused for good; False where the form that was refused is not the one that is kept any more."""
     row = (error.code, queued.id, to_json(queued.payload))
     update = "UPDATE outbox SET state = 'failed', sealed = NULL, failure = ? WHERE id = ? AND sealed = ?"
-    books.connection.execute(update, row)
+    return bool(books.connection.execute(update, row).rowcount)
+
+
+class State(NamedTuple):
+    """Of a message that is kept: whether it goes out later, or the code that it failed with."""
+
+    waits: bool
+    failure: str
+
+
+def state_of(books: Books, client_message_id: str) -> State | None:
+    """What became of a message, or None where it was sent."""
+    query = "SELECT state = 'waiting', failure FROM outbox WHERE client_message_id = ?"
+    row = books.connection.execute(query, (client_message_id,)).fetchone()
+    return State(bool(row[0]), row[1]) if row is not None else None
 
 
 def give_up(books: Books, conversation_id: str, error: type[errors.TacitError]) -> None:
