@@ -201,3 +201,20 @@ async def test_after_signing_out_nothing_works_until_signing_in(world: World) ->
         await alice.conversations()
     await alice.sign_in("alice", password_of("alice"))
     assert [each.name for each in await alice.conversations()] == ["team"]
+
+
+async def test_who_joins_misses_nothing_that_is_there_and_cannot_be_read(world: World) -> None:
+    alice, bob, carol = await world.register("alice", "bob", "carol")
+    team = await alice.create_conversation("team", members=["bob"])
+    await team.send("before")
+    await bob.sync()
+    bobs = await bob.conversation("team")
+    world.wires["alice"].refuse(errors.InvalidMessage(), "/api/messages/encrypted")
+    await team.add("carol")  # what would have named the earlier messages does not go out
+    await bob.sync()
+    await bobs.rotate()
+    await bobs.send("after")
+    await carol.sync()
+    carols = await carol.conversation(team.id)
+    assert ("bob", "after") in await texts(carols)
+    assert not await carols.gaps()

@@ -180,6 +180,12 @@ def test_a_joiner_misses_nothing_from_before_its_time() -> None:
     assert find_gaps(messages).hashes == {hash_of(77), hash_of(78)}
 
 
+def test_what_is_held_besides_is_not_missing() -> None:
+    messages = [seen(5, epoch=3), seen(6, epoch=4, saw=(77, 78))]
+    assert find_gaps(messages, 3, {hash_of(77)}).hashes == {hash_of(78)}
+    assert not find_gaps(messages, 3, {hash_of(77), hash_of(78)})
+
+
 def test_a_member_from_the_first_epoch_on_misses_what_that_epoch_saw() -> None:
     assert find_gaps([seen(0, epoch=1, saw=(77,))], joined=1).hashes == {hash_of(77)}
 

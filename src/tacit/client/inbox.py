@@ -286,7 +286,10 @@ def gaps(books: Books, held: Held) -> Gaps:
     added = state.added().get(me) if state is not None else None
     joined = next((number for number, each in held.states.items() if each.head_hash == added), 1)
     received = list(_seen(books, held, joined))
-    return dataclasses.replace(find_gaps(received, joined), misplaced=find_misplaced(received))
+    query = "SELECT message_hash FROM messages WHERE conversation_id = ? AND NOT (authentic AND epoch >= ?)"
+    values = (held.id, joined)
+    besides = {bytes(row[0]) for row in books.connection.execute(query, values).fetchall()}
+    return dataclasses.replace(find_gaps(received, joined, besides), misplaced=find_misplaced(received))
 
 
 def _seen(books: Books, held: Held, joined: int) -> Iterator[Seen]:

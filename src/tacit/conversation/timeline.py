@@ -6,7 +6,7 @@ Pure folds: the same messages give the same timeline, in whatever order they wer
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple, assert_never
 
 from tacit import errors
@@ -155,11 +155,12 @@ MOST_GAPS = 1000
 """Counters listed for one opening of a store at the most: a counter is the sender's word, up to 2^64."""
 
 
-def find_gaps(messages: Iterable[Seen], joined: int = 1) -> Gaps:
+def find_gaps(messages: Iterable[Seen], joined: int = 1, held: Set[bytes] = frozenset()) -> Gaps:
     """The gaps in the messages of one conversation, received by a member since epoch `joined` (1: from the beginning).
 
-    A later joiner was not there for the first counters, nor for what the messages of its first epoch saw. Counters
-    tell something only where a sender counts each conversation by itself.
+    A later joiner was not there for the first counters, nor for what the messages of its first epoch saw. `held` are
+    the hashes of what is here besides, readable or not. Counters tell something only where a sender counts each
+    conversation by itself.
     """
     received: dict[tuple[str, str, bytes], set[int]] = {}
     hashes: set[bytes] = set()
@@ -175,7 +176,7 @@ def find_gaps(messages: Iterable[Seen], joined: int = 1) -> Gaps:
     for opening, numbers in received.items():
         if missing := _missing(sorted(numbers), 0 if joined == 1 else min(numbers)):
             counters[opening] = missing
-    return Gaps(counters, frozenset(named - early - hashes))
+    return Gaps(counters, frozenset(named - early - hashes - held))
 
 
 def _missing(numbers: list[int], expected: int) -> tuple[int, ...]:
