@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from client.world import World, password_of, texts
+from client.world import Crash, World, abandon, password_of, texts
 from tacit import errors
 from tacit.client import Client
 
@@ -218,3 +218,20 @@ async def test_who_joins_misses_nothing_that_is_there_and_cannot_be_read(world: 
     carols = await carol.conversation(team.id)
     assert ("bob", "after") in await texts(carols)
     assert not await carols.gaps()
+
+
+async def test_an_epochs_first_message_gives_the_name_that_there_is_when_it_goes_out(world: World) -> None:
+    alice, bob = await world.register("alice", "bob")
+    team = await alice.create_conversation("old", members=["bob"])
+    await bob.sync()
+    bobs = await bob.conversation("old")
+    world.wires["alice"].fail("crash after", "/api/encryption/conversation/keys")
+    with pytest.raises(Crash):
+        await team.rotate()  # the epoch counts; alice learns of it together with the new name
+    await abandon(alice)
+    await bobs.rename("new")
+    alice = await world.come_back("alice")
+    await alice.sync()
+    await bob.sync()
+    assert [each.name for each in await bob.conversations()] == ["new"]
+    assert [each.name for each in await alice.conversations()] == ["new"]

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from tacit import errors
 from tacit.client import inbox
 from tacit.client.books import Books, Held
-from tacit.conversation.content import FRANKING_KEY_BYTES, Body, Content, Name, Unknown, kind_and_bytes, pad
+from tacit.conversation.content import FRANKING_KEY_BYTES, Body, Content, Name, NameNotice, Unknown, kind_and_bytes, pad
 from tacit.conversation.sealing import INSTANCE_BYTES, Epoch, Sender, make_content, seal
 from tacit.crypto.secret import Randomness
 from tacit.signed.message import to_fields
@@ -104,7 +104,9 @@ def seal_queued(books: Books, held: Held, epoch: Epoch, queued: Queued, instance
         counter = _next_counter(books, instance, held.id)
     # Otherwise it was refused in an epoch that is closed: under another key the counter is still unused, and taking
     # the next one would look like a lost message to all others.
-    body = Unknown(queued.kind, queued.body)  # as it was encoded when it was written
+    body: Body = Unknown(queued.kind, queued.body)  # as it was encoded when it was written
+    if queued.first and held.name:
+        body = NameNotice(held.name)  # as it is by now: the notice was kept when its epoch began
     seen = inbox.newest_hashes(books, held.id)
     content = make_content(body, sent_at=queued.sent_at, seen=seen, random=random)
     sealed = seal(
