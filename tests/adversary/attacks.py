@@ -23,6 +23,7 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "MM4.returns": member.ComesBack,
     "MM4.speaks": member.SpeaksOn,
     "MM4.speaks-before": member.SpeaksBefore,
+    "MM4.speaks-first": member.SpeaksFirst,
     "MM4.unserved": member.SaysItWasTaken,
     "MM7.removed-admin": member.RemovedAdmin,
     "MM8.client": member.ChangesOthers,

@@ -95,6 +95,7 @@ class SpeaksOn(Attack):
         async with self.stage() as stage:
             alice, bob = await stage.people("alice", "bob")
             team, view = await together(alice, "team", bob)
+            await self.prepare(team)
             await team.remove("bob")
             await alice.sync()
             with bent(colluding()):
@@ -105,6 +106,9 @@ class SpeaksOn(Attack):
             self.seen = await texts(alice, team.id)
             self.code = next((text for sender, text in self.seen if sender == "bob"), "")
             await self.ask(alice)
+
+    async def prepare(self, team: Conversation) -> None:
+        """What happens before the removal."""
 
     def turn(self, stage: Stage) -> None:
         """What the server does besides."""
@@ -118,13 +122,54 @@ class SpeaksOn(Attack):
 
 
 class SpeaksBefore(SpeaksOn):
-    """The same; the server says that it was restored, and serves all anew, bob's message first."""
+    """The same; the server says that it was restored, and serves all anew, bob's message in an earlier record's place.
+
+    Every other place before the removal is taken by a message already.
+    """
+
+    async def prepare(self, team: Conversation) -> None:
+        await team.rotate()
 
     def turn(self, stage: Stage) -> None:
         object.__setattr__(stage.backend, "incarnation", "another")
 
     def serve(self, user_id: str, rows: Rows) -> Rows:
-        return moved(rows, newest_message(rows), 0)
+        return moved(rows, newest_message(rows), 2)
+
+
+class SpeaksFirst(Attack):
+    """The server serves what came after bob's removal first, then what bob writes still, and the removal last."""
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.seen: list[tuple[str, str]] = []
+
+    async def run(self) -> None:
+        async with self.stage() as stage:
+            alice, bob, carol = await stage.people("alice", "bob", "carol")
+            team, view, hers = await together(alice, "team", bob, carol)
+            await team.remove("bob")
+            await team.send("bob is out")
+            with bent(colluding()):
+                await send_as(bob, view.id, "I am still here")
+            for last in (False, True):
+                with bent(serving(self.removal_last if last else self.no_removal)):
+                    await carol.sync()
+            self.seen = await texts(carol, hers.id)
+            await self.ask(carol)
+
+    @staticmethod
+    def no_removal(_: str, rows: Rows) -> Rows:
+        return tuple(row for row in rows if not (isinstance(row, Epoch) and row.epoch == 2))
+
+    @classmethod
+    def removal_last(cls, user_id: str, rows: Rows) -> Rows:
+        kept = cls.no_removal(user_id, rows)
+        return (*kept, *(row for row in rows if row not in kept))
+
+    def succeeded(self) -> str:
+        as_if_before = ("bob", "I am still here") in self.seen and ("alice", "bob is out") in self.seen
+        return "bob speaks after his removal, as if before it" if as_if_before else ""
 
 
 class SaysItWasTaken(Reads):

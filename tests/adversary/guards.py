@@ -27,6 +27,7 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
     },
     "MM4.speaks": {"tacit.conversation.judging:check_removal": f"{STAND_INS}:nothing"},
     "MM4.speaks-before": {"tacit.client.inbox:is_new_place": f"{STAND_INS}:yes"},
+    "MM4.speaks-first": {"tacit.conversation.judging:check_order": f"{STAND_INS}:nothing"},
     "MM4.unserved": {"tacit.client.conversations:check_own": f"{STAND_INS}:on_its_word"},
     "MM7.removed-admin": {"tacit.conversation.judging_records:judge_second": f"{STAND_INS}:the_later_counts"},
     "MM8.client": {"tacit.conversation.timeline:check_author": f"{STAND_INS}:nothing"},

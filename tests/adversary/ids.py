@@ -16,6 +16,7 @@ IDS: Final = (
     "MM4.returns",
     "MM4.speaks",
     "MM4.speaks-before",
+    "MM4.speaks-first",
     "MM4.unserved",
     "MM7.removed-admin",
     "MM8.client",

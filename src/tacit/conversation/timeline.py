@@ -6,7 +6,8 @@ Pure folds: the same messages give the same timeline, in whatever order they wer
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, assert_never
 
 from tacit import errors
@@ -155,7 +156,7 @@ MOST_GAPS = 1000
 """Counters listed for one opening of a store at the most: a counter is the sender's word, up to 2^64."""
 
 
-def find_gaps(messages: Iterable[Seen], joined: int = 1, held: Set[bytes] = frozenset()) -> Gaps:
+def find_gaps(messages: Iterable[Seen], joined: int = 1, held: AbstractSet[bytes] = frozenset()) -> Gaps:
     """The gaps in the messages of one conversation, received by a member since epoch `joined` (1: from the beginning).
 
     A later joiner was not there for the first counters, nor for what the messages of its first epoch saw. `held` are
