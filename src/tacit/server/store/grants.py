@@ -48,8 +48,8 @@ def of_epoch(
     rows = connection.execute(
         "SELECT user_id, encrypted_key, granted_by FROM conversation_key_members WHERE conversation_key_id = "
         "(SELECT id FROM conversation_keys WHERE conversation_id = ? AND key_id = ?) "
-        "AND (?3 IS NULL OR user_id = ?3) ORDER BY rowid",
-        (conversation_id, key_id, user_id),
+        "AND (? IS NULL OR user_id = ?) ORDER BY rowid",
+        (conversation_id, key_id, user_id, user_id),
     )
     return tuple(Grant._make(row) for row in rows)
 

@@ -50,9 +50,9 @@ def insert(
     """
     # Two plain statements: one UPDATE with RETURNING costs more than both, and every message pays for it.
     free = connection.execute(
-        "SELECT head_seq + 1 FROM conversations WHERE conversation_id = ?1 AND key_id = ?2 AND outdated = 0 AND NOT "
-        "EXISTS (SELECT 1 FROM messages WHERE conversation_id = ?1 AND device_id = ?3 AND client_message_id = ?4)",
-        (conversation_id, key_id, device_id, client_message_id),
+        "SELECT head_seq + 1 FROM conversations WHERE conversation_id = ? AND key_id = ? AND outdated = 0 AND NOT "
+        "EXISTS (SELECT 1 FROM messages WHERE conversation_id = ? AND device_id = ? AND client_message_id = ?)",
+        (conversation_id, key_id, conversation_id, device_id, client_message_id),
     ).fetchone()
     if free is None:
         before = earlier(connection, conversation_id, device_id, client_message_id, payload)
