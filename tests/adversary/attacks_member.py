@@ -221,7 +221,7 @@ class RemovedAdmin(Reads):
 
 async def prepared(client: Client, conversation_id: str, intent: Intent) -> Forged:
     """An epoch as the client's own code makes and keeps it, before it is sent."""
-    made = await client.service._run(
+    made = await client.device._run(
         lambda books: openings.prepare(books, conversation_id, intent, wall_clock(), os.urandom)
     )
     assert made is not None
@@ -355,7 +355,7 @@ class ChangesOthers(Attack):
             await send_as(mallory, team.id, "", body=EditBody(targets[0], "I owe you 500"))
             await send_as(mallory, team.id, "", body=DeleteBody(targets[1]))
             await bob.sync()
-            shown, _ = await bob.service.history(view.id)
+            shown, _ = await bob.device.history(view.id)
             by_id = {each.client_message_id: each for each in shown if each.sender == "alice"}
             self.edited = by_id[first.client_message_id].text != "I owe you 5"
             self.deleted = by_id[second.client_message_id].deleted
@@ -432,7 +432,7 @@ class Impersonates(Attack):
             with bent(colluding()):
                 await send_as(mallory, team.id, self.TEXT, user_id=self.user_id, device_id=self.device_id)
             await bob.sync()
-            shown, _ = await bob.service.history(view.id)
+            shown, _ = await bob.device.history(view.id)
             self.shown_as = [(each.sender, each.device_id) for each in shown if each.text == self.TEXT]
             self.code = shown[-1].cause
 

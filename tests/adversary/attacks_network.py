@@ -37,10 +37,10 @@ class StolenToken(Attack):
     async def run(self) -> None:
         async with self.stage() as stage:
             alice, mallory = await stage.people("alice", "mallory")
-            thief = mallory.service.api
+            thief = mallory.device.api
             own_device, own_token = thief.device_id, thief.token
-            thief.token = alice.service.api.token
-            for device_id in (own_device, alice.service.api.device_id):
+            thief.token = alice.device.api.token
+            for device_id in (own_device, alice.device.api.device_id):
                 thief.device_id = device_id
                 try:
                     self.vaults.append(await thief.private_keys())
@@ -63,7 +63,7 @@ class StolenTokenOnSocket(Attack):
         async with self.stage() as stage:
             alice, bob, mallory = await stage.people("alice", "bob", "mallory")
             _, view = await together(alice, "team", bob)
-            victim, key = alice.service.api, (await me(mallory)).request_key
+            victim, key = alice.device.api, (await me(mallory)).request_key
             url = victim.origin.replace("http", "ws", 1) + PATH
             async with connect(url, proxy=None) as own, connect(url, proxy=None) as thief:
                 own_nonce, nonce = await challenged(own), await challenged(thief)
@@ -122,7 +122,7 @@ class ReplayedWrite(Attack):
     async def run(self) -> None:
         async with self.stage() as stage:
             (alice,) = await stage.people("alice")
-            await alice.service.api.renew()
+            await alice.device.api.renew()
             count = "SELECT count(*) FROM sessions WHERE user_id = 'alice'"
             ((before,),) = await stage.sql(count)
             status, raw = await again(stage, "alice", "/api/auth/session")

@@ -29,10 +29,10 @@ class Replay(Attack):
             team, view = await together(alice, "team", bob)
             await team.send(ORDER)
             await bob.sync()
-            before, revision = await bob.service.history(view.id)
+            before, revision = await bob.device.history(view.id)
             await store_again(stage, team.id, team.id, ORDER)
             await bob.sync()
-            news, _ = await bob.service.news(view.id, revision)
+            news, _ = await bob.device.news(view.id, revision)
             self.shown = [each.text for each in [*before, *news]].count(ORDER)
             self.code = next((each.cause for each in news), "")
 
@@ -93,7 +93,7 @@ class Late(Attack):
 
             with bent(serving(hold_back)):
                 await bob.sync()
-            shown, _ = await bob.service.history(view.id)
+            shown, _ = await bob.device.history(view.id)
             assert [each.text for each in shown] == ["never mind", ORDER]
             self.trust = self.code = shown[-1].trust
 

@@ -83,8 +83,8 @@ class Dump(Attack):
         for name, text in secret.items():
             self.need(name, text.encode())
         for name, client in people.items():
-            self.need(f"{name}'s session token", client.service.api.token.encode())
-            for what, value in await client.service._run(secrets_of):
+            self.need(f"{name}'s session token", client.device.api.token.encode())
+            for what, value in await client.device._run(secrets_of):
                 self.need(f"{name}'s {what}", value)
             for what, value in opened_vault(served / "chat.db", name, passwords[name]):
                 self.need(f"{name}'s {what}", value)

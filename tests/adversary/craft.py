@@ -58,7 +58,7 @@ def new_key() -> ConversationKey:
 
 async def me(client: Client) -> Me:
     """A client's own device, with its keys."""
-    return await client.service._run(lambda books: books.me)
+    return await client.device._run(lambda books: books.me)
 
 
 async def account_of(stage: Stage, user_id: str) -> AccountRecord:
@@ -328,5 +328,5 @@ async def send_as(
         )
         return msgspec.convert(to_fields(made.message, made.signature), EncryptedPayload)
 
-    payload = await client.service._run(sealed)
-    return (await client.service.api.send(SendMessages(conversation_id, payload))).seq
+    payload = await client.device._run(sealed)
+    return (await client.device.api.send(SendMessages(conversation_id, payload))).seq

@@ -31,7 +31,7 @@ async def plaintexts(stage: Stage, *attackers: Client, keys: Iterable[bytes] = (
     seeds: list[Secret] = []
     found = {bytes(key) for key in keys}
     for attacker in attackers:
-        own_seeds, own_keys = await attacker.service._run(secrets_of)
+        own_seeds, own_keys = await attacker.device._run(secrets_of)
         seeds += own_seeds
         found |= own_keys
     for (text,) in await stage.sql("SELECT encrypted_key FROM conversation_key_members"):

@@ -137,19 +137,19 @@ async def together(founder: Client, name: str, *others: Client) -> tuple[Convers
 
 async def user_of(client: Client) -> str:
     """Whose client this is."""
-    return await client.service._run(lambda books: books.me.user_id)
+    return await client.device._run(lambda books: books.me.user_id)
 
 
 async def texts(client: Client, conversation_id: str) -> list[tuple[str, str]]:
     """What a person reads: who said what, and the cause of what cannot be read."""
-    found, _ = await client.service.history(conversation_id)
+    found, _ = await client.device.history(conversation_id)
     return [(each.sender, each.cause or each.text) for each in found]
 
 
 async def try_to_send(client: Client, conversation_id: str, text: str) -> errors.TacitError | None:
     """A person writes something; the error that it gets, if it gets one."""
     try:
-        await client.service.send_text(conversation_id, text)
+        await client.device.send_text(conversation_id, text)
     except errors.TacitError as error:
         return error
     return None

@@ -40,8 +40,8 @@ def swapping(world: World, name: str, instead: dict[str, Any]) -> None:
 async def served(world: World, name: str, user: str) -> dict[str, Any]:
     """What the server says of an account."""
     client = await world.come_back(name)
-    answer = await client.service.api.public_keys([user], 0)
-    await client.service.close()
+    answer = await client.device.api.public_keys([user], 0)
+    await client.device.close()
     return {
         "versions": [
             {
@@ -160,7 +160,7 @@ async def test_the_next_epoch_names_the_newest_version_of_each_member(world: Wor
     await team.send("nothing to mend")
     assert team.epoch == 1
     await team.rotate()
-    assert await alice.service._run(lambda books: named(books, team.id)) == {"alice": 1, "bob": 2}
+    assert await alice.device._run(lambda books: named(books, team.id)) == {"alice": 1, "bob": 2}
     await team.send("hello")
     await bob.sync()
     his = await bob.conversation("team")
@@ -177,12 +177,12 @@ async def test_after_a_member_revoked_a_device_the_next_epoch_comes_before_the_n
     assert await texts(team) == [("bob", "from the device that is lost")]
     assert world.simulator is not None
     world.simulator.follow("bob", "the password of bob", in_its_place)
-    parts = alice.service._parts
+    parts = alice.device._parts
     assert parts is not None
     await parts.directory.refresh(["bob"])
     sent = await team.send("not for the lost device")
     assert (sent.epoch, team.epoch) == (2, 2)
-    assert await alice.service._run(lambda books: named(books, team.id)) == {"alice": 1, "bob": 2}
+    assert await alice.device._run(lambda books: named(books, team.id)) == {"alice": 1, "bob": 2}
 
 
 async def test_a_member_whose_account_goes_on_as_another_is_not_followed(world: World) -> None:
@@ -231,7 +231,7 @@ async def test_a_conversation_is_no_larger_than_one_request_can_grant(
 async def test_accounts_that_others_name_are_fetched_in_groups(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "USERS", 3)
     alice, *_ = await world.register("alice", "bob", "carol", "dave", "erin")
-    parts = alice.service._parts
+    parts = alice.device._parts
     assert parts is not None
 
     async def fetched(*users: str) -> tuple[int, int]:
@@ -246,7 +246,7 @@ async def test_accounts_that_others_name_are_fetched_in_groups(world: World, mon
 
 async def test_one_account_that_is_not_there_holds_up_no_other_of_its_group(world: World) -> None:
     alice, *_ = await world.register("alice", "bob", "carol")
-    parts = alice.service._parts
+    parts = alice.device._parts
     assert parts is not None
     assert await parts.directory.try_refresh(["bob", "nobody", "carol"]) == 2
     assert await rows(alice, "SELECT user_id FROM accounts ORDER BY user_id") == [("alice",), ("bob",), ("carol",)]
@@ -278,21 +278,21 @@ async def test_an_answer_that_was_overtaken_by_another_raises_no_alarm(world: Wo
     alice, _ = await world.register("alice", "bob")
     assert world.simulator is not None
     world.simulator.follow("bob", "the password of bob", lambda record: record)
-    parts = alice.service._parts
+    parts = alice.device._parts
     assert parts is not None
-    directory, ask = parts.directory, alice.service.api.public_keys
+    directory, ask = parts.directory, alice.device.api.public_keys
     if not stranger:
         await directory.refresh(["bob"])
 
     async def overtaken(users: list[str], after: int) -> PublicKeys:
         early = await ask(users, after)
-        alice.service.api.public_keys = ask  # type: ignore[method-assign]
+        alice.device.api.public_keys = ask  # type: ignore[method-assign]
         assert world.simulator is not None
         world.simulator.follow("bob", "the password of bob", lambda record: record)
         await directory.refresh(["bob"])
         return early
 
-    alice.service.api.public_keys = overtaken  # type: ignore[assignment,method-assign]
+    alice.device.api.public_keys = overtaken  # type: ignore[assignment,method-assign]
     assert await directory.refresh(["bob"]) == 0
     assert await rows(alice, "SELECT version FROM accounts WHERE user_id = 'bob'") == [(1,), (2,), (3,)]
     assert await alice.alarms() == []

@@ -59,13 +59,13 @@ async def refused(world: World, spoil: Spoil, field: str) -> None:
     """Bob takes nothing of the page, and all of it once it is right."""
     _, bob, team = await pair(world)
     serving(world, "bob", PAGE, spoil)
-    await bob.service._run(lambda books: books.add(team.id))
+    await bob.device._run(lambda books: books.add(team.id))
     with pytest.raises(errors.UnexpectedAnswer, match=field):
-        await bob.service.pull(team.id)
+        await bob.device.pull(team.id)
     assert await rows(bob, "SELECT 1 FROM records UNION SELECT 1 FROM grants UNION SELECT 1 FROM evidence") == []
     assert await rows(bob, "SELECT cursor, highest, stopped FROM conversations") == [(0, 0, "")]
     world.wires["bob"].rewrite = None
-    await bob.service.pull(team.id)
+    await bob.device.pull(team.id)
     assert (await bob.conversation("team")).blocked == ""
 
 
@@ -103,7 +103,7 @@ async def test_a_grant_beside_which_stands_something_else(world: World, field: s
 
 async def test_under_mls_the_key_id_stands_beside_the_record_alone(world: World) -> None:
     _, bob, team = await pair(world)
-    item: Any = (await bob.service.api.page(team.id, 0)).items[0]
+    item: Any = (await bob.device.api.page(team.id, 0)).items[0]
     record = decode(ConversationRecord, from_base64(item.record))
     mls = msgspec.structs.replace(item, protocol="mls", key_id="11" * 32)
     raw = bytearray(encode(record))
@@ -117,7 +117,7 @@ async def test_under_mls_the_key_id_stands_beside_the_record_alone(world: World)
 @pytest.mark.parametrize(("field", "value"), [("userId", "bob"), ("keyId", "00" * 32), ("accountVersion", 0)])
 async def test_a_vault_beside_which_stands_something_else(world: World, field: str, value: object) -> None:
     (alice,) = await world.register("alice")
-    await alice.service.close()
+    await alice.device.close()
     client = await world.open("alice")
     serving(world, "alice", PRIVATE, lambda answer: answer.update({field: value}))
     with pytest.raises(errors.UnexpectedAnswer, match=field):

@@ -40,7 +40,7 @@ async def head(client: Client, conversation_id: str) -> tuple[int, bytes, bool]:
         assert known is not None
         return known.record.epoch, known.record_hash, known.opened is not None
 
-    return await client.service._run(work)
+    return await client.device._run(work)
 
 
 async def test_who_was_removed_reads_nothing_that_follows(world: World) -> None:
@@ -239,7 +239,7 @@ async def test_who_leaves_is_out_with_the_next_message_of_another(world: World) 
     assert bobs.blocked == "you asked to leave"
     with pytest.raises(errors.SendingBlocked):
         await bobs.send("one more thing")
-    await carols._service.sync()
+    await carols._device.sync()
     sent = await carols.send("he is gone")
     assert sent.epoch == 2
     assert users(carols) == ["alice", "carol"]
@@ -255,7 +255,7 @@ async def test_asking_to_leave_twice_sends_the_same_wish(world: World) -> None:
     wishes = [body for body in world.wires["bob"].bodies if b'"leave"' in body]
     assert len(wishes) == 2
     assert wishes[0] == wishes[1]
-    await clients[1].service.close()
+    await clients[1].device.close()
 
 
 async def test_a_leave_that_was_lost_is_asked_for_again(world: World) -> None:
@@ -268,7 +268,7 @@ async def test_a_leave_that_was_lost_is_asked_for_again(world: World) -> None:
     await back.sync()
     await back.sync()
     assert len([body for body in world.wires["bob"].bodies if b'"leave"' in body]) == 1
-    await alices._service.sync()
+    await alices._device.sync()
     await alices.send("goodbye")
     assert users(alices) == ["alice", "carol"]
 
@@ -302,7 +302,7 @@ async def test_an_epoch_that_was_kept_is_not_sent_in_a_conversation_that_was_sto
         held.stopped = "server_misbehaved: two valid records follow one"
         books.save(held)
 
-    await alice.service._run(stop)
+    await alice.device._run(stop)
     await abandon(alice)
     back = await world.come_back("alice")
     await back.sync()

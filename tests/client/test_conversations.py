@@ -36,11 +36,11 @@ async def three(world: World) -> tuple[Client, Client, Client, Conversation]:
 
 
 async def items_of(client: Client, conversation_id: str) -> list[Item]:
-    return (await client.service.api.page(conversation_id, 0)).items
+    return (await client.device.api.page(conversation_id, 0)).items
 
 
 async def push(client: Client, conversation_id: str, *items: Item) -> None:
-    parts = client.service._parts
+    parts = client.device._parts
     assert parts is not None
     for item in items:
         await parts.syncer.take_push(conversation_id, item)
@@ -51,7 +51,7 @@ def record_items(items: list[Item]) -> list[RecordItem]:
 
 
 async def seen_by(client: Client, conversation_id: str) -> list[str]:
-    return [message.cause or message.text for message in (await client.service.history(conversation_id))[0]]
+    return [message.cause or message.text for message in (await client.device.history(conversation_id))[0]]
 
 
 async def is_stopped(client: Client, code: str) -> None:
@@ -71,7 +71,7 @@ async def test_a_member_that_the_server_adds_stops_the_conversation(world: World
     await team.rotate()
     genuine = record_items(await items_of(alice, team.id))[-1]
     record = decode(ConversationRecord, from_base64(genuine.record))
-    await bob.service._parts.directory.refresh(["mallory"])  # type: ignore[union-attr]
+    await bob.device._parts.directory.refresh(["mallory"])  # type: ignore[union-attr]
 
     def with_a_ghost(books: Books) -> ConversationRecord:
         mallory = books.accounts.newest("mallory")
@@ -80,7 +80,7 @@ async def test_a_member_that_the_server_adds_stops_the_conversation(world: World
         after = fold(books.held(team.id).roster(), changes)
         return dataclasses.replace(record, changes=tuple(in_order(changes)), roster_hash=roster_hash(after))
 
-    forged = msgspec.structs.replace(genuine, record=to_base64(encode(await bob.service._run(with_a_ghost))))
+    forged = msgspec.structs.replace(genuine, record=to_base64(encode(await bob.device._run(with_a_ghost))))
     await push(bob, team.id, forged)
     await is_stopped(bob, "bad_signature")
     assert [each.user_id for each in (await bob.conversation("team")).members()] == ["alice", "bob"]
@@ -109,7 +109,7 @@ async def test_two_records_on_one_parent_are_an_alarm_and_the_first_is_kept(worl
     kept = (await bob.conversation("team")).epoch
     key_id = decode(ConversationRecord, record).key_id.hex()
     other = RecordItem(5, 0, 2, key_id, "envelope", to_base64(record), to_base64(signature), [])
-    await bob.service.pull(team.id)
+    await bob.device.pull(team.id)
     last = (await items_of(bob, team.id))[-1].seq
     await push(bob, team.id, msgspec.structs.replace(other, seq=last + 1))
     await is_stopped(bob, "server_misbehaved")
@@ -134,8 +134,8 @@ async def test_a_grant_that_is_not_the_epochs_is_refused_and_blocks_sending(worl
         await view.send("with which key?")
     assert [(alarm.about, alarm.code) for alarm in await bob.alarms()] == [("grant", "bad_signature")]
     # The right one still opens the epoch.
-    await bob.service._run(lambda books: setattr(books.held(team.id), "cursor", 0))
-    await bob.service.pull(team.id)
+    await bob.device._run(lambda books: setattr(books.held(team.id), "cursor", 0))
+    await bob.device.pull(team.id)
     await view.refresh()
     assert view.blocked == ""
 
@@ -173,14 +173,14 @@ async def test_a_message_of_a_closed_epoch_is_shown_as_late(world: World) -> Non
         await view.send("held back")
     ((sealed,),) = await rows(bob, "SELECT sealed FROM outbox")
     await team.rotate()
-    await alice.service.pull(team.id)
+    await alice.device.pull(team.id)
     last = (await items_of(alice, team.id))[-1].seq
     payload = msgspec.json.decode(sealed)
     item = msgspec.convert(
         {"kind": "message", "seq": last + 1, "createdAt": 0, "encryptedPayload": payload}, type=MessageItem
     )
     await push(alice, team.id, item)
-    shown = (await alice.service.history(team.id))[0][-1]
+    shown = (await alice.device.history(team.id))[0][-1]
     assert (shown.text, shown.trust) == ("held back", "late")
 
 
@@ -196,7 +196,7 @@ async def test_a_record_by_a_revoked_device_counts_once_a_person_accepted_it(
         view = await bob.conversation("team")
         assert (view.epoch, view.blocked.partition(":")[0]) == (1, "record_pending")
         (asked,) = await view.pending()
-        me = await team._service._run(lambda books: books.me)
+        me = await team._device._run(lambda books: books.me)
         assert (asked.epoch, asked.opener, asked.device_id) == (2, "alice", me.device_id)
         assert (asked.changes, asked.policy) == ((("bob", "admin"),), False)
         with pytest.raises(errors.RecordMissing):
@@ -277,7 +277,7 @@ async def test_a_server_that_drops_a_message_is_noticed_by_the_gap(world: World)
 
 async def test_a_conversation_that_the_server_denies_holds_up_no_other(world: World) -> None:
     _, bob, _, team = await three(world)
-    await bob.service._run(lambda books: books.add("a conversation that is not there"))
+    await bob.device._run(lambda books: books.add("a conversation that is not there"))
     await team.send("still here")
     await bob.sync()
     assert await seen_by(bob, team.id) == ["before", "still here"]

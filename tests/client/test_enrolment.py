@@ -26,7 +26,7 @@ async def test_an_interrupted_registration_goes_on_with_the_same_keys(world: Wor
     assert len(words) == 24
     assert interrupted is None or spelled(words) in interrupted
     assert await _meta(client, "enrolment") == []
-    await client.service.close()
+    await client.device.close()
     await world.come_back("alice")
 
 
@@ -51,7 +51,7 @@ async def test_keys_that_were_sent_are_never_taken_away(world: World) -> None:
         await client.register("alice", password_of("alice"))
     assert (world.folder / "alice.db").exists()
     assert (world.folder / "alice.db.key").exists()
-    await client.service.close()
+    await client.device.close()
     client = await world.open("alice")
     assert len(await client.register("alice", password_of("alice"))) == 24
 
@@ -72,7 +72,7 @@ def spelled(words: tuple[str, ...]) -> bytes:
 
 
 async def _meta(client: Client, key: str) -> list[tuple[bytes]]:
-    store = client.service._store
+    store = client.device._store
     assert store is not None
     query = "SELECT value FROM meta WHERE key = ?"
     return await store.run(lambda books: books.connection.execute(query, (key,)).fetchall())
@@ -104,7 +104,7 @@ async def test_an_empty_password_is_refused(world: World) -> None:
 
 async def test_a_store_of_another_server_is_not_used(world: World) -> None:
     (alice,) = await world.register("alice")
-    await alice.service._run(lambda books: books.set_meta("server_name", b"chat.example.org"))
-    await alice.service.close()
+    await alice.device._run(lambda books: books.set_meta("server_name", b"chat.example.org"))
+    await alice.device.close()
     with pytest.raises(errors.StoreLocked):
         await world.come_back("alice")

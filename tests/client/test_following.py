@@ -50,7 +50,7 @@ async def test_while_following_messages_go_out_by_the_socket(live: World) -> Non
     _, _, alices, bobs = await pair(live)
     following = bobs.messages(follow=True)
     first = asyncio.create_task(next_of(following))
-    service = bobs._service
+    service = bobs._device
     while not (service._parts is not None and service._parts.socket.connected):
         await asyncio.sleep(0)
     before = live.wires["bob"].requests.count(("POST", SEND))

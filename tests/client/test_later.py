@@ -30,11 +30,11 @@ async def pair(world: World) -> tuple[Client, Client, Conversation]:
 
 
 async def items_of(client: Client, conversation_id: str) -> list[Item]:
-    return (await client.service.api.page(conversation_id, 0)).items
+    return (await client.device.api.page(conversation_id, 0)).items
 
 
 async def push(client: Client, conversation_id: str, *items: Item) -> None:
-    parts = client.service._parts
+    parts = client.device._parts
     assert parts is not None
     for item in items:
         await parts.syncer.take_push(conversation_id, item)
@@ -46,7 +46,7 @@ async def newest_record(client: Client, conversation_id: str) -> tuple[RecordIte
 
 
 async def shown(client: Client, conversation_id: str) -> list[tuple[str, str]]:
-    return [(each.sender, each.cause or each.text) for each in (await client.service.history(conversation_id))[0]]
+    return [(each.sender, each.cause or each.text) for each in (await client.device.history(conversation_id))[0]]
 
 
 def not_known(monkeypatch: pytest.MonkeyPatch, cls: type, is_later: Callable[[Any], bool]) -> None:
@@ -203,7 +203,7 @@ async def test_a_record_of_a_later_program_keeps_the_place_that_it_had(world: Wo
     waits = msgspec.structs.replace(item, record=to_base64(of_protocol(record)))
     await push(bob, team.id, waits)
     message = next(each for each in await items_of(alice, team.id) if isinstance(each, MessageItem))
-    await bob.service._run(lambda books: setattr(books.held(team.id), "cursor", item.seq - 1))
+    await bob.device._run(lambda books: setattr(books.held(team.id), "cursor", item.seq - 1))
     await push(bob, team.id, MessageItem(item.seq, 0, message.encrypted_payload))
     assert await shown(bob, team.id) == [("alice", "before")]
     assert len(await bob.alarms()) == 1
@@ -216,7 +216,7 @@ async def test_another_record_at_the_place_of_one_that_waits_stops_the_conversat
     await team.rotate()
     item, record = await newest_record(bob, team.id)
     await push(bob, team.id, msgspec.structs.replace(item, record=to_base64(of_protocol(record))))
-    await bob.service._run(lambda books: setattr(books.held(team.id), "cursor", item.seq - 1))
+    await bob.device._run(lambda books: setattr(books.held(team.id), "cursor", item.seq - 1))
     await push(bob, team.id, msgspec.structs.replace(item, record=to_base64(of_profile(record))))
     assert (await bob.conversation("team")).blocked.startswith("server_misbehaved")
 

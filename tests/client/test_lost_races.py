@@ -20,7 +20,7 @@ async def two_admins(world: World) -> tuple[Client, Conversation, Conversation]:
 
 
 async def change_without_looking(client: Client, conversation_id: str, intent: Intent) -> bool:
-    parts = client.service._parts
+    parts = client.device._parts
     assert parts is not None
     return await parts.changes.open_epoch(conversation_id, intent)
 

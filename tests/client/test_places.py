@@ -46,21 +46,21 @@ def serving(world: World, name: str, change: Pages) -> None:
 
 
 async def shown(client: Client, conversation_id: str) -> list[tuple[str, str]]:
-    return [(each.sender, each.cause or each.text) for each in (await client.service.history(conversation_id))[0]]
+    return [(each.sender, each.cause or each.text) for each in (await client.device.history(conversation_id))[0]]
 
 
 async def caught(world: World, client: Client, conversation_id: str, text: str) -> dict[str, Any]:
     """What somebody seals, as a page's item without its number; the server has not taken it."""
     world.wires["mallory"].down = True
     with pytest.raises(errors.Unreachable):
-        await client.service.send_text(conversation_id, text)
+        await client.device.send_text(conversation_id, text)
     ((sealed,),) = await rows(client, "SELECT sealed FROM outbox")
     return {"kind": "message", "createdAt": 1, "encryptedPayload": msgspec.json.decode(sealed)}
 
 
 async def restore(client: Client) -> None:
     """The server says that it was restored: the client compares everything from the beginning on."""
-    await client.service._run(lambda books: books.set_meta("incarnation", b"an earlier one"))
+    await client.device._run(lambda books: books.set_meta("incarnation", b"an earlier one"))
     await client.sync()
 
 
@@ -94,7 +94,7 @@ async def test_ones_own_record_that_is_not_served_does_not_count_until_it_is(wor
     assert [each.user_id for each in team.members()] == ["alice", "bob"]
     assert await rows(alice, "SELECT 1 FROM openings") == []
     serving(world, "alice", lambda items: [*items, {**payload, "seq": 5}])
-    await alice.service.pull(team.id)
+    await alice.device.pull(team.id)
     assert await shown(alice, team.id) == [("mallory", "late_after_removal")]
 
 
@@ -108,9 +108,9 @@ async def test_a_record_of_another_in_ones_place_stops_the_conversation(
     async def took_both(_: object) -> EpochWritten:
         return EpochWritten(True, "00" * 32, 2, 3)
 
-    monkeypatch.setattr(alice.service.api, "open_epoch", took_both)
+    monkeypatch.setattr(alice.device.api, "open_epoch", took_both)
     with pytest.raises(errors.SendingBlocked):
-        await alice.service._parts.changes.open_epoch(team.id, Intent(ROTATE))  # type: ignore[union-attr]
+        await alice.device._parts.changes.open_epoch(team.id, Intent(ROTATE))  # type: ignore[union-attr]
     await team.refresh()
     assert team.blocked.startswith("server_misbehaved")
 

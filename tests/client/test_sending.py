@@ -153,7 +153,7 @@ async def test_the_key_is_rotated_by_age_and_by_number_of_messages(world: World)
         before = held.highest - head.record.policy.rotation.max_messages
         held.known[held.epoch] = dataclasses.replace(head, seq=before)
 
-    await alice.service._run(many)
+    await alice.device._run(many)
     await team.send("and ten thousand messages later")
     assert team.epoch == 3
     world.clock.ahead = 0
@@ -184,7 +184,7 @@ async def test_two_programs_on_one_store_do_not_disturb_each_other(world: World)
     read = await read_by(bob)
     assert sorted(read[:2]) == [("alice", "from one"), ("alice", "from the other")]
     assert read[2:] == [("alice", "after the key changed")]
-    await alice.service.close()
+    await alice.device.close()
 
 
 async def test_epochs_that_are_due_without_end_are_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ async def test_what_was_sealed_before_the_conversation_was_stopped_is_not_sent(w
         held.stopped = "server_misbehaved: two valid records follow one"
         books.save(held)
 
-    await alice.service._run(stop)
+    await alice.device._run(stop)
     await alice.sync()
     assert await read_by(bob) == []
     assert [failure for _, failure in (await alice.conversation("team")).unsent] == [""]
@@ -270,7 +270,7 @@ async def test_what_arrived_before_its_epoch_was_closed_is_not_sent_again(world:
         await team.send("once")
     sent = epochs_sent(world, "alice")
     await (await bob.conversation("team")).remove("mallory")
-    await alice.service.pull(team.id)
+    await alice.device.pull(team.id)
     await team.send("twice")
     assert epochs_sent(world, "alice") == [*sent, 3]
     assert await read_by(bob) == [("alice", "once"), ("alice", "twice")]
@@ -285,7 +285,7 @@ async def test_what_is_sealed_waits_for_the_next_epoch_where_that_is_due(world: 
         await team.send("not for mallory")
     await (await mallory.conversation("team")).leave()
     world.wires["alice"].down = False
-    await team._service.sync()
+    await team._device.sync()
     assert epochs_sent(world, "alice")[-2:] == [3, 3]  # the name and the message
     assert await read_by(bob) == [("alice", "not for mallory")]
 
@@ -333,7 +333,7 @@ async def test_an_epoch_that_stays_undecided_holds_messages_back(world: World, m
     with pytest.raises(errors.Unreachable):
         await team.remove("mallory")
     with monkeypatch.context() as patch:
-        parts = alice.service._parts
+        parts = alice.device._parts
         assert parts is not None
         patch.setattr(parts.syncer, "take_own", decides_nothing)
         with pytest.raises(errors.SendingBlocked):
@@ -409,18 +409,18 @@ async def test_a_message_that_is_kept_says_so_whatever_was_in_its_way(world: Wor
 async def test_a_message_that_was_sent_is_not_reported_for_what_comes_after_it(world: World) -> None:
     alice, bob, team = await pair(world)
     conversation_id = team.id
-    send = alice.service.api.send
+    send = alice.device.api.send
 
     async def sent_and_another_comes(body: SendMessages) -> Sent:
         answer = await send(body)
-        await alice.service._run(lambda books: enqueue(books, conversation_id, TextBody("next"), 1, os.urandom))
+        await alice.device._run(lambda books: enqueue(books, conversation_id, TextBody("next"), 1, os.urandom))
         world.wires["alice"].down = True
         return answer
 
-    alice.service.api.send = sent_and_another_comes  # type: ignore[method-assign]
+    alice.device.api.send = sent_and_another_comes  # type: ignore[method-assign]
     assert (await team.send("first")).seq == 3
     world.wires["alice"].down = False
-    alice.service.api.send = send  # type: ignore[method-assign]
+    alice.device.api.send = send  # type: ignore[method-assign]
     await alice.sync()
     assert await read_by(bob) == [("alice", "first"), ("alice", "next")]
 
@@ -429,13 +429,13 @@ async def test_the_refusal_of_a_form_that_another_program_replaced_is_not_report
     alice, bob, team = await pair(world)
 
     async def replaced(body: SendMessages) -> Sent:
-        alice.service.api.send = send  # type: ignore[method-assign]
+        alice.device.api.send = send  # type: ignore[method-assign]
         update = "UPDATE outbox SET sealed = NULL"
-        await alice.service._run(lambda books: books.connection.execute(update))
+        await alice.device._run(lambda books: books.connection.execute(update))
         raise errors.InvalidMessage("the earlier form")
 
-    send = alice.service.api.send
-    alice.service.api.send = replaced  # type: ignore[method-assign]
+    send = alice.device.api.send
+    alice.device.api.send = replaced  # type: ignore[method-assign]
     assert (await team.send("once")).seq == 3
     assert await read_by(bob) == [("alice", "once")]
 

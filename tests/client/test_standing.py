@@ -65,7 +65,7 @@ async def test_nothing_is_sealed_while_something_has_to_be_settled(
             with pytest.raises(errors.SendingBlocked, match=reason):
                 check_may_open(books, held)
 
-    await alice.service._run(work)
+    await alice.device._run(work)
 
 
 async def test_a_leave_blocks_the_stay_that_it_ends_and_no_later_one(world: World) -> None:

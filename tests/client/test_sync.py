@@ -26,17 +26,17 @@ async def pair(world: World) -> tuple[Client, Client, Conversation]:
 
 
 async def items_of(client: Client, conversation_id: str) -> list[Item]:
-    return (await client.service.api.page(conversation_id, 0)).items
+    return (await client.device.api.page(conversation_id, 0)).items
 
 
 async def push(client: Client, conversation_id: str, item: Item) -> None:
-    parts = client.service._parts
+    parts = client.device._parts
     assert parts is not None
     await parts.syncer.take_push(conversation_id, item)
 
 
 async def shown(client: Client, conversation_id: str) -> list[str]:
-    return [message.cause or message.text for message in (await client.service.history(conversation_id))[0]]
+    return [message.cause or message.text for message in (await client.device.history(conversation_id))[0]]
 
 
 async def test_pushes_that_come_in_order_need_no_request(world: World) -> None:
@@ -121,10 +121,10 @@ async def test_a_page_that_leaves_a_number_out_or_is_out_of_order_is_refused_who
     _, bob, team = await pair(world)
     await team.send("one")
     await team.send("two")
-    await bob.service._run(lambda books: setattr(books.held(team.id), "cursor", 3 if change is _endless else 0))
+    await bob.device._run(lambda books: setattr(books.held(team.id), "cursor", 3 if change is _endless else 0))
     rewriting(world, "bob", change)
     with pytest.raises(errors.UnexpectedAnswer):
-        await bob.service.pull(team.id)
+        await bob.device.pull(team.id)
     assert await shown(bob, team.id) == []
 
 
@@ -142,9 +142,9 @@ async def test_a_number_that_the_store_could_not_keep_is_refused_as_an_answer(
 
     rewriting(world, "bob", spoil)
     with pytest.raises(errors.UnexpectedAnswer):
-        await bob.service.pull(team.id)
+        await bob.device.pull(team.id)
     world.wires["bob"].rewrite = None
-    await bob.service.pull(team.id)
+    await bob.device.pull(team.id)
     assert await shown(bob, team.id) == ["one"]
 
 
@@ -182,7 +182,7 @@ async def test_account_events_that_leave_a_number_out_are_refused_and_come_again
 async def test_a_message_that_is_another_on_the_second_look_raises_an_alarm(world: World) -> None:
     _, bob, team = await pair(world)
     await team.send("one")
-    await bob.service.pull(team.id)
+    await bob.device.pull(team.id)
     items = await items_of(bob, team.id)
     last = items[-1]
     assert isinstance(last, MessageItem)
@@ -196,7 +196,7 @@ async def test_a_message_that_is_another_on_the_second_look_raises_an_alarm(worl
         held.cursor = last.seq - 1
         books.save(held)
 
-    await bob.service._run(again)
+    await bob.device._run(again)
     await push(bob, team.id, MessageItem(last.seq, last.created_at, swapped.encrypted_payload))
     assert await shown(bob, team.id) == ["one"]
     (alarm,) = await bob.alarms()
@@ -241,7 +241,7 @@ async def _spoiled(world: World, **fields: Any) -> tuple[Client, str]:
                 item["encryptedPayload"].update(fields)
 
     rewriting(world, "bob", spoil)
-    await bob.service.pull(team.id)
+    await bob.device.pull(team.id)
     world.wires["bob"].rewrite = None
     return bob, team.id
 
@@ -259,7 +259,7 @@ async def _spoiled(world: World, **fields: Any) -> tuple[Client, str]:
 )
 async def test_a_message_that_cannot_be_read_was_tampered_with(world: World, fields: dict[str, Any]) -> None:
     bob, conversation_id = await _spoiled(world, **fields)
-    (message,) = (await bob.service.history(conversation_id))[0]
+    (message,) = (await bob.device.history(conversation_id))[0]
     assert (message.cause, message.remedy) == ("message_tampered", errors.MessageTampered.remedy)
 
 
@@ -268,7 +268,7 @@ async def test_a_message_of_a_later_program_is_judged_again_after_an_update(
     world: World, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
     bob, conversation_id = await _spoiled(world, **{field: 2})
-    (message,) = (await bob.service.history(conversation_id))[0]
+    (message,) = (await bob.device.history(conversation_id))[0]
     assert (message.cause, message.remedy) == ("unsupported_suite", errors.UnsupportedSuite.remedy)
 
     def read(fields: dict[str, Any]) -> Any:  # a program that knows it, in which it says the same
@@ -283,10 +283,10 @@ async def test_a_message_of_a_later_program_is_judged_again_after_an_update(
 @pytest.mark.parametrize("field", ["version", "contentType"])
 async def test_without_an_update_a_message_of_a_later_program_stays_as_it_is(world: World, field: str) -> None:
     bob, conversation_id = await _spoiled(world, **{field: 2})
-    before = await bob.service.history(conversation_id)
+    before = await bob.device.history(conversation_id)
     await abandon(bob)
     back = await world.come_back("bob")
-    assert await back.service.history(conversation_id) == before
+    assert await back.device.history(conversation_id) == before
 
 
 def _without_grants(page: Any) -> None:
@@ -307,7 +307,7 @@ async def test_a_message_whose_grant_comes_late_is_shown_then(world: World) -> N
     with pytest.raises(errors.SendingBlocked):
         await view.send("what?")
     world.wires["bob"].rewrite = None
-    await bob.service._run(lambda books: setattr(books.held(team.id), "cursor", 0))
+    await bob.device._run(lambda books: setattr(books.held(team.id), "cursor", 0))
     assert await texts(view) == [("alice", "hidden")]
     assert view.blocked == ""
 
@@ -338,17 +338,17 @@ async def test_a_retry_that_was_shown_first_gives_way_to_what_becomes_readable(w
                 item["encryptedKeys"] = []
 
     rewriting(world, "bob", serve)
-    await bob.service._run(lambda books: books.add(team.id))
-    await bob.service.pull(team.id)
+    await bob.device._run(lambda books: books.add(team.id))
+    await bob.device.pull(team.id)
     assert [text for text in await shown(bob, team.id) if text == "once"] == ["once"]
     assert "no_grant" in await shown(bob, team.id)
-    _, revision = await bob.service.news(team.id, 0)
+    _, revision = await bob.device.news(team.id, 0)
     without_key = False
-    await bob.service._run(lambda books: setattr(books.held(team.id), "cursor", 0))
-    await bob.service.pull(team.id)
+    await bob.device._run(lambda books: setattr(books.held(team.id), "cursor", 0))
+    await bob.device.pull(team.id)
     assert await shown(bob, team.id) == ["once"]
     for after in (0, revision):
-        found, _ = await bob.service.news(team.id, after)
+        found, _ = await bob.device.news(team.id, after)
         assert [message.text for message in found if message.kind == "text"] == ["once"]
     assert await bob.alarms() == []
 
@@ -368,7 +368,7 @@ async def test_after_a_restore_cursors_are_dropped_and_everything_is_compared(wo
     _, bob, team = await pair(world)
     await team.send("one")
     await bob.sync()
-    await bob.service._run(lambda books: books.set_meta("incarnation", b"an earlier one"))
+    await bob.device._run(lambda books: books.set_meta("incarnation", b"an earlier one"))
     before = len(world.wires["bob"].requests)
     await team.send("two")
     await bob.sync()
@@ -392,7 +392,7 @@ async def test_events_that_make_no_sense_are_passed_over(world: World) -> None:
         ("something later", {"conversationId": team.id}),
     ]
     events = [AccountEvent(100 + number, kind, body) for number, (kind, body) in enumerate(bodies)]
-    named = await bob.service._run(lambda books: take_events(books, AccountPage(200, False, events)))
+    named = await bob.device._run(lambda books: take_events(books, AccountPage(200, False, events)))
     assert named == set()
     assert await rows(bob, "SELECT id FROM conversations") == [(team.id,)]
     assert await rows(bob, "SELECT 1 FROM leaves") == []

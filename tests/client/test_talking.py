@@ -40,7 +40,7 @@ async def test_two_people_talk(world: World) -> None:
 
 async def test_who_was_offline_catches_up(world: World) -> None:
     alice, bob = await world.register("alice", "bob")
-    await bob.service.close()
+    await bob.device.close()
     team = await alice.create_conversation("team", members=["bob"])
     for number in range(5):
         await team.send(f"message {number}")
@@ -140,7 +140,7 @@ async def test_a_text_too_long_for_one_message_is_refused_and_not_kept(world: Wo
 
 async def test_a_wrong_password_opens_nothing(world: World) -> None:
     (alice,) = await world.register("alice")
-    await alice.service.close()
+    await alice.device.close()
     client = await world.open("alice")
     with pytest.raises(errors.StoreLocked):
         await client.sign_in("alice", "wrong")
@@ -155,7 +155,7 @@ async def test_a_store_is_one_accounts(world: World) -> None:
     )
     with pytest.raises(errors.StoreLocked):
         await alice.register("bob", password_of("alice"))
-    await alice.service.close()
+    await alice.device.close()
     client = await world.open("alice")
     with pytest.raises(errors.StoreLocked):
         await client.sign_in("bob", password_of("alice"))
@@ -177,13 +177,13 @@ async def test_a_taken_name_leaves_no_store_behind(world: World) -> None:
         await other.register("alice", "another password")
     assert list(world.folder.glob("other*")) == []
     await other.register("alicia", "yet another password")
-    await other.service.close()
+    await other.device.close()
 
 
 async def test_a_passphrase_opens_the_store_instead_of_the_password(world: World) -> None:
     client = await world.open("alice", passphrase="of the store")
     await client.register("alice", "of the account")
-    await client.service.close()
+    await client.device.close()
     locked = await world.open("alice")
     with pytest.raises(errors.StoreLocked):
         await locked.sign_in("alice", "of the account")

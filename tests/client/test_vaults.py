@@ -32,13 +32,13 @@ async def header(client: Client) -> OuterHeader:
 
 
 async def write(client: Client) -> None:
-    parts = client.service._parts
+    parts = client.device._parts
     assert parts is not None
     await parts.vault.write()
 
 
 async def on_server(client: Client) -> Outer:
-    answer = await client.service.api.private_keys()
+    answer = await client.device.api.private_keys()
     return decode(Outer, from_base64(answer.outer))
 
 
@@ -57,7 +57,7 @@ async def test_pins_and_heads_are_kept_in_the_vault(world: World) -> None:
             [decode(ConversationHead, each) for each in values(held, EntryKind.CONVERSATION_HEAD)],
         )
 
-    contacts, pins, heads = await alice.service._run(entries)
+    contacts, pins, heads = await alice.device._run(entries)
     assert [(each.user_id, each.version) for each in contacts] == [("bob", 1)]
     assert [(each.conversation_id, each.epoch) for each in pins] == [(team.id, 1)]
     assert [(each.conversation_id, each.epoch) for each in heads] == [(team.id, 2)]
@@ -77,7 +77,7 @@ async def test_changes_are_written_together_at_the_end(world: World) -> None:
     (alice,) = await world.register("alice")
     for name in ("one", "two", "three"):
         await alice.create_conversation(name)
-    await alice.service.close()
+    await alice.device.close()
     assert (await on_server(await world.come_back("alice"))).header.version == 2
 
 
@@ -96,9 +96,9 @@ async def test_a_write_whose_answer_was_lost_is_found_again(world: World) -> Non
 async def older(world: World, change: Any) -> Client:
     """Alice comes back to a server that changes what it says of her vault."""
     (alice,) = await world.register("alice")
-    first = await alice.service.api.private_keys()
+    first = await alice.device.api.private_keys()
     await alice.create_conversation("team")
-    await alice.service.close()
+    await alice.device.close()
     client = await world.open("alice")
 
     def rewrite(request: httpx2.Request, answer: Any) -> Any:
@@ -137,8 +137,8 @@ async def test_a_vault_under_a_later_version_of_the_account_waits_for_the_accoun
     (alice,) = await world.register("alice")
     assert world.simulator is not None
     world.simulator.follow("alice", "the password of alice", lambda record: record)
-    assert (await alice.service.api.private_keys()).account_version == 2
-    parts = alice.service._parts
+    assert (await alice.device.api.private_keys()).account_version == 2
+    parts = alice.device._parts
     assert parts is not None
     await parts.vault.check()
     assert await rows(alice, "SELECT version FROM accounts ORDER BY version") == [(1,), (2,)]
@@ -154,7 +154,7 @@ async def test_a_vault_under_a_version_that_the_account_never_had_is_evidence(wo
 
 async def test_where_the_account_is_refused_the_vault_is_compared_the_next_time(world: World) -> None:
     (alice,) = await world.register("alice")
-    parts = alice.service._parts
+    parts = alice.device._parts
     assert parts is not None
 
     def refused(request: httpx2.Request, answer: Any) -> Any:
@@ -173,7 +173,7 @@ async def test_what_another_program_writes_while_the_vault_is_asked_for_raises_n
 ) -> None:
     (alice,) = await world.register("alice")
     other = await world.come_back("alice")
-    answer = other.service.api.private_keys
+    answer = other.device.api.private_keys
 
     async def slow() -> PrivateKeys:
         for number in range(before):
@@ -184,8 +184,8 @@ async def test_what_another_program_writes_while_the_vault_is_asked_for_raises_n
         await write(alice)
         return early
 
-    monkeypatch.setattr(other.service.api, "private_keys", slow)
-    parts = other.service._parts
+    monkeypatch.setattr(other.device.api, "private_keys", slow)
+    parts = other.device._parts
     assert parts is not None
     await parts.vault.check()
     assert await other.alarms() == []
@@ -214,7 +214,7 @@ async def test_a_restored_store_takes_the_newer_outer_part(world: World) -> None
     client = await restored(world)
     assert (await header(client)).version == 3
     assert await client.alarms() == []
-    heads = await client.service._run(lambda books: len(values(books.entries(), EntryKind.CONVERSATION_HEAD)))
+    heads = await client.device._run(lambda books: len(values(books.entries(), EntryKind.CONVERSATION_HEAD)))
     assert heads == 2
 
 
@@ -226,7 +226,7 @@ async def test_an_outer_part_beside_the_one_that_is_held_is_refused(world: World
         await alice.create_conversation(f"{number}")
         await write(alice)
     client = await world.open("restored")
-    store = await client.service._open_store(password_bytes("the password of alice"), create=False)
+    store = await client.device._open_store(password_bytes("the password of alice"), create=False)
 
     def beside(books: Books) -> None:
         """Another second version, which the server never saw."""
@@ -280,7 +280,7 @@ async def head_on_server(client: Client) -> tuple[int, int]:
         (head,) = values(entries, EntryKind.CONVERSATION_HEAD)
         return decode(ConversationHead, head).epoch
 
-    return outer.header.version, await client.service._run(opened)
+    return outer.header.version, await client.device._run(opened)
 
 
 async def test_a_restored_store_writes_no_older_head_over_a_newer_one(world: World) -> None:

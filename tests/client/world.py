@@ -175,14 +175,14 @@ async def rows(client: Client, query: str, *values: object) -> list[tuple[Any, .
     def work(books: Books) -> list[tuple[Any, ...]]:
         return books.connection.execute(query, values).fetchall()
 
-    return await client.service._run(work)
+    return await client.device._run(work)
 
 
 async def abandon(client: Client) -> None:
     """The process of this client ends without a word: nothing of it is written or sent any more."""
-    service = client.service
-    if service._parts is not None:
-        await service._parts.socket.stop()
-    service._parts = None
-    if service._store is not None:
-        await service._store.close()
+    device = client.device
+    if device._parts is not None:
+        await device._parts.socket.stop()
+    device._parts = None
+    if device._store is not None:
+        await device._store.close()

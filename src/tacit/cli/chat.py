@@ -46,7 +46,7 @@ async def show_messages(conversation: Conversation, as_json: bool) -> None:
 
 async def show_changes(client: Client, conversation: Conversation) -> None:
     """Say when members, protection or whether one can send change."""
-    notifier = client.service.listen()
+    notifier = client.device.listen()
     before = state_of(conversation)
     while True:
         event = notifier.event()

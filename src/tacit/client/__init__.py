@@ -3,7 +3,6 @@
 from tacit.client.client import Client
 from tacit.client.conversation import Conversation
 from tacit.client.keystore import SecureKeyStore
-from tacit.client.service import EncryptionService
 from tacit.client.transport import EncryptionAPIClient
 from tacit.client.view import Alarm, Member, Message, PendingRecord
 from tacit.conversation.timeline import Gaps
@@ -13,7 +12,6 @@ __all__ = [
     "Client",
     "Conversation",
     "EncryptionAPIClient",
-    "EncryptionService",
     "Gaps",
     "Member",
     "Message",

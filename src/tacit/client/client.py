@@ -13,7 +13,7 @@ import httpx2
 
 from tacit import errors
 from tacit.client.conversation import Conversation
-from tacit.client.service import EncryptionService
+from tacit.client.device import Device
 from tacit.client.timing import Clock, Sleep, wall_clock
 from tacit.client.view import Alarm
 from tacit.crypto.secret import Randomness
@@ -42,7 +42,7 @@ class Client:
         transport: httpx2.AsyncBaseTransport | None = None,
         cost: Cost | None = None,
     ) -> None:
-        self.service = EncryptionService(
+        self.device = Device(
             url,
             store,
             server_name=server_name,
@@ -60,47 +60,47 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.service.close()
+        await self.device.close()
 
     async def register(self, user_id: str, password: str) -> tuple[str, ...]:
         """Make an account and its first device; the 24 recovery words, shown this once. Raises `AccountExists`."""
-        return await self.service.register(user_id, password)
+        return await self.device.register(user_id, password)
 
     async def sign_in(self, user_id: str, password: str | None = None) -> None:
         """Open the store and a session; raises `StoreLocked` for a wrong password, `SignInRefused`."""
-        await self.service.sign_in(user_id, password)
+        await self.device.sign_in(user_id, password)
 
     async def sign_out(self) -> None:
         """End the session; the keys stay in the store."""
-        await self.service.sign_out()
+        await self.device.sign_out()
 
     async def sync(self) -> None:
         """Fetch what is new, bring interrupted changes to an end, send what waits."""
-        await self.service.sync()
+        await self.device.sync()
 
     async def create_conversation(self, name: str, members: Sequence[str] = ()) -> Conversation:
         """Found a conversation, oneself as its admin; raises `NoSuchAccount`, `CannotFollow`, `InvalidArgument`."""
-        conversation_id = await self.service.create(name, members)
-        return Conversation(self.service, await self.service.snapshot(conversation_id))
+        conversation_id = await self.device.create(name, members)
+        return Conversation(self.device, await self.device.snapshot(conversation_id))
 
     async def conversations(self) -> list[Conversation]:
         """All conversations on this device, by name."""
-        return [Conversation(self.service, each) for each in await self.service.snapshots()]
+        return [Conversation(self.device, each) for each in await self.device.snapshots()]
 
     async def conversation(self, name: str) -> Conversation:
         """A conversation by its name or its id.
 
         Raises `ConversationNotFound`, and `InvalidArgument` where several have the name: then take the id.
         """
-        every = await self.service.snapshots()
+        every = await self.device.snapshots()
         found = [each for each in every if each.id == name] or [each for each in every if each.name == name]
         if not found:
             raise errors.ConversationNotFound()
         if len(found) > 1:
             ids = ", ".join(each.id for each in found)
             raise errors.InvalidArgument(f"several conversations have this name: {ids}")
-        return Conversation(self.service, found[0])
+        return Conversation(self.device, found[0])
 
     async def alarms(self) -> list[Alarm]:
         """What the server or a member contradicted so far; the evidence is kept."""
-        return await self.service.alarms()
+        return await self.device.alarms()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import final
 
 from tacit import errors
-from tacit.client.service import EncryptionService
+from tacit.client.device import Device
 from tacit.client.view import Member, Message, PendingRecord, Snapshot
 from tacit.conversation.timeline import Gaps
 
@@ -15,8 +15,8 @@ from tacit.conversation.timeline import Gaps
 class Conversation:
     """One conversation. What it says of itself is as of its last operation, or `refresh`."""
 
-    def __init__(self, service: EncryptionService, snapshot: Snapshot) -> None:
-        self._service = service
+    def __init__(self, device: Device, snapshot: Snapshot) -> None:
+        self._device = device
         self._snapshot = snapshot
 
     def __repr__(self) -> str:
@@ -68,62 +68,62 @@ class Conversation:
 
     async def refresh(self) -> None:
         """Look again at what this device knows."""
-        self._snapshot = await self._service.snapshot(self.id)
+        self._snapshot = await self._device.snapshot(self.id)
 
     async def send(self, text: str) -> Message:
         """Send a text; returns once the server has it. Raises `SendingBlocked`, `TooLarge`, `Unreachable`."""
-        return await self._refreshed(await self._service.send_text(self.id, text))
+        return await self._refreshed(await self._device.send_text(self.id, text))
 
     async def edit(self, message: Message, text: str) -> Message:
         """Replace the text of one's own message; raises `NoRight` for another's."""
-        return await self._refreshed(await self._service.edit(self.id, message, text))
+        return await self._refreshed(await self._device.edit(self.id, message, text))
 
     async def delete(self, message: Message) -> Message:
         """Ask everybody to take one's own message away; raises `NoRight` for another's."""
-        return await self._refreshed(await self._service.delete(self.id, message))
+        return await self._refreshed(await self._device.delete(self.id, message))
 
     async def rename(self, name: str) -> None:
         """Give it another name."""
-        await self._service.rename(self.id, name)
+        await self._device.rename(self.id, name)
         await self.refresh()
 
     async def add(self, *users: str) -> None:
         """Add members; what was written before stays closed to them. Raises `NoRight`, `NoSuchAccount`."""
-        await self._service.add_members(self.id, users)
+        await self._device.add_members(self.id, users)
         await self.refresh()
 
     async def remove(self, *users: str) -> None:
         """Remove members; a new key protects what follows. Raises `NoRight`."""
-        await self._service.remove_members(self.id, users)
+        await self._device.remove_members(self.id, users)
         await self.refresh()
 
     async def set_role(self, user: str, role: str) -> None:
         """Make somebody `admin` or `member`; raises `NoRight`."""
-        await self._service.set_role(self.id, user, role)
+        await self._device.set_role(self.id, user, role)
         await self.refresh()
 
     async def rotate(self) -> None:
         """Protect what follows with a new key."""
-        await self._service.rotate(self.id)
+        await self._device.rotate(self.id)
         await self.refresh()
 
     async def pending(self) -> list[PendingRecord]:
         """Changes that count only once a person accepts them, because the device that signed them was revoked since."""
-        return await self._service.pending(self.id)
+        return await self._device.pending(self.id)
 
     async def accept(self, record_hash: str) -> None:
         """Let one of `pending` count, having asked a member; raises `RecordMissing` for any other."""
-        await self._service.accept_record(self.id, record_hash)
+        await self._device.accept_record(self.id, record_hash)
         await self.refresh()
 
     async def leave(self) -> None:
         """Ask to be taken out; another member's next message or change does it."""
-        await self._service.leave(self.id)
+        await self._device.leave(self.id)
         await self.refresh()
 
     async def gaps(self) -> Gaps:
         """What others say exists and was not received, and what the server put in another order than it was sent."""
-        return await self._service.gaps(self.id)
+        return await self._device.gaps(self.id)
 
     async def messages(self, follow: bool = False) -> AsyncIterator[Message]:
         """The messages, oldest first, as they stand now; what cannot be read comes with cause and remedy.
@@ -132,19 +132,19 @@ class Conversation:
         that could not be read at first.
         """
         if follow:
-            notifier = self._service.listen()
+            notifier = self._device.listen()
         try:
-            await self._service.pull(self.id)
+            await self._device.pull(self.id)
         except errors.ServiceError:
             if not follow:
                 raise  # who follows is told once there is a connection
-        found, revision = await self._service.history(self.id)
+        found, revision = await self._device.history(self.id)
         await self.refresh()
         for message in found:
             yield message
         while follow:
             event = notifier.event()
-            found, revision = await self._service.news(self.id, revision)
+            found, revision = await self._device.news(self.id, revision)
             await self.refresh()
             for message in found:
                 yield message

@@ -1,4 +1,4 @@
-"""`EncryptionService`: one account on one device, put together; the façade that an application meets.
+"""`Device`: one account on one device, put together.
 
 It speaks in conversation ids and contents; `Client` and `Conversation` are the few-lines way in.
 """
@@ -47,7 +47,7 @@ ROLES: Final = {"member": Role.MEMBER, "admin": Role.ADMIN}
 
 
 @final
-class EncryptionService:
+class Device:
     """Everything that one device does for its account. Open it with `register` or `sign_in`, end it with `close`.
 
     `store` is the path of the local store; the key that opens it is wrapped in a file beside it (`.key`), under
