@@ -20,10 +20,13 @@ from tacit.signed import labels
 from tacit.signed.account import (
     NO_RESET,
     AccountRecord,
+    AccountSignatures,
     DeviceCertificate,
     EncryptionKey,
     KeyAlgorithm,
     OuterRef,
+    ResetBy,
+    ResetNote,
     RevokedDevice,
     account_hash,
     aik_fingerprint,
@@ -72,15 +75,15 @@ def seeded(seed: str) -> Randomness:
 
 
 @cache
-def rsa_public() -> bytes:
-    """One RSA key for everybody: nothing is wrapped to it here, and making one is slow."""
+def rsa_public(generation: int = 0) -> bytes:
+    """One RSA key for everybody's keys of one generation: nothing is wrapped to it here, and making one is slow."""
     return generate_rsa().public
 
 
 @cache
-def x_wing_public() -> bytes:
+def x_wing_public(generation: int = 0) -> bytes:
     """One X-Wing key for everybody, too."""
-    return XWing.generate(seeded("x-wing")).public
+    return XWing.generate(seeded(f"x-wing {generation}")).public
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +111,8 @@ class Person:
         self.aik = Ed25519Key.generate(self.random)
         self.devices = [self.make_device()]
         self.former: list[RevokedDevice] = []
+        self.generation = 0
+        self.outer = OuterRef(1, ZERO_HASH)
         first = self._record(None)
         self.versions = [verify_first(first, sign_record(first, self.aik.sign, self.device.sign))]
 
@@ -126,8 +131,8 @@ class Person:
 
     def _record(self, before: AccountRecord | None, *, ended: bool = False) -> AccountRecord:
         keys = (
-            EncryptionKey(KeyAlgorithm.X_WING, x_wing_public()),
-            EncryptionKey(KeyAlgorithm.RSA, rsa_public()),
+            EncryptionKey(KeyAlgorithm.X_WING, x_wing_public(self.generation)),
+            EncryptionKey(KeyAlgorithm.RSA, rsa_public(self.generation)),
         )
         return AccountRecord(
             SERVER,
@@ -143,8 +148,12 @@ class Person:
             NO_RESET,
             self.random(32),
             self.random(32),
-            OuterRef(1, ZERO_HASH),
+            self.outer,
         )
+
+    def _replace_keys(self) -> None:
+        self.generation += 1
+        self.outer = OuterRef(self.outer.version + 1, self.random(32))
 
     def publish(self, *, ended: bool = False) -> AccountRecord:
         """The next version."""
@@ -164,6 +173,7 @@ class Person:
         """A new version without a device."""
         self.devices.remove(device)
         self.former.append(RevokedDevice(device.device_id, self.newest.version + 1))
+        self._replace_keys()
         return self.publish()
 
     def end(self) -> AccountRecord:
@@ -172,12 +182,22 @@ class Person:
         self.devices = []
         return self.publish(ended=True)
 
-    def reset(self) -> AccountRecord:
-        """A version under another identity key, as a reset will make it; the device stays."""
-        self.aik = Ed25519Key.generate(self.random)
-        record = self._record(self.newest)
-        self.versions.append(self.vouched(record))
+    def reset(self, by: ResetBy = ResetBy.OLD_AIK_AND_DEVICE) -> AccountRecord:
+        """A version under another identity key; the devices stay, and the first of them asks for it."""
+        record, signatures = self.prepared_reset(by)
+        self.versions.append(verify_next(self.versions[-1], record, signatures))
         return record
+
+    def prepared_reset(self, by: ResetBy, **bent: Any) -> tuple[AccountRecord, AccountSignatures]:
+        """A reset as it would be posted; the account goes on under its key."""
+        old, self.aik = self.aik, Ed25519Key.generate(self.random)
+        self._replace_keys()
+        self.outer = OuterRef(1, self.random(32))
+        note = ResetNote(by, self.device.device_id)
+        record = dataclasses.replace(self._record(self.newest), reset_by=note)
+        record = dataclasses.replace(record, **bent)
+        allows = old.sign if by is ResetBy.OLD_AIK_AND_DEVICE else None
+        return record, sign_record(record, self.aik.sign, self.device.sign, allows)
 
     def vouched(self, record: AccountRecord) -> Verified[AccountRecord]:
         """A record as its check would return it, of whatever kind it is."""

@@ -205,9 +205,9 @@ def test_a_record_of_good_form(record: AccountRecord) -> None:
         (with_device(mls_key=device().request_key), "a device uses one key for two purposes"),
         (
             moved(FIRST, reset_by=ResetNote(ResetBy.OLD_AIK_AND_DEVICE, "")),
-            "resets are not supported by this version",
+            "a reset names no device, or what is none does",
         ),
-        (moved(FIRST, reset_by=ResetNote(ResetBy.NO_RESET, "d")), "resets are not supported by this version"),
+        (moved(FIRST, reset_by=ResetNote(ResetBy.NO_RESET, "d")), "a reset names no device, or what is none does"),
     ],
 )
 def test_a_record_of_bad_form(record: AccountRecord, rule: str) -> None:

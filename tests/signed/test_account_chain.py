@@ -7,18 +7,23 @@ from typing import Any
 
 import pytest
 
-from signed.chains import Person, seeded
+from signed.chains import Person, rsa_public, seeded, x_wing_public
 from tacit import errors
 from tacit.crypto.sign import Ed25519Key
 from tacit.signed import labels
 from tacit.signed.account import (
     AccountRecord,
     AccountSignatures,
+    EncryptionKey,
+    KeyAlgorithm,
     OuterRef,
+    ResetBy,
+    ResetNote,
     RevokedDevice,
     account_hash,
     certificate,
     check_form,
+    is_reset,
     sign_record,
     verify_next,
 )
@@ -51,7 +56,13 @@ class Line:
     def without(self, device_id: str) -> dict[str, Any]:
         """The fields of a version that revokes a device."""
         gone = (*self.record.revoked, RevokedDevice(device_id, self.record.version))
+        new = self.person.generation + 1
         return {
+            "encryption_keys": (
+                EncryptionKey(KeyAlgorithm.X_WING, x_wing_public(new)),
+                EncryptionKey(KeyAlgorithm.RSA, rsa_public(new)),
+            ),
+            "outer": OuterRef(self.record.outer.version + 1, b"o" * 32),
             "devices": tuple(each for each in self.record.devices if each.device_id != device_id),
             "revoked": tuple(sorted(gone, key=lambda each: each.device_id)),
         }
@@ -72,7 +83,7 @@ def test_a_device_comes_and_a_device_goes(line: Line) -> None:
     gone = line.second.device_id
     fields = line.without(gone)
     devices = tuple(sorted((*fields["devices"], new), key=lambda each: each.device_id))
-    found = line.judge(line.next(**{**fields, "devices": devices})).value
+    found = line.judge(line.next(**fields | {"devices": devices})).value
     assert certificate(found, new.device_id) == new
     assert certificate(found, gone) is None
 
@@ -152,6 +163,122 @@ def test_a_device_does_not_just_vanish(line: Line) -> None:
     fields = line.without(line.second.device_id)
     assert line.judge(line.next(**fields)).value.devices == fields["devices"]
     line.refuses(line.next(devices=fields["devices"]), "devices that went are not those newly revoked")
+
+
+@pytest.mark.parametrize("field", ["encryption_keys", "archive_key_id", "boxes_hash", "outer"])
+def test_a_revocation_replaces_what_the_device_had(line: Line, field: str) -> None:
+    fields = line.without(line.second.device_id) | {field: getattr(line.before.value, field)}
+    line.refuses(
+        line.next(**fields),
+        {
+            "encryption_keys": "an encryption key outlived a revocation or a reset",
+            "archive_key_id": "the archive key outlived a revocation or a reset",
+            "boxes_hash": "the vault's boxes outlived a revocation or a reset",
+            "outer": "a revocation left the vault's outer part as it was",
+        }[field],
+    )
+
+
+def test_one_encryption_key_that_stays_is_one_too_many(line: Line) -> None:
+    fields = line.without(line.second.device_id)
+    keys = (fields["encryption_keys"][0], line.before.value.encryption_keys[1])
+    line.refuses(line.next(**fields | {"encryption_keys": keys}), "an encryption key outlived a revocation or a reset")
+
+
+class Reset:
+    """An account of two devices whose first one asks for a reset."""
+
+    def __init__(self, by: ResetBy) -> None:
+        self.person = Person("alice")
+        self.second = self.person.add_device()
+        self.before = self.person.versions[-1]
+        self.by = by
+        self.old_aik = self.person.aik
+
+    def made(self, **bent: Any) -> tuple[AccountRecord, AccountSignatures]:
+        return self.person.prepared_reset(self.by, **bent)
+
+    def refuses(self, rule: str, **bent: Any) -> None:
+        with pytest.raises(errors.InvalidAccountRecord) as refusal:
+            verify_next(self.before, *self.made(**bent))
+        assert refusal.value.detail == rule
+
+
+WITH_KEY, ALONE = ResetBy.OLD_AIK_AND_DEVICE, ResetBy.DEVICE
+
+
+@pytest.mark.parametrize("by", [WITH_KEY, ALONE])
+def test_a_reset_puts_another_identity_key_in_the_place(by: ResetBy) -> None:
+    reset = Reset(by)
+    record, signatures = reset.made()
+    found = verify_next(reset.before, record, signatures)
+    assert (found.value, found.key) == (record, reset.person.aik.public)
+    assert is_reset(record)
+    assert not is_reset(reset.before.value)
+
+
+@pytest.mark.parametrize("by", [WITH_KEY, ALONE])
+def test_a_reset_keeps_nothing(by: ResetBy) -> None:
+    reset = Reset(by)
+    old = reset.before.value
+    keys = "an encryption key outlived a revocation or a reset"
+    reset.refuses(keys, encryption_keys=old.encryption_keys)
+    reset.refuses("the archive key outlived a revocation or a reset", archive_key_id=old.archive_key_id)
+    reset.refuses("the vault's boxes outlived a revocation or a reset", boxes_hash=old.boxes_hash)
+    reset.refuses("a reset keeps the vault's inner part", inner_hash=old.inner_hash)
+    reset.refuses("a reset does not begin the vault's outer part anew", outer=OuterRef(2, b"o" * 32))
+    reset.refuses("a reset keeps the identity key", aik=old.aik)
+
+
+def test_what_is_no_reset_names_none() -> None:
+    person = Person("alice")
+    device_id = person.device.device_id
+    for note in (ResetNote(ResetBy.NO_RESET, device_id), ResetNote(WITH_KEY, "")):
+        with pytest.raises(errors.InvalidAccountRecord) as refusal:
+            check_form(dataclasses.replace(person.newest, reset_by=note))
+        assert refusal.value.detail == "a reset names no device, or what is none does"
+
+
+def test_a_reset_that_nobody_signed_is_not_known_here() -> None:
+    reset = Reset(ResetBy.NOBODY)
+    with pytest.raises(errors.UnsupportedSuite):
+        verify_next(reset.before, *reset.made())
+
+
+@pytest.mark.parametrize("by", [WITH_KEY, ALONE])
+def test_a_reset_is_asked_for_by_a_device_that_stays(by: ResetBy) -> None:
+    reset = Reset(by)
+    stranger = reset.person.make_device().device_id
+    reset.refuses("a reset is asked for by a device that it does not keep", reset_by=ResetNote(by, stranger))
+
+
+def test_a_device_alone_certifies_no_other() -> None:
+    for by in (WITH_KEY, ALONE):
+        reset = Reset(by)
+        reset.person.devices.append(reset.person.make_device())
+        if by is ALONE:
+            reset.refuses("a device alone certifies no other")
+        else:
+            verify_next(reset.before, *reset.made())
+
+
+def test_who_signs_a_reset() -> None:
+    for by in (WITH_KEY, ALONE):
+        reset = Reset(by)
+        record, good = reset.made()
+        stranger = Ed25519Key.generate(seeded("stranger"))
+        second = sign(labels.DEVICE_POSSESSION, record, reset.second.sign)
+        under_another_label = sign(labels.ACCOUNT_RECORD, record, reset.old_aik.sign)
+        bad = [{"aik": sign(labels.ACCOUNT_RECORD, record, reset.old_aik.sign)}, {"device": b""}, {"device": second}]
+        if by is WITH_KEY:
+            bad += [{"old_aik": b""}, {"old_aik": under_another_label}]
+            bad.append({"old_aik": sign(labels.ACCOUNT_RESET, record, stranger.sign)})
+        for change in bad:
+            with pytest.raises(errors.BadSignature):
+                verify_next(reset.before, record, dataclasses.replace(good, **change))
+        if by is ALONE:
+            with pytest.raises(errors.InvalidAccountRecord):
+                verify_next(reset.before, record, dataclasses.replace(good, old_aik=under_another_label))
 
 
 def test_only_a_device_that_was_there_is_revoked(line: Line) -> None:

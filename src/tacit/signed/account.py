@@ -121,8 +121,9 @@ class AccountRecord:
 class AccountSignatures:
     """The `signature` field and column of an account record.
 
-    `aik`: by the identity key of the record before, or the first one's own; `device`: the first device's proof of
-    possession (version 1 and resets); `old_aik`: resets only. Empty where there is none.
+    `aik`: by the identity key of the record before (the first one's and a reset's own); `device`: the first device's
+    proof of possession, or that of the device that asks for a reset; `old_aik`: a reset's that the identity key before
+    allows. Empty where there is none.
     """
 
     aik: Signature
@@ -158,10 +159,21 @@ def account_hash(record: AccountRecord) -> bytes:
     return struct_hash(labels.ACCOUNT_RECORD, record)
 
 
-def sign_record(record: AccountRecord, aik: Signer, device: Signer | None = None) -> AccountSignatures:
-    """The signatures of a record: by the identity key, and for the first version by the first device."""
+def sign_record(
+    record: AccountRecord, aik: Signer, device: Signer | None = None, old_aik: Signer | None = None
+) -> AccountSignatures:
+    """The signatures of a record: by the identity key, and for the first version and resets by a device.
+
+    `old_aik` is the identity key before a reset, where it allows it.
+    """
     possession = sign(labels.DEVICE_POSSESSION, record, device) if device is not None else b""
-    return AccountSignatures(sign(labels.ACCOUNT_RECORD, record, aik), possession, b"")
+    allowed = sign(labels.ACCOUNT_RESET, record, old_aik) if old_aik is not None else b""
+    return AccountSignatures(sign(labels.ACCOUNT_RECORD, record, aik), possession, allowed)
+
+
+def is_reset(record: AccountRecord) -> bool:
+    """Whether the record puts another identity key in the place of the one before it."""
+    return record.reset_by != NO_RESET
 
 
 def certificate(record: AccountRecord, device_id: str) -> DeviceCertificate | None:
@@ -198,7 +210,10 @@ def check_form(record: AccountRecord) -> None:
         doors.check_public(KeyAlgorithm.ED25519, device.mls_key)
         doors.check_public(KeyAlgorithm.X_WING, device.kem_key)
         _require(device.mls_key != device.request_key, "a device uses one key for two purposes")
-    _require(record.reset_by == NO_RESET, "resets are not supported by this version")
+    note = record.reset_by
+    if note.by is ResetBy.NOBODY:
+        raise errors.UnsupportedSuite("a reset that nobody signed besides")
+    _require((note.by is ResetBy.NO_RESET) == (note.device_id == ""), "a reset names no device, or what is none does")
 
 
 def verify_first(record: AccountRecord, signatures: AccountSignatures) -> Verified[AccountRecord]:
@@ -208,6 +223,7 @@ def verify_first(record: AccountRecord, signatures: AccountSignatures) -> Verifi
     """
     check_form(record)
     _require(record.version == 1, "the first version is not 1")
+    _require(record.reset_by == NO_RESET, "the first version is a reset")
     _require(record.previous_hash == ZERO_HASH, "the first version names an earlier one")
     _require(len(record.devices) == 1 and not record.revoked, "the first version has not exactly one device")
     _require(signatures.old_aik == b"", "a signature stands where none belongs")
@@ -222,6 +238,8 @@ def verify_next(
 ) -> Verified[AccountRecord]:
     """A record that follows a verified one: chain, form, and the signature of the identity key before it.
 
+    A reset changes that key; whoever trusted the one before has to be told (`is_reset`).
+
     Raises `InvalidAccountRecord`, `BadSignature` or `UnsupportedSuite`.
     """
     old = before.value
@@ -231,8 +249,22 @@ def verify_next(
     _require(record.profile is old.profile, "the profile changed")
     _require(bool(old.devices or old.encryption_keys), "the account has ended")
     check_form(record)
+    gone = _check_devices(old, record)
+    if record.reset_by != NO_RESET:
+        return _verify_reset(old, record, signatures)
     _require(record.aik == old.aik, "the identity key changed without a reset")
     _require(signatures.device == b"" and signatures.old_aik == b"", "a signature stands where none belongs")
+    _require(record.outer.version >= old.outer.version, "the vault's outer part went back")
+    same = record.outer.version == old.outer.version
+    _require(not same or record.outer.hash == old.outer.hash, "the vault's outer part is another in the same version")
+    if gone:
+        _require(not same or not record.devices, "a revocation left the vault's outer part as it was")
+        _check_replaced(old, record)
+    return verify(labels.ACCOUNT_RECORD, record, old.aik, signatures.aik, old.profile)
+
+
+def _check_devices(old: AccountRecord, record: AccountRecord) -> set[str]:
+    """What a record may do to the devices of the one before it; those that it revokes."""
     former = {device.device_id: device for device in old.devices}
     present = {device.device_id: device for device in record.devices}
     gone = {device.device_id: device.version for device in record.revoked}
@@ -243,10 +275,42 @@ def verify_next(
     _require(all(gone[device_id] == record.version for device_id in newly), "a revocation names another version")
     for device_id in set(former) & set(present):
         _require(former[device_id] == present[device_id], "a device's certificate changed")
-    _require(record.outer.version >= old.outer.version, "the vault's outer part went back")
-    same = record.outer.version == old.outer.version
-    _require(not same or record.outer.hash == old.outer.hash, "the vault's outer part is another in the same version")
-    return verify(labels.ACCOUNT_RECORD, record, old.aik, signatures.aik, old.profile)
+    return newly
+
+
+def _check_replaced(old: AccountRecord, record: AccountRecord) -> None:
+    """Nothing that others wrap to, or that the account wraps under, outlives a revocation or a reset."""
+    kept = {key.public_key for key in old.encryption_keys} & {key.public_key for key in record.encryption_keys}
+    _require(not kept, "an encryption key outlived a revocation or a reset")
+    ended = not record.archive_key_id
+    _require(ended or record.archive_key_id != old.archive_key_id, "the archive key outlived a revocation or a reset")
+    _require(record.boxes_hash != old.boxes_hash, "the vault's boxes outlived a revocation or a reset")
+
+
+def _verify_reset(old: AccountRecord, record: AccountRecord, signatures: AccountSignatures) -> Verified[AccountRecord]:
+    """A record under another identity key, which nobody follows without a word.
+
+    Signed by the new identity key and by a device that stays; with `OLD_AIK_AND_DEVICE` by the old identity key too.
+    Else the device is one that the record before certifies, and nothing but those stays.
+    """
+    note = record.reset_by
+    _require(record.aik != old.aik, "a reset keeps the identity key")
+    _check_replaced(old, record)
+    _require(record.inner_hash != old.inner_hash, "a reset keeps the vault's inner part")
+    _require(record.outer.version == 1, "a reset does not begin the vault's outer part anew")
+    asking = certificate(record, note.device_id)
+    if asking is None:
+        raise errors.InvalidAccountRecord("a reset is asked for by a device that it does not keep")
+    if not signature_holds(labels.DEVICE_POSSESSION, record, asking.request_key, signatures.device, record.profile):
+        raise errors.BadSignature("the device that asks for a reset")
+    if note.by is ResetBy.OLD_AIK_AND_DEVICE:
+        if not signature_holds(labels.ACCOUNT_RESET, record, old.aik, signatures.old_aik, old.profile):
+            raise errors.BadSignature("the identity key before a reset")
+    else:
+        _require(signatures.old_aik == b"", "a signature stands where none belongs")
+        former = {device.device_id for device in old.devices}
+        _require({device.device_id for device in record.devices} <= former, "a device alone certifies no other")
+    return verify(labels.ACCOUNT_RECORD, record, record.aik, signatures.aik, record.profile)
 
 
 def verify_chain(
