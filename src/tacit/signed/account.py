@@ -9,20 +9,14 @@ from typing import Annotated, Final
 from tacit import errors
 from tacit.crypto import verify as doors
 from tacit.signed import labels
-from tacit.signed.verify import ZERO_HASH, Profile, Signer, Verified, sign, signature_holds, struct_hash, verify
+from tacit.signed.profiles import KeyAlgorithm as KeyAlgorithm
+from tacit.signed.profiles import Profile
+from tacit.signed.verify import ZERO_HASH, Signer, Verified, sign, signature_holds, struct_hash, verify
 from tacit.wire import limits
 from tacit.wire.codec import U16, U64, Enum, Hash, Id, Many, PublicKey, Signature, Text, Variable, struct
 
 DeviceId = Annotated[str, Text(64, 64)]
 """SHA-256 of the device's request key in lowercase hex: 64 bytes."""
-
-
-class KeyAlgorithm(IntEnum):
-    """What a public key is for; the numbers are those of `crypto.verify`."""
-
-    ED25519 = doors.ED25519
-    X_WING = doors.X_WING
-    RSA = doors.RSA
 
 
 class ResetBy(IntEnum):

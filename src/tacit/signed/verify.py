@@ -6,7 +6,6 @@ A signature is over `{label<V>, struct<V>}`; a hash of a struct is SHA-256 over 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
 from functools import lru_cache
 from typing import Final, Generic, TypeVar, final
 
@@ -14,6 +13,7 @@ from tacit import errors
 from tacit.crypto.digest import sha256
 from tacit.crypto.verify import verify_ed25519
 from tacit.signed import labels
+from tacit.signed.profiles import Profile as Profile
 from tacit.wire.codec import encode, write_varint
 
 T = TypeVar("T")
@@ -21,14 +21,6 @@ Signer = Callable[[bytes], bytes]
 """Signs the bytes it is given with a key that stays with the caller."""
 
 ZERO_HASH: Final = bytes(32)
-
-
-class Profile(IntEnum):
-    """A set of algorithms; an account has one for life."""
-
-    COMPAT = 1
-    STANDARD = 2
-    FIPS = 3
 
 
 def labelled_bytes(label: str, body: bytes) -> bytes:
