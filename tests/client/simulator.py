@@ -15,13 +15,13 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
+from signed.chains import follow
 from tacit import errors
 from tacit.api import accounts, auth, conversations, messages, sync
 from tacit.api.base import binary, read, to_json_bytes
 from tacit.api.problems import to_problem
 from tacit.crypto.digest import sha256
 from tacit.identity import unlockers
-from tacit.identity.account import follow
 from tacit.signed.account import (
     AccountRecord,
     AccountSignatures,

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from client.world import World, rows, texts
+from signed.chains import replacing
 from tacit import errors
 from tacit.api.accounts import PublicKeys
 from tacit.client import Client
@@ -144,7 +145,7 @@ def with_another(record: AccountRecord) -> AccountRecord:
 def in_its_place(record: AccountRecord) -> AccountRecord:
     """The record with another device in the place of the one that was there, which is revoked."""
     gone = tuple(RevokedDevice(each.device_id, record.version) for each in record.devices)
-    return dataclasses.replace(record, devices=(another_device(record.user_id),), revoked=gone)
+    return dataclasses.replace(record, devices=(another_device(record.user_id),), revoked=gone, **replacing(record))
 
 
 def named(books: Books, conversation_id: str) -> dict[str, int]:
@@ -209,7 +210,8 @@ async def test_an_account_that_ended_cannot_be_brought_into_a_conversation(world
 
     def ended(record: AccountRecord) -> AccountRecord:
         gone = tuple(RevokedDevice(each.device_id, record.version) for each in record.devices)
-        return dataclasses.replace(record, devices=(), encryption_keys=(), archive_key_id=b"", revoked=gone)
+        emptied = {"devices": (), "encryption_keys": (), "archive_key_id": b"", "revoked": gone}
+        return dataclasses.replace(record, **replacing(record) | emptied)
 
     world.simulator.follow("bob", "the password of bob", ended)
     with pytest.raises(errors.CannotFollow, match="bob's account has ended"):

@@ -9,7 +9,6 @@ import pytest
 
 from crypto.refusing import silent_failure
 from signed.chains import seeded
-from tacit import errors
 from tacit.crypto.kdf import hkdf_sha256
 from tacit.crypto.kem import XWing
 from tacit.crypto.rsa import RsaKey
@@ -22,7 +21,6 @@ from tacit.identity.account import (
     Registration,
     archive_key_id,
     certificate_of,
-    follow,
     make_boxes,
     new_device,
     open_box,
@@ -35,12 +33,9 @@ from tacit.signed.account import (
     NO_RESET,
     AccountSignatures,
     KeyAlgorithm,
-    account_hash,
-    sign_record,
     verify_first,
-    verify_next,
 )
-from tacit.signed.vault import Box, Boxes, EntryKind, Unlocker, Vault, check_vault, verify_outer
+from tacit.signed.vault import Box, EntryKind, Unlocker, Vault, check_vault
 from tacit.signed.verify import ZERO_HASH, Profile
 from tacit.wire.codec import decode, encode
 
@@ -292,29 +287,3 @@ def test_a_box_is_bound_to_its_device() -> None:
     (box,) = MADE.vault.boxes.boxes
     with silent_failure():
         open_box(RECORD, Box("d" * 64, box.wrapped_outer_key), Secret(DEVICE.kem_seed))
-
-
-# --- the record that follows -------------------------------------------------------------
-
-
-def test_a_record_that_follows_keeps_keys_and_devices() -> None:
-    account = Account(SERVER, "alice", Profile.STANDARD, OPENED.aik.public)
-    new = unlockers.new_password(account, Secret(b"new password"), Cost(8, 1, 1), OPENED.amk, seeded("new"))
-    inner = unlockers.wrap_inner(account, (new,), OPENED.amk, OPENED.aik, OPENED.outer_key)
-    boxes = make_boxes(SERVER, "alice", 2, RECORD.devices, OPENED.outer_key)
-    record = follow(RECORD, inner, boxes)
-    assert (record.version, record.previous_hash) == (2, account_hash(RECORD))
-    assert record == dataclasses.replace(
-        RECORD,
-        version=2,
-        previous_hash=account_hash(RECORD),
-        inner_hash=record.inner_hash,
-        boxes_hash=record.boxes_hash,
-    )
-    verify_next(MADE.record, record, sign_record(record, OPENED.aik.sign))
-    check_vault(record, Vault(inner, boxes, MADE.vault.outer))
-    assert verify_outer(record, MADE.vault.outer).value.account_version == 1
-    assert open_with_password(account, inner, Secret(b"new password"), BOUNDS).outer_key == OPENED.outer_key
-    for changed in (follow(RECORD, MADE.vault.inner, boxes), follow(RECORD, inner, Boxes(()))):
-        with pytest.raises(errors.InvalidVault):
-            check_vault(changed, Vault(inner, boxes, MADE.vault.outer))

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from server.people import Answer, Person, Talk, Town, registration, rows
+from signed.chains import follow
 from tacit import errors
+from tacit.crypto.rsa import generate
 from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
-from tacit.identity import unlockers
-from tacit.identity.account import certificate_of, follow, make_boxes, new_device
+from tacit.identity import changes, unlockers
+from tacit.identity.account import certificate_of, make_boxes, make_keys, new_device
+from tacit.identity.changes import account_of
 from tacit.identity.vault import Writer, open_outer, seal_outer
 from tacit.server import known
 from tacit.server.store import accounts, sessions
@@ -18,11 +21,11 @@ from tacit.signed.account import (
     AccountRecord,
     AccountSignatures,
     OuterRef,
-    RevokedDevice,
     account_hash,
     sign_record,
 )
 from tacit.signed.vault import Boxes, Outer, Vault, header_hash
+from tacit.wire import limits
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64, to_base64
 
@@ -222,16 +225,22 @@ def with_second_device(person: Person) -> tuple[Person, dict[str, Any]]:
 
 def revocation(person: Person, device: Person, before: dict[str, Any]) -> dict[str, Any]:
     """The version after `before`, without that device."""
-    vault = person.made.vault
-    record = dataclasses.replace(
-        follow(decode(AccountRecord, from_base64(before["record"])), vault.inner, vault.boxes),
-        devices=registration(person.user_id).record.value.devices,
-        revoked=(RevokedDevice(device.device_id, 3),),
+    opened = unlockers.open_with_password(
+        account_of(person.record),
+        person.made.vault.inner,
+        unlockers.password_bytes(f"the password of {person.user_id}"),
+        unlockers.KdfBounds((8, 8), (1, 1), (1, 1)),
     )
+    entries = open_outer(person.record, person.made.vault.outer, opened.outer_key)
+    record = decode(AccountRecord, from_base64(before["record"]))
+    vault = decode(Vault, from_base64(before["encryptedPrivateKey"]), limits.VAULT_BYTES)
+    at = changes.Unlocked(record, vault, opened, entries)
+    keys = make_keys(person.random, generate)
+    made = changes.revoke(at, person.made.device, {device.device_id}, keys, person.town.clock(), person.random)
     return person.publication(
-        record=record,
-        signature=to_base64(encode(sign_record(record, aik_of(person).sign))),
-        encryptedPrivateKey=to_base64(encode(vault)),
+        record=made.record,
+        signature=to_base64(encode(made.signatures)),
+        encryptedPrivateKey=to_base64(encode(made.vault)),
     )
 
 

@@ -53,6 +53,7 @@ from tacit.signed.record import (
 )
 from tacit.signed.record import sign_record as sign_conversation_record
 from tacit.signed.rights import ChainState, check_standing
+from tacit.signed.vault import Boxes, Inner, boxes_hash, inner_hash
 from tacit.signed.verify import ZERO_HASH, Profile, Signer, Verified, sign, struct_hash, verify
 from tacit.wire.codec import encode
 
@@ -100,6 +101,30 @@ class Device:
     @property
     def sign(self) -> Signer:
         return self.key.sign
+
+
+def follow(record: AccountRecord, inner: Inner, boxes: Boxes) -> AccountRecord:
+    """The frame of the record that follows, with the same keys and devices: a test bends it, then signs it."""
+    return dataclasses.replace(
+        record,
+        version=record.version + 1,
+        previous_hash=account_hash(record),
+        inner_hash=inner_hash(inner),
+        boxes_hash=boxes_hash(boxes),
+    )
+
+
+def replacing(record: AccountRecord) -> dict[str, Any]:
+    """The fields that a revocation has to replace, under keys that nobody has."""
+    return {
+        "encryption_keys": (
+            EncryptionKey(KeyAlgorithm.X_WING, x_wing_public(record.version)),
+            EncryptionKey(KeyAlgorithm.RSA, rsa_public(record.version)),
+        ),
+        "archive_key_id": account_hash(record),
+        "boxes_hash": account_hash(record),
+        "outer": OuterRef(record.outer.version + 1, account_hash(record)),
+    }
 
 
 class Person:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tacit.crypto import hpke
 from tacit.crypto.kdf import hkdf_sha256
@@ -30,12 +30,11 @@ from tacit.signed.account import (
     EncryptionKey,
     KeyAlgorithm,
     OuterRef,
-    account_hash,
     device_id_of,
     sign_record,
     verify_first,
 )
-from tacit.signed.vault import Box, BoxContext, Boxes, Inner, Vault, boxes_hash, header_hash, inner_hash
+from tacit.signed.vault import Box, BoxContext, Boxes, Vault, boxes_hash, header_hash, inner_hash
 from tacit.signed.verify import ZERO_HASH, Profile, Verified, labelled
 from tacit.wire.codec import Hash, Id, struct
 
@@ -96,6 +95,30 @@ def archive_key_id(archive_key: Secret) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountKeys:
+    """Encryption keys and archive key of an account: what its record names, and the entries that keep the rest."""
+
+    public: tuple[EncryptionKey, ...]
+    archive_key_id: bytes
+    entries: tuple[NewEntry, ...] = field(repr=False)
+
+
+def make_keys(random: Randomness, generate_rsa: Callable[[], RsaKey]) -> AccountKeys:
+    """Fresh keys for others to wrap to, and a fresh archive key."""
+    x_wing, rsa, archive_key = XWing.generate(random), generate_rsa(), Secret(random(32))
+    key_id = archive_key_id(archive_key)
+    return AccountKeys(
+        (EncryptionKey(KeyAlgorithm.X_WING, x_wing.public), EncryptionKey(KeyAlgorithm.RSA, rsa.public)),
+        key_id,
+        (
+            private_key_entry(KeyAlgorithm.X_WING, x_wing.public, x_wing.seed),
+            private_key_entry(KeyAlgorithm.RSA, rsa.public, rsa.private),
+            archive_key_entry(key_id, archive_key),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """Everything that a registration makes: what is published, what the device keeps, what the person writes down.
 
@@ -125,25 +148,18 @@ def register(
     `now` in Unix milliseconds. RSA generation draws its own randomness, hence the argument.
     """
     aik = Ed25519Key.generate(random)
-    amk, outer_key, archive_key = (Secret(random(32)) for _ in range(3))
+    amk, outer_key = Secret(random(32)), Secret(random(32))
     device = new_device(user_id, outer_key, random)
     certificate = certificate_of(device)
-    x_wing = XWing.generate(random)
-    rsa = generate_rsa()
+    keys = make_keys(random, generate_rsa)
     account = unlockers.Account(server_name, user_id, Profile.STANDARD, aik.public)
     by_password = unlockers.new_password(account, password, cost or unlockers.Cost(), amk, random)
     by_words, recovery_key = unlockers.new_recovery_key(account, amk, random)
     inner = unlockers.wrap_inner(account, (by_password, by_words), amk, aik, outer_key)
     boxes = make_boxes(server_name, user_id, 1, (certificate,), outer_key)
-    key_id = archive_key_id(archive_key)
-    entries = (
-        private_key_entry(KeyAlgorithm.X_WING, x_wing.public, x_wing.seed),
-        private_key_entry(KeyAlgorithm.RSA, rsa.public, rsa.private),
-        archive_key_entry(key_id, archive_key),
-    )
     request_key = device.request_key()
     writer = Writer(certificate.device_id, request_key.sign)
-    outer = seal_outer(server_name, user_id, 1, None, merge((), entries, 1, writer), outer_key, writer, now)
+    outer = seal_outer(server_name, user_id, 1, None, merge((), keys.entries, 1, writer), outer_key, writer, now)
     record = AccountRecord(
         server_name,
         user_id,
@@ -151,8 +167,8 @@ def register(
         ZERO_HASH,
         aik.public,
         Profile.STANDARD,
-        (EncryptionKey(KeyAlgorithm.X_WING, x_wing.public), EncryptionKey(KeyAlgorithm.RSA, rsa.public)),
-        key_id,
+        keys.public,
+        keys.archive_key_id,
         (certificate,),
         (),
         NO_RESET,
@@ -162,7 +178,7 @@ def register(
     )
     signatures = sign_record(record, aik.sign, request_key.sign)
     verified = verify_first(record, signatures)
-    return Registration(verified, signatures, Vault(inner, boxes, outer), device, entries, to_words(recovery_key))
+    return Registration(verified, signatures, Vault(inner, boxes, outer), device, keys.entries, to_words(recovery_key))
 
 
 def make_boxes(
@@ -180,14 +196,3 @@ def open_box(record: AccountRecord, box: Box, kem_seed: Secret) -> Secret:
     """The outer key out of a device's box; raises `DecryptionError`."""
     info = labelled(labels.BOX, BoxContext(record.server_name, record.user_id, record.version, box.device_id))
     return Secret(hpke.open(hpke.STANDARD, kem_seed, info, box.wrapped_outer_key))
-
-
-def follow(record: AccountRecord, inner: Inner, boxes: Boxes) -> AccountRecord:
-    """The frame of the record that follows, with the same keys and devices: change it with `replace`, then sign."""
-    return replace(
-        record,
-        version=record.version + 1,
-        previous_hash=account_hash(record),
-        inner_hash=inner_hash(inner),
-        boxes_hash=boxes_hash(boxes),
-    )

@@ -186,7 +186,7 @@ def open_inner(account: Account, inner: Inner, unlocker_id: str, secret: Secret)
 
 def open_with_password(account: Account, inner: Inner, password: Secret, bounds: KdfBounds | None = None) -> Opened:
     """The inner part by the first password unlocker; raises `InvalidVault` or `DecryptionError`."""
-    unlocker = _first(inner, UnlockerKind.PASSWORD)
+    unlocker = find_unlocker(inner, UnlockerKind.PASSWORD)
     try:
         parameters = decode(PasswordParameters, unlocker.parameters)
     except errors.PeerError:
@@ -197,10 +197,11 @@ def open_with_password(account: Account, inner: Inner, password: Secret, bounds:
 
 def open_with_recovery_key(account: Account, inner: Inner, key: Secret) -> Opened:
     """The inner part by the first recovery key; raises `InvalidVault` or `DecryptionError`."""
-    return open_inner(account, inner, _first(inner, UnlockerKind.RECOVERY_KEY).id, key)
+    return open_inner(account, inner, find_unlocker(inner, UnlockerKind.RECOVERY_KEY).id, key)
 
 
-def _first(inner: Inner, kind: UnlockerKind) -> Unlocker:
+def find_unlocker(inner: Inner, kind: UnlockerKind) -> Unlocker:
+    """The first unlocker of a kind; raises `InvalidVault`."""
     for unlocker in inner.unlockers:
         if unlocker.kind is kind:
             return unlocker
