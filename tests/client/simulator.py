@@ -37,7 +37,8 @@ from tacit.signed.grant import SignedGrant
 from tacit.signed.message import from_fields, verify_message
 from tacit.signed.record import ConversationRecord, SignedLeave
 from tacit.signed.request import SocketChallenge, read_signature, verify_challenge, verify_request
-from tacit.signed.rights import ChainState, check_leave, check_standing, check_taking
+from tacit.signed.rights import ChainState, check_leave, check_standing
+from tacit.signed.taking import check_taking
 from tacit.signed.vault import Outer, Vault, check_vault, verify_outer_next
 from tacit.signed.verify import Verified
 from tacit.wire import limits

@@ -30,7 +30,8 @@ from tacit.signed.record import (
     record_hash,
     roster_hash,
 )
-from tacit.signed.rights import ChainState, advance, check_leave, check_standing, check_taking, could_open
+from tacit.signed.rights import ChainState, advance, check_leave, check_standing, could_open
+from tacit.signed.taking import check_taking
 from tacit.signed.verify import ZERO_HASH, Profile, Verified
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
@@ -234,13 +235,10 @@ def test_only_an_admin_raises_the_profile(scene: Scene) -> None:
     refused(scene, scene.chat.build("bob", [], on=before), "only an admin raises protocol, profile or suite", before)
 
 
-@pytest.mark.parametrize(
-    "field", [{"protocol": Protocol.MLS}, {"profile": Profile.FIPS}, {"profile": Profile.COMPAT}], ids=str
-)
-def test_an_unknown_protocol_or_profile_waits(scene: Scene, field: dict[str, Any]) -> None:
+def test_an_unknown_protocol_waits(scene: Scene) -> None:
     with pytest.raises(errors.RecordPending) as waiting:
-        scene.check(scene.new.genesis(**field))
-    assert waiting.value.detail == "this program does not know its protocol or profile"
+        scene.check(scene.new.genesis(protocol=Protocol.MLS))
+    assert waiting.value.detail == "this program does not know its protocol"
 
 
 def test_a_record_of_a_protocol_to_come_waits_on_the_head(scene: Scene) -> None:
@@ -680,14 +678,6 @@ def test_an_opener_that_is_not_known_waits(scene: Scene) -> None:
     with pytest.raises(errors.RecordPending) as waiting:
         scene.check(built, scene.chat.head)
     assert waiting.value.facts == {"accounts": ["bob"]}
-
-
-def test_a_member_of_another_profile_waits(scene: Scene) -> None:
-    fips = scene.dave.vouched(dataclasses.replace(scene.dave.newest, profile=Profile.FIPS))
-    scene.dave.versions.append(fips)
-    with pytest.raises(errors.RecordPending) as waiting:
-        scene.check(scene.chat.next("alice", scene.dave.change()), scene.chat.head)
-    assert waiting.value.detail == "a member's profile is not known to this program"
 
 
 def test_an_account_record_counts_for_its_own_user_only(scene: Scene) -> None:

@@ -30,7 +30,8 @@ from tacit.signed.record import (
     roster_hash,
     sign_record,
 )
-from tacit.signed.rights import ChainState, advance, check_standing, check_taking, is_ended
+from tacit.signed.rights import ChainState, advance, check_standing, is_ended
+from tacit.signed.taking import check_taking
 from tacit.wire.codec import decode, encode
 
 NAMES = ("alice", "bob", "carol", "dave", "eve", "frank")

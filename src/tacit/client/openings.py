@@ -38,7 +38,8 @@ from tacit.signed.record import (
     roster_hash,
     sign_record,
 )
-from tacit.signed.rights import ChainState, check_leave, check_standing, check_taking, is_ended
+from tacit.signed.rights import ChainState, check_leave, check_standing, is_ended
+from tacit.signed.taking import check_taking
 from tacit.signed.verify import ZERO_HASH, Profile, Verified
 from tacit.wire import limits
 from tacit.wire.codec import Many, decode, encode, struct

@@ -22,7 +22,8 @@ from tacit.server.store import account_events, conversations, grants
 from tacit.server.store.rows import Epoch, Grant, NewGrant, Opened, Session
 from tacit.signed.account import certificate
 from tacit.signed.record import SignedLeave, record_hash
-from tacit.signed.rights import ChainState, check_leave, check_standing, check_taking
+from tacit.signed.rights import ChainState, check_leave, check_standing
+from tacit.signed.taking import check_taking
 from tacit.wire import limits
 from tacit.wire.codec import decode
 

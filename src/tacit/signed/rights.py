@@ -1,17 +1,17 @@
-"""Who may change what in a conversation: the rules over its chain of records, for server and client alike.
+"""Who may change what in a conversation: the *standing* rules over its chain of records.
 
-*Standing* rules give the same verdict at any time; every client and the server check them. *Taking* rules hold at one
-moment; the opener checks them before posting and the server in its transaction.
+They give the same verdict at any time; every client and the server check them. What holds at one moment is in `taking`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, NoReturn
 
 from tacit import errors
 from tacit.signed import labels
-from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint, certificate
+from tacit.signed.account import AccountRecord, aik_fingerprint, certificate
+from tacit.signed.profiles import Profile, can_follow
 from tacit.signed.record import (
     LEAST_AGE,
     LEAST_MESSAGES,
@@ -29,10 +29,9 @@ from tacit.signed.record import (
     record_hash,
     roster_hash,
 )
-from tacit.signed.verify import ZERO_HASH, Profile, Verified, signature_holds, verify
+from tacit.signed.verify import ZERO_HASH, Verified, signature_holds, verify
 from tacit.wire import limits
-from tacit.wire.codec import Hash, Many, decode, encode, struct
-from tacit.wire.text import to_base64
+from tacit.wire.codec import Hash, Many, decode, struct
 
 Accounts = Callable[[str, bytes], Verified[AccountRecord] | None]
 """The verified account record of a user with this hash, from that account's one chain; None where it is not known."""
@@ -110,9 +109,11 @@ def check_standing(
     _require(len(after) <= limits.MEMBERS, "the roster is larger than the limit")
     _require(roster_hash(after) == record.roster_hash, "the roster's hash is another")
     opener = _check_opener(roster_before, record, after)
-    _check_accounts_known(roster_before, record, accounts)
+    _check_accounts_known(before, record, after, accounts)
     for change in record.changes:
-        _check_change(roster_before.get(change.user_id), change, accounts)
+        _check_change(roster_before.get(change.user_id), change, accounts, record.profile)
+    if before is not None and record.profile is not before.head.profile:
+        _check_all_follow(record, after, accounts)
     leaving = _check_requests(before, record, accounts)
     _check_rights(before, record, opener, leaving)
     account = _account(accounts, opener.user_id, record.opener.account_hash)
@@ -149,8 +150,8 @@ def _check_link(before: ChainState, record: ConversationRecord) -> None:
 
 def _check_known(record: ConversationRecord) -> None:
     _require(record.protocol is not Protocol.PLAINTEXT, "a record opens no plaintext epoch")
-    if record.profile is not Profile.STANDARD or record.protocol is not Protocol.ENVELOPE:
-        raise errors.RecordPending("this program does not know its protocol or profile")
+    if record.protocol is not Protocol.ENVELOPE:
+        raise errors.RecordPending("this program does not know its protocol")
     _require(record.suite == 0 and record.group_id == b"" and record.mls_epoch == 0, "envelope has no MLS group")
     _require(len(record.key_id) == 32, "the key id is not 32 bytes")
     _require(record.policy.history is History.RECOVERABLE, "envelope has no forward-secret history")
@@ -172,9 +173,14 @@ def _check_opener(roster_before: Roster, record: ConversationRecord, after: Rost
     return opener
 
 
-def _check_accounts_known(roster_before: Roster, record: ConversationRecord, accounts: Accounts) -> None:
+def _check_accounts_known(
+    before: ChainState | None, record: ConversationRecord, after: Roster, accounts: Accounts
+) -> None:
     """All that is not known at once: else a record of many newcomers is judged again for each of them."""
+    roster_before: Roster = before.roster() if before is not None else {}
     named = {change.user_id: change.account_hash for change in record.changes if _needs_account(roster_before, change)}
+    if before is not None and record.profile is not before.head.profile:
+        named |= {change.user_id: change.account_hash for change in after.values()}
     named[record.opener.user_id] = record.opener.account_hash
     unknown = [user_id for user_id, hash_named in named.items() if accounts(user_id, hash_named) is None]
     if unknown:
@@ -195,7 +201,14 @@ def _account(accounts: Accounts, user_id: str, hash_named: bytes) -> AccountReco
     return found.value
 
 
-def _check_change(earlier: Change | None, change: Change, accounts: Accounts) -> None:
+def _check_all_follow(record: ConversationRecord, after: Roster, accounts: Accounts) -> None:
+    """A profile is raised only where the named record of every member that remains can follow."""
+    for member in after.values():
+        account = _account(accounts, member.user_id, member.account_hash)
+        _require(can_follow(account.profile, record.profile), "the profile was raised above what a member has")
+
+
+def _check_change(earlier: Change | None, change: Change, accounts: Accounts, profile: Profile) -> None:
     if change.role is Role.REMOVED and earlier is not None and _names_the_same(earlier, change):
         return  # without a lookup
     account = _account(accounts, change.user_id, change.account_hash)
@@ -209,8 +222,7 @@ def _check_change(earlier: Change | None, change: Change, accounts: Accounts) ->
         return
     _require(fingerprint == change.aik_fingerprint, "a change names another identity key than its account record")
     _require(not is_ended(account), "a member's account has ended")
-    if account.profile is not Profile.STANDARD:
-        raise errors.RecordPending("a member's profile is not known to this program")
+    _require(can_follow(account.profile, profile), "a member's account cannot follow the conversation's profile")
     if earlier is not None:
         _require(change.account_version >= earlier.account_version, "a named account version went back")
         same = change.account_version == earlier.account_version
@@ -305,64 +317,6 @@ def _check_member_rights(before: ChainState, record: ConversationRecord, leaving
             continue
         _require(change.role is earlier.role, "only an admin changes a role")
         _require(change.aik_fingerprint == earlier.aik_fingerprint, "only an admin lets a new identity in")
-
-
-def check_taking(
-    before: ChainState | None, record: ConversationRecord, newest: Newest, pending: Iterable[SignedLeave] = ()
-) -> None:
-    """Whether a record that meets the standing rules may be taken now.
-
-    `pending` are leaves that met `check_leave` when they came. Raises `RecordOutdated` with the facts `accounts` (user
-    ids whose newest version is not named, that have ended, or whose device does not count any more) and `leaves`
-    (base64 of leaves that have to be carried out).
-    """
-    opener = record.opener
-    if not _device_is_current(newest, opener.user_id, opener.device_id):
-        raise errors.RecordOutdated("the opener's device is revoked", accounts=[opener.user_id], leaves=[])
-    after = advance(before, record)
-    behind = [member.change.user_id for member in after.members if not _is_current(member.change, newest)]
-    for request in record.requests:
-        leave = decode(SignedLeave, request.body).leave
-        if not _device_is_current(newest, leave.user_id, leave.device_id):
-            behind.append(leave.user_id)
-    leaves = [to_base64(encode(signed)) for signed in _due(before, after, opener.user_id, newest, pending)]
-    if len(record.requests) == limits.REQUESTS:  # more do not fit; the next record carries them out
-        leaves = []
-    if behind or leaves:
-        detail = "newer account versions" if behind else "pending leaves"
-        raise errors.RecordOutdated(f"it does not name {detail}", accounts=sorted(set(behind)), leaves=leaves)
-
-
-def _due(
-    before: ChainState | None, after: ChainState, opener: str, newest: Newest, pending: Iterable[SignedLeave]
-) -> Iterable[SignedLeave]:
-    """The leaves of the present stay that could have been carried out and were not."""
-    if before is None:
-        return
-    roster, added = before.roster(), after.added()
-    for signed in pending:
-        leave = signed.leave
-        member = roster.get(leave.user_id)
-        if member is None or added.get(leave.user_id) != leave.adding_record_hash or leave.user_id == opener:
-            continue
-        # One below the version named is stale: no record may carry it out, so that to ask for it would stop the chain.
-        stale = leave.account_version < member.account_version
-        if not stale and _device_is_current(newest, leave.user_id, leave.device_id):
-            yield signed
-
-
-def _is_current(change: Change, newest: Newest) -> bool:
-    found = newest(change.user_id)
-    if found is None:
-        return False
-    account = found.value
-    same_identity = aik_fingerprint(account.profile, account.aik) == change.aik_fingerprint
-    return same_identity and not is_ended(account) and account_hash(account) == change.account_hash
-
-
-def _device_is_current(newest: Newest, user_id: str, device_id: str) -> bool:
-    found = newest(user_id)
-    return found is not None and certificate(found.value, device_id) is not None
 
 
 def could_open(before: ChainState | None, record: ConversationRecord, user_id: str, accounts: Accounts) -> bool:
