@@ -323,6 +323,14 @@ class VersionConflict(PeerError):
     remedy = "Fetch the newest version, merge and try again."
 
 
+class ResetPending(PeerError):
+    """A reset of this account waits already."""
+
+    code = "reset_pending"
+    status = 409
+    remedy = "Wait for it, or cancel it with the password or the recovery key."
+
+
 class EpochConflict(PeerError):
     """Another device opened this epoch first."""
 

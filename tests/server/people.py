@@ -19,7 +19,15 @@ from tacit.crypto.rsa import RsaKey, generate
 from tacit.crypto.secret import Randomness
 from tacit.crypto.sign import Ed25519Key
 from tacit.identity.account import Registration, register
-from tacit.identity.unlockers import Cost, password_bytes
+from tacit.identity.unlockers import (
+    Cost,
+    KdfBounds,
+    find_unlocker,
+    password_bytes,
+    password_secret,
+    proof_of,
+)
+from tacit.identity.words import from_words
 from tacit.server.app import application
 from tacit.server.backend import Backend
 from tacit.signed.account import AccountRecord, EncryptionKeys, account_hash, aik_fingerprint
@@ -46,8 +54,9 @@ from tacit.signed.record import (
 )
 from tacit.signed.request import sign_request
 from tacit.signed.rights import ChainState, advance
+from tacit.signed.vault import PasswordParameters, UnlockerKind
 from tacit.signed.verify import ZERO_HASH, Profile, Verified
-from tacit.wire.codec import encode
+from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_json, to_base64, to_json
 
 NAME = "127.0.0.1"
@@ -193,6 +202,31 @@ class Person:
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         return await self.town.ask(method, target, content, headers)
+
+    def wish(self, **more: Any) -> dict[str, Any]:
+        """A body that carries the key which signs it."""
+        return {"userId": self.user_id, "requestKey": to_base64(self.key.public), **more}
+
+    def proof(self, kind: UnlockerKind = UnlockerKind.PASSWORD) -> dict[str, Any]:
+        """The proof of one's password or recovery key."""
+        unlocker = find_unlocker(self.made.vault.inner, kind)
+        if kind is UnlockerKind.PASSWORD:
+            parameters = decode(PasswordParameters, unlocker.parameters)
+            bounds = KdfBounds((8, 8), (1, 1), (1, 1))
+            password = password_bytes(f"the password of {self.user_id}")
+            secret = password_secret(NAME, self.user_id, password, parameters, bounds)
+        else:
+            secret = from_words(self.made.words)
+        proof = proof_of(NAME, self.user_id, unlocker.id, secret).reveal()
+        return {"unlockerId": unlocker.id, "proof": to_base64(proof)}
+
+    async def unlock(self, kind: UnlockerKind = UnlockerKind.PASSWORD, **bent: Any) -> Answer:
+        """Open a provisional session; its token is kept."""
+        self.token = ""
+        answer = await self.ask("POST", "/api/auth/unlock", self.wish(**self.proof(kind) | bent))
+        if answer.status == 200:
+            self.token = answer.body["token"]
+        return answer
 
     async def open(self, path: str) -> Answer:
         """Open a session; its token is kept."""

@@ -8,7 +8,7 @@ from litestar import HttpMethod
 
 from server.people import AUTHORITY, Person, Talk, Town, rows
 from tacit.server.app import HANDLERS, application
-from tacit.server.gate import NONCE_MS, OPENING_BYTES, UNSIGNED
+from tacit.server.gate import NONCE_MS, OPENING, OPENING_BYTES, UNSIGNED
 from tacit.server.store import nonces
 from tacit.signed.account import device_id_of
 from tacit.signed.request import LIFETIME
@@ -58,6 +58,10 @@ async def valid(talk: Talk, person: Person, route: tuple[str, str]) -> tuple[str
             return path, {"userId": "nobody yet", "requestKey": to_base64(person.key.public)}
         case "POST", ["auth", "session"]:
             return path, {"userId": person.user_id, "requestKey": to_base64(person.key.public)}
+        case "POST", ["auth", "unlocker"]:
+            return path, person.wish(kind="password")
+        case "POST", ["auth", "unlock"]:
+            return path, person.wish(**person.proof())
         case "POST", ["encryption", "keys", "generate"]:
             return path, person.publication()
         case "GET", ["encryption", "keys", "public"]:
@@ -220,7 +224,7 @@ async def test_of_a_body_nothing_is_read_before_its_sender_is_known(town: Town) 
         assert read == 0
 
 
-@pytest.mark.parametrize("path", ["/api/auth/register", "/api/auth/session"])
+@pytest.mark.parametrize("path", [path for _, path in sorted(OPENING)])
 async def test_what_a_stranger_may_send_is_short(town: Town, path: str) -> None:
     alice = Person(town, "alice")
     body = {"userId": "alice", "requestKey": to_base64(alice.key.public)}

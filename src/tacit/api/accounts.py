@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET, UnsetType
+
 from tacit.api.base import Base64, Body, Hex
 
 
@@ -33,6 +35,17 @@ class Written(Body, frozen=True):
 
     success: bool
     key_id: Hex
+
+
+class Published(Body, frozen=True):
+    """The answer to an account version; `waitsUntil` is there where a reset has to wait: Unix milliseconds.
+
+    Then it is posted again, byte for byte, from that time on.
+    """
+
+    success: bool
+    key_id: Hex
+    waits_until: int | UnsetType = UNSET
 
 
 class AccountVersion(Body, frozen=True):
@@ -67,9 +80,10 @@ class SignedHeader(Body, frozen=True):
 
 
 class PrivateKeys(Body, frozen=True):
-    """`GET /api/encryption/keys/private`: what a device's session may have of its vault; never the inner part.
+    """`GET /api/encryption/keys/private`: what a session may have of its vault.
 
-    `boxes`: struct Boxes; `outer`: struct Outer; `outerHeaders` from the version that the account record names.
+    `inner`: struct Inner, only in a provisional session, which an unlocker's proof opened; `boxes`: struct Boxes;
+    `outer`: struct Outer; `outerHeaders` from the version that the account record names.
     """
 
     user_id: str
@@ -78,3 +92,4 @@ class PrivateKeys(Body, frozen=True):
     boxes: Base64
     outer: Base64
     outer_headers: list[SignedHeader]
+    inner: Base64 | UnsetType = UNSET

@@ -24,6 +24,33 @@ class OpenSession(Body, frozen=True):
     request_key: Base64
 
 
+class FindUnlocker(Body, frozen=True):
+    """`POST /api/auth/unlocker`: what is needed to derive an unlocker's secret; `kind` is password or recovery_key."""
+
+    user_id: str
+    request_key: Base64
+    kind: str
+
+
+class UnlockerFound(Body, frozen=True):
+    """An unlocker's id and public parameters (struct PasswordParameters; empty for a recovery key).
+
+    Where there is no such account or unlocker they are made up, the same at each question.
+    """
+
+    unlocker_id: str
+    parameters: Base64
+
+
+class Unlock(Body, frozen=True):
+    """`POST /api/auth/unlock`: an unlocker's proof (32 bytes) opens a provisional session for this request key."""
+
+    user_id: str
+    request_key: Base64
+    unlocker_id: str
+    proof: Base64
+
+
 class Session(Body, frozen=True):
     """An open session: the bearer token, when it ends (Unix milliseconds), and the device id of the request key."""
 

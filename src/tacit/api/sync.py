@@ -19,7 +19,9 @@ class AccountEvent(Body, frozen=True):
     """One entry of the account's stream.
 
     `body` by `kind`: `conversation` {conversationId, epoch} (an epoch was opened or granted), `removed`
-    {conversationId, epoch}, `account` {version}, `vault` {accountVersion, version}, `leave` {conversationId, leave}.
+    {conversationId, epoch}, `account` {version}, `vault` {accountVersion, version}, `leave` {conversationId, leave},
+    `unlocker` {kind, deviceId, succeeded} (somebody used the password or the recovery key, or tried to), `reset`
+    {version, deviceId, dueAt} (a device alone asks for a reset), `reset_cancelled` {version}.
     """
 
     seq: int

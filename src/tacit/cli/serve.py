@@ -19,9 +19,17 @@ import click
 )
 @click.option("--name", help="The name that clients know the server by (default: the host).")
 @click.option("--authority", help="The host and port in the clients' URLs (default: host:port).")
-def serve(host: str, port: int, database: Path, name: str | None, authority: str | None) -> None:
+@click.option(
+    "--reset-hours",
+    default=72,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How long a reset waits that a device asks for without password or recovery key.",
+)
+def serve(host: str, port: int, database: Path, name: str | None, authority: str | None, reset_hours: int) -> None:
     """Run a server on this machine."""
-    from tacit.server.config import Config
+    from tacit.server.config import HOUR_MS, Config
     from tacit.server.serve import serve as run
 
-    run(Config(host=host, port=port, database=database, name=name, authority=authority))
+    wait = reset_hours * HOUR_MS
+    run(Config(host=host, port=port, database=database, name=name, authority=authority, reset_wait_ms=wait))

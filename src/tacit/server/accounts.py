@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+from typing import NamedTuple
 
 from litestar import get, post
+from msgspec import UNSET
 
 from tacit import errors
 from tacit.api import accounts as api
 from tacit.api.base import binary, counter
 from tacit.server import keyfields
 from tacit.server.backend import (
+    FULL,
+    PROVISIONAL,
     REGISTRATION,
     Call,
     Query,
@@ -24,14 +28,16 @@ from tacit.server.backend import (
     write,
 )
 from tacit.server.known import Chains
-from tacit.server.store import accounts, sessions
-from tacit.server.store.rows import AccountWritten, NewDevice, NewUnlocker, OuterHeader, Session
+from tacit.server.store import account_events, accounts, resets, sessions
+from tacit.server.store.rows import AccountWritten, NewDevice, OuterHeader, PendingReset, Session, Unlocker
 from tacit.signed.account import (
     AccountRecord,
     AccountSignatures,
     EncryptionKeys,
+    ResetBy,
     account_hash,
     certificate,
+    is_reset,
     verify_first,
     verify_next,
 )
@@ -44,8 +50,11 @@ from tacit.wire.text import to_base64
 
 
 @post("/api/encryption/keys/generate", status_code=200)
-async def generate(request: Call) -> api.Written:
-    """Take the next version of the session's account, with its vault, if every rule of its chain holds."""
+async def generate(request: Call) -> api.Published:
+    """Take the next version of the session's account, with its vault, if every rule of its chain holds.
+
+    A reset that a device alone asks for is taken once it has waited.
+    """
     here, session = backend(request), any_session(request)
     published = await body(request, api.GenerateKeys)
     own(session, published.user_id)
@@ -59,9 +68,15 @@ async def generate(request: Call) -> api.Written:
     check_vault(record, vault)
     now = here.clock()
 
-    def job(db: sqlite3.Connection) -> AccountWritten:
+    def job(db: sqlite3.Connection) -> AccountWritten | Waits:
         check_outer_follows(db, record, vault.outer.header)
-        done = accounts.put(
+        if record.reset_by.by is ResetBy.DEVICE:
+            waits = wait(db, record, published.key_id, session, now, here.config.reset_wait_ms)
+            if waits is not None:
+                return waits
+        if session.kind != FULL:
+            sessions.promote(db, session.token_hash, now + here.config.session_ms)
+        return accounts.put(
             db,
             user_id=session.user_id,
             version=record.version,
@@ -74,18 +89,53 @@ async def generate(request: Call) -> api.Written:
             outer=_row(vault.outer),
             named_outer_version=record.outer.version,
             devices=[NewDevice(each.device_id, each.request_key) for each in record.devices],
-            unlockers=[NewUnlocker(each.id, each.kind, each.proof_hash) for each in vault.inner.unlockers],
+            unlockers=[
+                Unlocker(each.id, each.kind, each.proof_hash, each.parameters) for each in vault.inner.unlockers
+            ],
             now=now,
+            is_reset=is_reset(record),
         )
-        if session.kind == REGISTRATION:
-            sessions.promote(db, session.token_hash, now + here.config.session_ms)
-        return done
 
     done = await write(request, job)
+    if isinstance(done, Waits):
+        if done.event:
+            here.hub.push_account({session.user_id: done.event})
+        return api.Published(True, published.key_id, done.until)
     here.hub.close(session.user_id, devices=done.revoked)
     if not done.duplicate:
         here.hub.push_account({session.user_id: done.event})
-    return api.Written(True, published.key_id)
+    return api.Published(True, published.key_id)
+
+
+class Waits(NamedTuple):
+    """A reset that is not published yet: from when it may be, and its number in the account's stream if it is new."""
+
+    until: int
+    event: int
+
+
+def wait(
+    db: sqlite3.Connection, record: AccountRecord, key_id: str, session: Session, now: int, wait_ms: int
+) -> Waits | None:
+    """Let a reset wait that a device alone asks for; None once it has.
+
+    All devices of the account are told at once. Raises `ResetPending` while another one waits, and `FieldMismatch`
+    where it is not the session's device that asks.
+    """
+    if record.reset_by.device_id != session.device_id:
+        raise errors.FieldMismatch("record.resetBy.deviceId")
+    newest = accounts.newest(db, session.user_id)
+    if newest is not None and newest.version >= record.version:
+        return None  # a version that was taken already: the store knows what to answer
+    found = resets.find(db, session.user_id)
+    if found is not None and found.key_id == key_id:
+        return None if found.due_at <= now else Waits(found.due_at, 0)
+    if found is not None and found.device_id != session.device_id:
+        raise errors.ResetPending(dueAt=found.due_at)
+    due = now + wait_ms
+    resets.put(db, session.user_id, PendingReset(record.version, key_id, session.device_id, due))
+    body = {"version": record.version, "deviceId": session.device_id, "dueAt": due}
+    return Waits(due, account_events.append(db, [session.user_id], "reset", body, now)[session.user_id])
 
 
 def check_published(published: api.GenerateKeys, record: AccountRecord, session: Session, server_name: str) -> None:
@@ -127,7 +177,7 @@ def check_signatures(chains: Chains, record: AccountRecord, signatures: AccountS
 def check_outer_follows(db: sqlite3.Connection, record: AccountRecord, header: Header) -> None:
     """An outer part that comes with a record is the stored one, or the next; raises `VersionConflict`."""
     stored = accounts.outer_headers(db, record.user_id)
-    if not stored or record.version == 1:
+    if not stored or record.version == 1 or is_reset(record):
         return
     before = decode(Header, binary(stored[-1].header))
     same = header.version == before.version and header_hash(header) == header_hash(before)
@@ -138,10 +188,15 @@ def check_outer_follows(db: sqlite3.Connection, record: AccountRecord, header: H
 
 @get("/api/encryption/keys/public")
 async def public_keys(request: Call) -> api.PublicKeys:
-    """The account record versions of users, as many as fit into one answer; raises `NoSuchAccount`."""
-    full_session(request)
+    """The account record versions of users, as many as fit into one answer; raises `NoSuchAccount`.
+
+    A provisional session may ask for its own account only.
+    """
+    session = full_or_provisional(request)
     query = Query(request, ["after"], ["userId"])
     users, after = query.identifiers("userId", limits.USERS), query.number("after", 0)
+    if session.kind == PROVISIONAL and users != [session.user_id]:
+        raise errors.SessionForbidden
     found = await read(request, lambda db: accounts.pages(db, users, after))
     return api.PublicKeys(
         [
@@ -160,8 +215,8 @@ async def public_keys(request: Call) -> api.PublicKeys:
 
 @get("/api/encryption/keys/private")
 async def private_keys(request: Call) -> api.PrivateKeys:
-    """What a device's session may have of its vault: boxes and outer part, never the inner one."""
-    session = full_session(request)
+    """What a session may have of its vault: boxes and outer part; the inner one where an unlocker opened it."""
+    session = full_or_provisional(request)
     Query(request, [])
     stored, headers = await read(
         request, lambda db: (accounts.vault(db, session.user_id), accounts.outer_headers(db, session.user_id))
@@ -174,6 +229,7 @@ async def private_keys(request: Call) -> api.PrivateKeys:
         to_base64(encode(vault.boxes)),
         to_base64(encode(vault.outer)),
         [api.SignedHeader(each.header, each.signature) for each in headers],
+        to_base64(encode(vault.inner)) if session.kind == PROVISIONAL else UNSET,
     )
 
 
@@ -210,6 +266,14 @@ async def store_outer(request: Call) -> api.Written:
     if not done.duplicate:
         here.hub.push_account({session.user_id: done.event})
     return api.Written(True, posted.key_id)
+
+
+def full_or_provisional(request: Call) -> Session:
+    """The session of the request; raises `SessionForbidden` for that of a registration."""
+    session = any_session(request)
+    if session.kind not in (FULL, PROVISIONAL):
+        raise errors.SessionForbidden
+    return session
 
 
 def _row(outer: Outer) -> OuterHeader:

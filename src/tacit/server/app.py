@@ -14,7 +14,7 @@ from tacit import errors
 from tacit.api.base import PROBLEM_TYPE
 from tacit.api.problems import to_problem
 from tacit.crypto.secret import Randomness
-from tacit.server import accounts, conversations, messages, sessions, socket, sync
+from tacit.server import accounts, conversations, messages, sessions, socket, sync, unlocking
 from tacit.server.backend import Backend, Clock
 from tacit.server.config import Config
 from tacit.server.gate import Gate
@@ -30,6 +30,8 @@ HANDLERS = (
     sessions.register,
     sessions.sign_in,
     sessions.sign_out,
+    unlocking.unlocker,
+    unlocking.unlock,
     accounts.generate,
     accounts.public_keys,
     accounts.private_keys,
@@ -56,6 +58,7 @@ async def open_backend(config: Config, clock: Clock, random: Randomness) -> Back
     try:
         incarnation = await store.write(lambda db: meta.ensure(db, "incarnation", lambda: random(16).hex().encode()))
         name = await store.write(lambda db: meta.ensure(db, "name", config.server_name.encode))
+        await store.write(lambda db: meta.ensure(db, unlocking.SECRET, lambda: random(32)))
         if name.decode() != config.server_name:
             raise errors.ServerNameMismatch(f"the database was made for {name.decode()!r}, not {config.server_name!r}")
     except BaseException:

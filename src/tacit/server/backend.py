@@ -31,6 +31,7 @@ Clock = Callable[[], int]
 
 FULL: Final = "full"
 REGISTRATION: Final = "registration"
+PROVISIONAL: Final = "provisional"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def any_session(request: Call) -> Session:
 
 
 def full_session(request: Call) -> Session:
-    """The session of the request; raises `SessionForbidden` while the account is not registered yet."""
+    """The session of a signed-in device; raises `SessionForbidden` for one that may publish an account version only."""
     session = any_session(request)
     if session.kind != FULL:
         raise errors.SessionForbidden

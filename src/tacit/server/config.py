@@ -10,7 +10,8 @@ from pathlib import Path
 from tacit import errors
 
 MINUTE_MS = 60 * 1000
-DAY_MS = 24 * 60 * MINUTE_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class Config:
     authority: str | None = None
     session_ms: int = 30 * DAY_MS
     registration_ms: int = 10 * MINUTE_MS
+    """How long a session lasts that may do nothing but publish an account version: at registration, or unlocked."""
+    reset_wait_ms: int = 3 * DAY_MS
+    """How long a reset waits that a device alone asked for; until then it can be cancelled."""
 
     @property
     def server_name(self) -> str:

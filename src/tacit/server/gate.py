@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, final
 from urllib.parse import quote
 
@@ -27,7 +27,13 @@ Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 UNSIGNED: Final = frozenset({("GET", "/api/server")})
-OPENING: Final = frozenset({("POST", "/api/auth/register"), ("POST", "/api/auth/session")})
+OPENING: Final[Mapping[tuple[str, str], Any]] = {
+    ("POST", "/api/auth/register"): auth.OpenSession,
+    ("POST", "/api/auth/session"): auth.OpenSession,
+    ("POST", "/api/auth/unlocker"): auth.FindUnlocker,
+    ("POST", "/api/auth/unlock"): auth.Unlock,
+}
+"""The requests that carry the key which they are signed with."""
 OPENING_BYTES: Final = 4096
 """The longest body of a request that opens a session: it is read before anything is known of who sends it."""
 NONCE_MS: Final = 60_000
@@ -82,7 +88,7 @@ class Gate:
     def _opening(self, scope: Any, path: str, body: bytes) -> Caller:
         """Who asks for a session, by the key in the body; raises what is wrong with the body or the signature."""
         read = read_signature(headers_of(scope))
-        wish = parse(auth.OpenSession, body)
+        wish = parse(OPENING[scope["method"], path], body)
         user_id, key = identifier("userId", wish.user_id), request_key(wish.request_key)
         caller = self._made(None, user_id, device_id_of(user_id, key), key, read)
         check_signed(read, caller, self._backend, scope, path)

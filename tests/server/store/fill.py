@@ -12,9 +12,9 @@ from tacit.server.store.rows import (
     MemberChange,
     NewDevice,
     NewGrant,
-    NewUnlocker,
     Opened,
     OuterHeader,
+    Unlocker,
 )
 
 ALICE_AND_BOB = (MemberChange("alice", 2, 1), MemberChange("bob", 1, 1))
@@ -48,7 +48,7 @@ def put_account(
         outer=OuterHeader(outer, version, f"header {outer}", "c2ln"),
         named_outer_version=outer if named_outer is None else named_outer,
         devices=[NewDevice(device, device.encode()) for device in devices],
-        unlockers=[NewUnlocker(unlocker, 1, unlocker.encode()) for unlocker in unlockers],
+        unlockers=[Unlocker(unlocker, 1, unlocker.encode(), b"") for unlocker in unlockers],
         now=now,
     )
 

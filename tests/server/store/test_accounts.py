@@ -49,7 +49,7 @@ def test_a_version_comes_back_as_it_was_put(db: sqlite3.Connection) -> None:
     assert accounts.get(db, "alice") == accounts.get(db, "alice", 1) == stored
     assert accounts.vault(db, "alice") == Vault("alice", 1, "alice-1", 4, "vault alice 1")
     assert accounts.outer_headers(db, "alice") == (OuterHeader(4, 1, "header 4", "c2ln"),)
-    assert accounts.unlockers(db, "alice") == (Unlocker("password", 1, b"password"),)
+    assert accounts.unlockers(db, "alice") == (Unlocker("password", 1, b"password", b""),)
     assert accounts.device(db, "alice", "phone") == Device("alice", "phone", b"phone", 1, None)
     assert accounts.devices(db, "alice") == (Device("alice", "phone", b"phone", 1, None),)
 
@@ -267,8 +267,8 @@ def test_unlockers_are_those_of_the_newest_vault(db: sqlite3.Connection) -> None
     put_account(db, "bob")
     assert [each.unlocker_id for each in accounts.unlockers(db, "alice")] == ["password", "words"]
     put_account(db, version=2, unlockers=("passkey",))
-    assert accounts.unlockers(db, "alice") == (Unlocker("passkey", 1, b"passkey"),)
-    assert accounts.unlockers(db, "bob") == (Unlocker("password", 1, b"password"),)
+    assert accounts.unlockers(db, "alice") == (Unlocker("passkey", 1, b"passkey", b""),)
+    assert accounts.unlockers(db, "bob") == (Unlocker("password", 1, b"password", b""),)
 
 
 def test_the_accounts_own_stream_tells_of_every_write(db: sqlite3.Connection) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from tacit import errors
-from tacit.server.store import account_events, sessions
+from tacit.server.store import account_events, resets, sessions
 from tacit.server.store.grants import PAGE_BYTES
 from tacit.server.store.rows import (
     Account,
@@ -14,7 +14,6 @@ from tacit.server.store.rows import (
     AccountWritten,
     Device,
     NewDevice,
-    NewUnlocker,
     OuterHeader,
     Unlocker,
     Vault,
@@ -117,7 +116,8 @@ def device(connection: sqlite3.Connection, user_id: str, device_id: str) -> Devi
 def unlockers(connection: sqlite3.Connection, user_id: str) -> tuple[Unlocker, ...]:
     """The unlockers of the newest vault, sorted by id."""
     rows = connection.execute(
-        "SELECT unlocker_id, kind, proof_hash FROM unlockers WHERE user_id = ? ORDER BY unlocker_id", (user_id,)
+        "SELECT unlocker_id, kind, proof_hash, parameters FROM unlockers WHERE user_id = ? ORDER BY unlocker_id",
+        (user_id,),
     )
     return tuple(Unlocker._make(row) for row in rows)
 
@@ -136,16 +136,19 @@ def put(
     outer: OuterHeader,
     named_outer_version: int,
     devices: Iterable[NewDevice],
-    unlockers: Iterable[NewUnlocker],
+    unlockers: Iterable[Unlocker],
     now: int,
+    is_reset: bool = False,
 ) -> AccountWritten:
     """Store the next version of an account with its vault, if it follows the newest one.
 
     `previous_key_id` is the hash (hex) of the record before, empty for version 1. `outer` is the header in the vault,
     `named_outer_version` the one that the record names: older headers are dropped. Devices that are no longer among
     `devices` are revoked: their sessions end, and the epochs of all conversations that the account is in are marked
-    outdated. The version that is newest already, sent again, is a duplicate. Raises `AccountExists` for another
-    version 1, and `VersionConflict` (facts `accountVersion`, `outerVersion`) where another version came first.
+    outdated. A reset begins the outer part anew, and outdates those epochs too; a reset that waits ends with any
+    version. Sessions that an unlocker opened end. The version that is newest already, sent again, is a duplicate.
+    Raises `AccountExists` for another version 1, and `VersionConflict` (facts `accountVersion`, `outerVersion`) where
+    another version came first.
     """
     before = newest(connection, user_id)
     if before is not None and before.key_id == key_id and _is_the_same(connection, before, signature, outer):
@@ -156,7 +159,7 @@ def put(
     if (version - 1, previous_key_id) != follows:
         outer_version = before.outer_version if before else 0
         raise errors.VersionConflict(accountVersion=follows[0], outerVersion=outer_version)
-    if before is not None and outer.version < before.outer_version:
+    if before is not None and outer.version < before.outer_version and not is_reset:
         raise errors.VersionConflict(accountVersion=before.version, outerVersion=before.outer_version)
     connection.execute("UPDATE user_keys SET encrypted_private_key = '' WHERE user_id = ?", (user_id,))
     connection.execute(
@@ -164,12 +167,18 @@ def put(
         "encrypted_private_key, key_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (row_id(), user_id, version, record, signature, outer.version, public_key, encrypted_private_key, key_id, now),
     )
-    connection.execute("DELETE FROM outer_headers WHERE user_id = ? AND version < ?", (user_id, named_outer_version))
+    gone = "DELETE FROM outer_headers WHERE user_id = ? AND (version < ? OR ?)"
+    connection.execute(gone, (user_id, named_outer_version, is_reset))
     _put_header(connection, user_id, outer)
     revoked = _put_devices(connection, user_id, version, devices)
+    if revoked or is_reset:
+        outdate(connection, user_id)
+    sessions.end_provisional(connection, user_id)
+    if resets.end(connection, user_id) and not is_reset:
+        account_events.append(connection, [user_id], "reset_cancelled", {"version": version}, now)
     connection.execute("DELETE FROM unlockers WHERE user_id = ?", (user_id,))
     connection.executemany(
-        "INSERT INTO unlockers (user_id, unlocker_id, kind, proof_hash) VALUES (?, ?, ?, ?)",
+        "INSERT INTO unlockers (user_id, unlocker_id, kind, proof_hash, parameters) VALUES (?, ?, ?, ?, ?)",
         [(user_id, *unlocker) for unlocker in unlockers],
     )
     told = account_events.append(connection, [user_id], "account", {"version": version}, now)
@@ -238,10 +247,13 @@ def _put_devices(
             "UPDATE devices SET revoked_in = ? WHERE user_id = ? AND device_id = ?", (version, user_id, device_id)
         )
         sessions.end_device(connection, user_id, device_id)
-    if revoked:
-        connection.execute(
-            "UPDATE conversations SET outdated = 1 WHERE conversation_id IN "
-            "(SELECT conversation_id FROM conversation_members WHERE user_id = ? AND removed_seq IS NULL)",
-            (user_id,),
-        )
     return revoked
+
+
+def outdate(connection: sqlite3.Connection, user_id: str) -> None:
+    """Take no message in any conversation of an account before its next epoch."""
+    connection.execute(
+        "UPDATE conversations SET outdated = 1 WHERE conversation_id IN "
+        "(SELECT conversation_id FROM conversation_members WHERE user_id = ? AND removed_seq IS NULL)",
+        (user_id,),
+    )

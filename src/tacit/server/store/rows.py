@@ -24,14 +24,6 @@ class NewDevice(NamedTuple):
     request_key: bytes
 
 
-class NewUnlocker(NamedTuple):
-    """An unlocker of the vault and the hash of its proof (32 bytes)."""
-
-    unlocker_id: str
-    kind: int
-    proof_hash: bytes
-
-
 class OuterHeader(NamedTuple):
     """A signed header of the vault's outer part; `header` and `signature` in base64."""
 
@@ -82,11 +74,21 @@ class Device(NamedTuple):
 
 
 class Unlocker(NamedTuple):
-    """An unlocker of the newest vault."""
+    """An unlocker of the newest vault, the hash of its proof (32 bytes) and its public parameters."""
 
     unlocker_id: str
     kind: int
     proof_hash: bytes
+    parameters: bytes
+
+
+class PendingReset(NamedTuple):
+    """A reset that a device alone asked for: the version's number and hash (hex), and when it may be published."""
+
+    version: int
+    key_id: str
+    device_id: str
+    due_at: int
 
 
 class AccountWritten(NamedTuple):

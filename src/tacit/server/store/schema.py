@@ -65,7 +65,15 @@ TABLES: Final = (
         unlocker_id TEXT NOT NULL,
         kind INTEGER NOT NULL,
         proof_hash BLOB NOT NULL,
+        parameters BLOB NOT NULL,
         PRIMARY KEY (user_id, unlocker_id)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE pending_resets (
+        user_id TEXT PRIMARY KEY,
+        version INTEGER NOT NULL,
+        key_id TEXT NOT NULL,
+        device_id TEXT NOT NULL,
+        due_at INTEGER NOT NULL
     ) WITHOUT ROWID""",
     """CREATE TABLE account_events (
         user_id TEXT NOT NULL,

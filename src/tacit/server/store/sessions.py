@@ -51,6 +51,12 @@ def end_device(connection: sqlite3.Connection, user_id: str, device_id: str) -> 
     return connection.execute("DELETE FROM sessions WHERE user_id = ? AND device_id = ?", (user_id, device_id)).rowcount
 
 
+def end_provisional(connection: sqlite3.Connection, user_id: str) -> int:
+    """Close all sessions of an account that an unlocker opened; returns how many there were."""
+    gone = "DELETE FROM sessions WHERE user_id = ? AND kind = 'provisional'"
+    return connection.execute(gone, (user_id,)).rowcount
+
+
 def purge(connection: sqlite3.Connection, now: int, limit: int = 1000) -> int:
     """Forget up to `limit` sessions that ended before `now`; returns how many."""
     return connection.execute(
