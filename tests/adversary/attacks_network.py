@@ -43,7 +43,7 @@ class StolenToken(Attack):
             for device_id in (own_device, alice.device.api.device_id):
                 thief.device_id = device_id
                 try:
-                    self.vaults.append(await thief.private_keys())
+                    self.vaults.append(await thief.get_encryption_keys_private())
                 except errors.TacitError as error:
                     self.refused(error)
             thief.device_id, thief.token = own_device, own_token

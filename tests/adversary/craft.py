@@ -329,4 +329,4 @@ async def send_as(
         return msgspec.convert(to_fields(made.message, made.signature), EncryptedPayload)
 
     payload = await client.device._run(sealed)
-    return (await client.device.api.send(SendMessages(conversation_id, payload))).seq
+    return (await client.device.api.post_messages_encrypted(SendMessages(conversation_id, payload))).seq

@@ -41,7 +41,7 @@ def swapping(world: World, name: str, instead: dict[str, Any]) -> None:
 async def served(world: World, name: str, user: str) -> dict[str, Any]:
     """What the server says of an account."""
     client = await world.come_back(name)
-    answer = await client.device.api.public_keys([user], 0)
+    answer = await client.device.api.get_encryption_keys_public([user], 0)
     await client.device.close()
     return {
         "versions": [
@@ -282,19 +282,19 @@ async def test_an_answer_that_was_overtaken_by_another_raises_no_alarm(world: Wo
     world.simulator.follow("bob", "the password of bob", lambda record: record)
     parts = alice.device._parts
     assert parts is not None
-    directory, ask = parts.directory, alice.device.api.public_keys
+    directory, ask = parts.directory, alice.device.api.get_encryption_keys_public
     if not stranger:
         await directory.refresh(["bob"])
 
     async def overtaken(users: list[str], after: int) -> PublicKeys:
         early = await ask(users, after)
-        alice.device.api.public_keys = ask  # type: ignore[method-assign]
+        alice.device.api.get_encryption_keys_public = ask  # type: ignore[method-assign]
         assert world.simulator is not None
         world.simulator.follow("bob", "the password of bob", lambda record: record)
         await directory.refresh(["bob"])
         return early
 
-    alice.device.api.public_keys = overtaken  # type: ignore[assignment,method-assign]
+    alice.device.api.get_encryption_keys_public = overtaken  # type: ignore[assignment,method-assign]
     assert await directory.refresh(["bob"]) == 0
     assert await rows(alice, "SELECT version FROM accounts WHERE user_id = 'bob'") == [(1,), (2,), (3,)]
     assert await alice.alarms() == []

@@ -103,7 +103,7 @@ async def test_a_grant_beside_which_stands_something_else(world: World, field: s
 
 async def test_under_mls_the_key_id_stands_beside_the_record_alone(world: World) -> None:
     _, bob, team = await pair(world)
-    item: Any = (await bob.device.api.page(team.id, 0)).items[0]
+    item: Any = (await bob.device.api.get_messages_encrypted(team.id, 0)).items[0]
     record = decode(ConversationRecord, from_base64(item.record))
     mls = msgspec.structs.replace(item, protocol="mls", key_id="11" * 32)
     raw = bytearray(encode(record))

@@ -409,7 +409,7 @@ async def test_a_message_that_is_kept_says_so_whatever_was_in_its_way(world: Wor
 async def test_a_message_that_was_sent_is_not_reported_for_what_comes_after_it(world: World) -> None:
     alice, bob, team = await pair(world)
     conversation_id = team.id
-    send = alice.device.api.send
+    send = alice.device.api.post_messages_encrypted
 
     async def sent_and_another_comes(body: SendMessages) -> Sent:
         answer = await send(body)
@@ -417,10 +417,10 @@ async def test_a_message_that_was_sent_is_not_reported_for_what_comes_after_it(w
         world.wires["alice"].down = True
         return answer
 
-    alice.device.api.send = sent_and_another_comes  # type: ignore[method-assign]
+    alice.device.api.post_messages_encrypted = sent_and_another_comes  # type: ignore[method-assign]
     assert (await team.send("first")).seq == 3
     world.wires["alice"].down = False
-    alice.device.api.send = send  # type: ignore[method-assign]
+    alice.device.api.post_messages_encrypted = send  # type: ignore[method-assign]
     await alice.sync()
     assert await read_by(bob) == [("alice", "first"), ("alice", "next")]
 
@@ -429,13 +429,13 @@ async def test_the_refusal_of_a_form_that_another_program_replaced_is_not_report
     alice, bob, team = await pair(world)
 
     async def replaced(body: SendMessages) -> Sent:
-        alice.device.api.send = send  # type: ignore[method-assign]
+        alice.device.api.post_messages_encrypted = send  # type: ignore[method-assign]
         update = "UPDATE outbox SET sealed = NULL"
         await alice.device._run(lambda books: books.connection.execute(update))
         raise errors.InvalidMessage("the earlier form")
 
-    send = alice.device.api.send
-    alice.device.api.send = replaced  # type: ignore[method-assign]
+    send = alice.device.api.post_messages_encrypted
+    alice.device.api.post_messages_encrypted = replaced  # type: ignore[method-assign]
     assert (await team.send("once")).seq == 3
     assert await read_by(bob) == [("alice", "once")]
 

@@ -121,7 +121,7 @@ class Stage:
             sleep=self._wait,
             transport=Answering(self._answer),
         )
-        await client.sign_in("alice", KEY)
+        await client.post_auth_session("alice", KEY)
         self.socket = Socket(client, cast(Syncer, self.recorder), self.recorder.settle, os.urandom, self._wait)
         self._stack.push_async_callback(self.socket.stop)
         self.socket.start()

@@ -26,7 +26,7 @@ async def pair(world: World) -> tuple[Client, Client, Conversation]:
 
 
 async def items_of(client: Client, conversation_id: str) -> list[Item]:
-    return (await client.device.api.page(conversation_id, 0)).items
+    return (await client.device.api.get_messages_encrypted(conversation_id, 0)).items
 
 
 async def push(client: Client, conversation_id: str, item: Item) -> None:

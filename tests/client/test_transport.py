@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from typing import Any, get_type_hints
 
 import httpx2
 import msgspec
@@ -12,6 +15,7 @@ import pytest
 from client.answering import Answer, Answering, body_of
 from tacit import errors
 from tacit.api.accounts import StoreOuter
+from tacit.api.auth import ServerInfo
 from tacit.api.problems import to_problem
 from tacit.api.sync import Sync
 from tacit.client import transport
@@ -19,6 +23,7 @@ from tacit.client.transport import EncryptionAPIClient
 from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
+from tacit.server.app import HANDLERS
 from tacit.signed.account import device_id_of
 from tacit.signed.record import DAY
 from tacit.signed.request import SocketChallenge, read_signature, verify_challenge, verify_request
@@ -53,8 +58,10 @@ def ok(request: httpx2.Request) -> Answer:
     match request.url.path:
         case "/api/server":
             return 200, INFO
-        case "/api/auth/session" | "/api/auth/register" if request.method == "POST":
+        case "/api/auth/session" | "/api/auth/register" | "/api/auth/unlock" if request.method == "POST":
             return 200, {"token": "a token", "expiresAt": NOW, "deviceId": device_id_of("alice", KEY.public)}
+        case "/api/auth/unlocker":
+            return 200, {"unlockerId": "u", "parameters": ""}
         case "/api/sync":
             return 200, SYNCED
     return 200, {"success": True}
@@ -146,7 +153,7 @@ def test_what_is_no_servers_address_is_refused_without_repeating_it(url: str) ->
 async def test_the_servers_word_is_not_proposed_where_its_name_is_another() -> None:
     client, _ = client_on(lambda request: (200, INFO | {"name": "evil.example.org"}))
     with pytest.raises(errors.ServerNameMismatch) as caught:
-        await client.server()
+        await client.get_server()
     assert "evil" not in str(caught.value)
     named = EncryptionAPIClient(
         "http://127.0.0.1:8080",
@@ -157,16 +164,16 @@ async def test_the_servers_word_is_not_proposed_where_its_name_is_another() -> N
         transport=Answering(ok),
     )
     with pytest.raises(errors.ServerNameMismatch):
-        await named.server()
+        await named.get_server()
 
 
 async def test_every_request_but_one_is_signed_over_what_is_sent() -> None:
     client, wire = client_on(ok)
-    await client.server()
-    await client.sign_in("alice", KEY)
-    await client.sync(Sync(0, {"c": 1}))
+    await client.get_server()
+    await client.post_auth_session("alice", KEY)
+    await client.post_sync(Sync(0, {"c": 1}))
     with pytest.raises(errors.UnexpectedAnswer):
-        await client.page("a&b=c/ü", 5)
+        await client.get_messages_encrypted("a&b=c/ü", 5)
     unsigned, *signed = wire.requests
     assert "signature" not in unsigned.headers
     assert len(signed) == 3
@@ -195,7 +202,7 @@ async def test_every_request_but_one_is_signed_over_what_is_sent() -> None:
 async def test_nothing_is_signed_before_there_is_a_key() -> None:
     client, wire = client_on(ok)
     with pytest.raises(errors.NotSignedIn):
-        await client.sync(Sync(0, {}))
+        await client.post_sync(Sync(0, {}))
     with pytest.raises(errors.NotSignedIn):
         client.answer_challenge(bytes(32))
     with pytest.raises(errors.NotSignedIn):
@@ -207,7 +214,7 @@ async def test_a_lost_request_is_sent_again_after_a_growing_wait() -> None:
     answers: list[Answer] = [LOST, (503, b"busy"), (200, INFO)]
     waited = Waited()
     client, wire = client_on(lambda request: answers.pop(0), waited)
-    await client.server()
+    await client.get_server()
     assert len(wire.requests) == 3
     assert len(waited.seconds) == 2
     assert 0 <= waited.seconds[0] < 0.25
@@ -218,16 +225,16 @@ async def test_a_server_that_is_not_there_is_given_up() -> None:
     waited = Waited()
     client, wire = client_on(lambda request: LOST, waited)
     with pytest.raises(errors.Unreachable):
-        await client.server()
+        await client.get_server()
     assert len(wire.requests) == transport.ATTEMPTS
     assert len(waited.seconds) == transport.ATTEMPTS - 1
 
 
 async def test_a_write_that_could_count_twice_is_sent_once() -> None:
     client, wire = client_on(lambda request: LOST if "private" in request.url.path else ok(request))
-    await client.sign_in("alice", KEY)
+    await client.post_auth_session("alice", KEY)
     with pytest.raises(errors.Unreachable):
-        await client.store_outer(StoreOuter("alice", "00" * 32, "AA=="))
+        await client.post_encryption_keys_private(StoreOuter("alice", "00" * 32, "AA=="))
     assert [request.url.path for request in wire.requests].count("/api/encryption/keys/private") == 1
 
 
@@ -239,16 +246,16 @@ async def test_a_wrong_clock_is_put_right_for_requests_and_told_once() -> None:
         return ok(request) if abs(created - server_time // 1000) < 60 else problem(errors.ClockSkew(time=server_time))
 
     client, wire = client_on(answer)
-    await client.sign_in("alice", KEY)
+    await client.post_auth_session("alice", KEY)
     assert len(wire.requests) == 2
-    await client.sync(Sync(0, {}))
+    await client.post_sync(Sync(0, {}))
     assert len(wire.requests) == 3
 
 
 async def test_a_server_that_is_never_content_with_the_clock_is_left() -> None:
     client, wire = client_on(lambda request: problem(errors.ClockSkew(time=NOW + len(wire.requests) * 10**6)))
     with pytest.raises(errors.ClockSkew):
-        await client.sign_in("alice", KEY)
+        await client.post_auth_session("alice", KEY)
     assert len(wire.requests) == 2
 
 
@@ -263,10 +270,10 @@ async def test_no_request_is_signed_for_a_day_that_is_not_near(time: object) -> 
 
     client, wire = client_on(answer)
     with pytest.raises(errors.ClockSkew):
-        await client.sign_in("alice", KEY)
+        await client.post_auth_session("alice", KEY)
     assert len(wire.requests) == 1
     away = False
-    await client.sign_in("alice", KEY)
+    await client.post_auth_session("alice", KEY)
     created = [read_signature(request.headers.items()).created for request in wire.requests]
     assert created == [NOW // 1000] * 2
 
@@ -275,8 +282,8 @@ async def test_a_clock_by_which_nothing_was_taken_is_forgotten() -> None:
     served = [problem(errors.ClockSkew(time=NOW + DAY)), problem(errors.NotFound())]
     client, wire = client_on(lambda request: served.pop(0) if served else ok(request))
     with pytest.raises(errors.NotFound):
-        await client.sign_in("alice", KEY)
-    await client.sign_in("alice", KEY)
+        await client.post_auth_session("alice", KEY)
+    await client.post_auth_session("alice", KEY)
     created = [read_signature(request.headers.items()).created - NOW // 1000 for request in wire.requests]
     assert created == [0, DAY // 1000, 0]
 
@@ -291,8 +298,8 @@ async def test_an_ended_session_is_opened_again_and_the_request_repeated() -> No
         return ok(request)
 
     client, wire = client_on(answer)
-    await client.sign_in("alice", KEY)
-    await client.sync(Sync(0, {}))
+    await client.post_auth_session("alice", KEY)
+    await client.post_sync(Sync(0, {}))
     paths = [request.url.path for request in wire.requests]
     assert paths == ["/api/auth/session", "/api/sync", "/api/auth/session", "/api/sync"]
 
@@ -306,10 +313,10 @@ async def test_a_device_that_is_wanted_no_more_is_told_so() -> None:
         return problem(errors.SignInRefused() if "auth" in request.url.path else errors.SessionExpired())
 
     client, _ = client_on(answer)
-    await client.sign_in("alice", KEY)
+    await client.post_auth_session("alice", KEY)
     refused = True
     with pytest.raises(errors.SignInRefused):
-        await client.sync(Sync(0, {}))
+        await client.post_sync(Sync(0, {}))
 
 
 @pytest.mark.parametrize(
@@ -329,29 +336,29 @@ async def test_a_device_that_is_wanted_no_more_is_told_so() -> None:
 async def test_an_answer_of_another_kind_is_unexpected(answer: Answer) -> None:
     client, _ = client_on(lambda request: answer)
     with pytest.raises(errors.UnexpectedAnswer):
-        await client.server()
+        await client.get_server()
 
 
 async def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "ANSWER_BYTES", 1000)
     whole = msgspec.json.encode(INFO)
     client, _ = client_on(lambda request: (200, whole + b" " * (1000 - len(whole))))
-    assert (await client.server()).name == "127.0.0.1"
+    assert (await client.get_server()).name == "127.0.0.1"
     client, _ = client_on(lambda request: (200, whole + b" " * (1001 - len(whole))))
     with pytest.raises(errors.UnexpectedAnswer):
-        await client.server()
+        await client.get_server()
 
 
 async def test_a_problem_is_its_error_with_its_facts() -> None:
     client, _ = client_on(lambda request: problem(errors.EpochConflict("too late", epoch=7)))
     with pytest.raises(errors.EpochConflict) as caught:
-        await client.server()
+        await client.get_server()
     assert caught.value.facts["epoch"] == 7
 
 
 async def test_the_challenge_is_signed_over_origin_session_and_nonce() -> None:
     client, wire = client_on(ok)
-    await client.sign_in("alice", KEY)
+    await client.post_auth_session("alice", KEY)
     nonce = os.urandom(32)
     hello = client.answer_challenge(nonce)
     expected = SocketChallenge("http://127.0.0.1:8080", sha256(b"a token"), client.device_id, nonce)
@@ -362,8 +369,98 @@ async def test_the_challenge_is_signed_over_origin_session_and_nonce() -> None:
 
 async def test_signing_out_ends_the_session_once() -> None:
     client, wire = client_on(ok)
-    await client.sign_in("alice", KEY)
-    await client.sign_out()
-    await client.sign_out()
+    await client.post_auth_session("alice", KEY)
+    await client.delete_auth_session()
+    await client.delete_auth_session()
     assert [request.method for request in wire.requests] == ["POST", "DELETE"]
     await client.close()
+
+
+async def test_a_new_device_unlocks_with_its_own_key_and_no_session() -> None:
+    client, wire = client_on(ok)
+    await client.post_auth_session("alice", KEY)
+    new = Ed25519Key.from_seed(Secret(bytes([1]) * 32))
+    assert (await client.post_auth_unlocker("alice", new, "password")).unlocker_id == "u"
+    assert client.token == ""
+    await client.post_auth_unlock("alice", new, "u", Secret(bytes(32)))
+    assert (client.token, client.device_id) == ("a token", device_id_of("alice", new.public))
+    for request in wire.requests[-2:]:
+        assert "authorization" not in request.headers
+        verify_request(
+            read_signature(list(request.headers.items())),
+            "POST",
+            "127.0.0.1:8080",
+            request.url.path,
+            "",
+            request.content,
+            public=new.public,
+            now=NOW // 1000,
+        )
+    with pytest.raises(errors.WrongLength):
+        await client.post_auth_unlock("alice", new, "u", Secret(bytes(31)))
+
+
+async def test_a_proof_is_not_shown_again_by_itself() -> None:
+    waited = Waited()
+    client, _ = client_on(lambda request: LOST, waited)
+    with pytest.raises(errors.Unreachable):
+        await client.post_auth_unlock("alice", KEY, "u", Secret(bytes(32)))
+    assert waited.seconds == []
+
+
+# --- a method an endpoint ---------------------------------------------------------------
+
+ENDPOINTS = sorted(
+    (str(getattr(method, "value", method)), re.sub(r"\{[^}]*\}", "{id}", path))
+    for handler in HANDLERS
+    for path in handler.paths
+    for method in getattr(handler, "http_methods", ())  # the WebSocket has none
+)
+"""What the server serves over HTTP."""
+VERBS = ("get_", "post_", "put_", "patch_", "delete_")
+ARGUMENTS = {str: "an/id", int: 7, Sequence[str]: ["an/id"], Ed25519Key: KEY, Secret: Secret(bytes(32))}
+"""Something of each type that a method takes; for a body any object does."""
+
+
+def name_of(method: str, path: str) -> str:
+    """The rule: HTTP method and path after `/api`, without parameters, but for one at the end, which is `one`."""
+    *segments, last = path.removeprefix("/api/").split("/")
+    kept = [each for each in segments if each != "{id}"] + ["one" if last == "{id}" else last]
+    return "_".join([method.lower(), *kept]).replace("-", "_")
+
+
+def test_the_name_of_an_endpoint_is_its_method_and_path() -> None:
+    assert name_of("GET", "/api/server") == "get_server"
+    assert name_of("POST", "/api/encryption/keys/generate") == "post_encryption_keys_generate"
+    assert name_of("POST", "/api/conversations/{id}/leave") == "post_conversations_leave"
+    assert name_of("DELETE", "/api/key-packages/{id}") == "delete_key_packages_one"
+
+
+def test_each_endpoint_has_one_method_named_as_it() -> None:
+    """For a new endpoint, write the method that this says is missing."""
+    methods = [name for name in vars(EncryptionAPIClient) if name.startswith(VERBS)]
+    assert sorted(methods) == sorted(name_of(*endpoint) for endpoint in ENDPOINTS)
+
+
+@pytest.mark.parametrize(("method", "path"), ENDPOINTS, ids=lambda value: value)
+async def test_each_method_asks_the_endpoint_that_it_is_named_after(
+    monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Anything:
+        def __getattr__(self, name: str) -> str:
+            return name
+
+    async def record(self: EncryptionAPIClient, method: str, path: str, *args: Any, **options: Any) -> Any:
+        asked.append((method, path))
+        return msgspec.convert(INFO, ServerInfo) if args[0] is ServerInfo else Anything()
+
+    monkeypatch.setattr(EncryptionAPIClient, "_request", record)
+    client, _ = client_on(ok)
+    client.token = "a token"
+    call = getattr(client, name_of(method, path))
+    hints = get_type_hints(call, vars(transport))
+    required = [each for each in inspect.signature(call).parameters.values() if each.default is each.empty]
+    await call(*(ARGUMENTS.get(hints[each.name], object()) for each in required))
+    assert asked == [(method, path.replace("{id}", "an%2Fid"))]

@@ -38,7 +38,7 @@ async def write(client: Client) -> None:
 
 
 async def on_server(client: Client) -> Outer:
-    answer = await client.device.api.private_keys()
+    answer = await client.device.api.get_encryption_keys_private()
     return decode(Outer, from_base64(answer.outer))
 
 
@@ -96,7 +96,7 @@ async def test_a_write_whose_answer_was_lost_is_found_again(world: World) -> Non
 async def older(world: World, change: Any) -> Client:
     """Alice comes back to a server that changes what it says of her vault."""
     (alice,) = await world.register("alice")
-    first = await alice.device.api.private_keys()
+    first = await alice.device.api.get_encryption_keys_private()
     await alice.create_conversation("team")
     await alice.device.close()
     client = await world.open("alice")
@@ -137,7 +137,7 @@ async def test_a_vault_under_a_later_version_of_the_account_waits_for_the_accoun
     (alice,) = await world.register("alice")
     assert world.simulator is not None
     world.simulator.follow("alice", "the password of alice", lambda record: record)
-    assert (await alice.device.api.private_keys()).account_version == 2
+    assert (await alice.device.api.get_encryption_keys_private()).account_version == 2
     parts = alice.device._parts
     assert parts is not None
     await parts.vault.check()
@@ -173,7 +173,7 @@ async def test_what_another_program_writes_while_the_vault_is_asked_for_raises_n
 ) -> None:
     (alice,) = await world.register("alice")
     other = await world.come_back("alice")
-    answer = other.device.api.private_keys
+    answer = other.device.api.get_encryption_keys_private
 
     async def slow() -> PrivateKeys:
         for number in range(before):
@@ -184,7 +184,7 @@ async def test_what_another_program_writes_while_the_vault_is_asked_for_raises_n
         await write(alice)
         return early
 
-    monkeypatch.setattr(other.device.api, "private_keys", slow)
+    monkeypatch.setattr(other.device.api, "get_encryption_keys_private", slow)
     parts = other.device._parts
     assert parts is not None
     await parts.vault.check()

@@ -48,7 +48,7 @@ class Directory:
             waiting = []
             for after, group in groupby(sorted(known, key=partial(_after, known)), partial(_after, known)):
                 for part in batched(list(group), limits.USERS):
-                    answer = await self._api.public_keys(part, after)
+                    answer = await self._api.get_encryption_keys_public(part, after)
                     check_answered(part, answer)
                     for each in answer.accounts:
                         added += await self._take(each, known[each.user_id])

@@ -80,7 +80,7 @@ class Changes:
             await self._send_leave(conversation_id, raw)
 
     async def _send_leave(self, conversation_id: str, raw: bytes) -> None:
-        await self._api.leave(conversation_id, LeaveConversation(to_base64(raw)))
+        await self._api.post_conversations_leave(conversation_id, LeaveConversation(to_base64(raw)))
         await self._store.run(partial(leave_arrived, conversation_id=conversation_id, raw=raw))
 
     async def resume(self) -> None:
@@ -157,7 +157,7 @@ class Changes:
     async def _post(self, made: Opening) -> bool:
         """Send an epoch that was kept; whether it counts. Where not, another one has to be built."""
         try:
-            written = await self._api.open_epoch(request_of(made))
+            written = await self._api.post_encryption_conversation_keys(request_of(made))
         except errors.EpochConflict:
             await self._syncer.pull_conversation(made.conversation_id)
             return await self._store.run(lambda books: counts(books, made))

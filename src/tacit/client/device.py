@@ -90,7 +90,7 @@ class Device:
         `ServerNameMismatch`. Called again with the same arguments it goes on where it was interrupted.
         """
         secret = password_bytes(password)
-        await self.api.server()
+        await self.api.get_server()
         store = await self._open_store(secret, create=True)
         enroller = enrolment.Enroller(store, self.api, self._clock, self._random, self._cost)
         try:
@@ -108,7 +108,7 @@ class Device:
         no keys, `SignInRefused` where the server does not know the device.
         """
         store = await self._open_store(password_bytes(password) if password is not None else None, create=False)
-        await self.api.server()
+        await self.api.get_server()
         await enrolment.Enroller(store, self.api, self._clock, self._random).sign_in(user_id)
         parts = self._begin(store)
         now, random = self._clock(), self._random
@@ -120,7 +120,7 @@ class Device:
         """End the session; the keys stay in the store."""
         await self._parts_now().socket.stop()
         await self._write_vault()
-        await self.api.sign_out()
+        await self.api.delete_auth_session()
         self._parts = None
 
     async def close(self) -> None:

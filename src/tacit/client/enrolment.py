@@ -98,9 +98,9 @@ class Enroller:
     async def _publish(self, enrolment: Enrolment) -> None:
         """Send the account. Where the name is taken it may be by this very account: what was sent is kept then."""
         try:
-            await self._api.register(enrolment.record.user_id, enrolment.device.request_key())
+            await self._api.post_auth_register(enrolment.record.user_id, enrolment.device.request_key())
             await self._store.run(lambda books: books.set_meta(SENT, b"1"))
-            await self._api.publish_account(_request(enrolment))
+            await self._api.post_encryption_keys_generate(_request(enrolment))
         except (errors.AccountExists, errors.VersionConflict):
             if await self._store.run(drop_unsent) or not await self._arrived(enrolment):
                 raise
@@ -108,7 +108,7 @@ class Enroller:
     async def _arrived(self, enrolment: Enrolment) -> bool:
         """Whether an earlier attempt reached the server although its answer was lost."""
         try:
-            await self._api.sign_in(enrolment.record.user_id, enrolment.device.request_key())
+            await self._api.post_auth_session(enrolment.record.user_id, enrolment.device.request_key())
         except errors.SignInRefused:
             return False
         return True
@@ -116,7 +116,7 @@ class Enroller:
     async def sign_in(self, user_id: str) -> Me:
         """Open a session of this store's device; raises `StoreLocked` where the store is not this account's."""
         me = await self._store.run(lambda books: own(books, user_id, self._api.server_name))
-        await self._api.sign_in(me.user_id, me.request_key)
+        await self._api.post_auth_session(me.user_id, me.request_key)
         return me
 
 

@@ -216,7 +216,7 @@ class Outbox:
         try:
             answer = await self._line.send(queued.conversation_id, payload)
             if answer is None:
-                sent = await self._api.send(SendMessages(queued.conversation_id, payload))
+                sent = await self._api.post_messages_encrypted(SendMessages(queued.conversation_id, payload))
                 answer = (sent.seq, sent.created_at)
         except SEAL_ANEW:
             raise

@@ -81,11 +81,11 @@ class Syncer:
         while True:
             asked = dict(islice(cursors.items(), limits.CONVERSATIONS))
             try:
-                answer = await self._api.sync(Sync(account_cursor, asked))
+                answer = await self._api.post_sync(Sync(account_cursor, asked))
                 pages = answer.conversations
                 check_answered(asked, pages)
             except errors.NotAMember:  # one of them: each by itself, so that it holds up no other
-                answer = await self._api.sync(Sync(account_cursor, {}))
+                answer = await self._api.post_sync(Sync(account_cursor, {}))
                 await self._pull_each(asked)
                 pages = {}
             if await self._forget_cursors():
@@ -137,7 +137,7 @@ class Syncer:
         more = True
         while more:
             cursor = await self._store.run(lambda books: books.add(conversation_id).cursor)
-            page = await self._api.page(conversation_id, cursor)
+            page = await self._api.get_messages_encrypted(conversation_id, cursor)
             if await self._forget_cursors():
                 continue
             await self._take_page(conversation_id, page, cursor)

@@ -18,7 +18,7 @@ from tacit.api.problems import read_problem
 from tacit.client.answers import read_answer
 from tacit.client.timing import Clock, Sleep, backoff
 from tacit.crypto.digest import sha256
-from tacit.crypto.secret import Randomness
+from tacit.crypto.secret import Randomness, Secret, revealed_key
 from tacit.crypto.sign import Ed25519Key
 from tacit.signed.account import device_id_of
 from tacit.signed.record import DAY
@@ -37,13 +37,17 @@ LARGEST_OFFSET: Final = DAY
 NONCE_BYTES: Final = 18
 ANSWER_BYTES: Final = 64 * limits.MIB
 """The longest answer that is read: a page of the largest messages, in base64."""
-OPENS_SESSION: Final = frozenset({"/api/auth/register", "/api/auth/session"})
+CARRIES_KEY: Final = frozenset({"/api/auth/register", "/api/auth/session", "/api/auth/unlocker", "/api/auth/unlock"})
+"""Where a POST carries the key that it is signed with, and no session."""
 BUSY: Final = frozenset({502, 503, 504})
 
 
 @final
 class EncryptionAPIClient:
-    """The endpoints of one server, as one device uses them.
+    """The endpoints of one server, as one device uses them: a method an endpoint, named as it.
+
+    The name is the HTTP method and the path after `/api`, joined by `_`; a parameter of the path is left out, and at
+    the path's end it is `one`: `POST /api/conversations/{id}/leave` is `post_conversations_leave`.
 
     Only loopback addresses and plain HTTP are taken until there is TLS: raises `NotLoopback`, and `InvalidArgument` for
     what is no URL. `server_name` is the configured one; by default the URL's host.
@@ -86,21 +90,35 @@ class EncryptionAPIClient:
 
     # --- the server and sessions -----------------------------------------------------
 
-    async def server(self) -> auth.ServerInfo:
+    async def get_server(self) -> auth.ServerInfo:
         """What the server says of itself; raises `ServerNameMismatch` where its name is not the configured one."""
         info = await self._request("GET", "/api/server", auth.ServerInfo, signed=False)
         check_server_name(self.server_name, info.name)
         return info
 
-    async def register(self, user_id: str, key: Ed25519Key) -> None:
+    async def post_auth_register(self, user_id: str, key: Ed25519Key) -> None:
         """Open a registration session for a new account's first device; raises `AccountExists`."""
-        await self._open("/api/auth/register", user_id, key)
+        await self._open("/api/auth/register", auth.OpenSession(user_id, to_base64(key.public)), key)
 
-    async def sign_in(self, user_id: str, key: Ed25519Key) -> None:
+    async def post_auth_session(self, user_id: str, key: Ed25519Key) -> None:
         """Open a session of a certified device; raises `SignInRefused`."""
-        await self._open("/api/auth/session", user_id, key)
+        await self._open("/api/auth/session", auth.OpenSession(user_id, to_base64(key.public)), key)
 
-    async def sign_out(self) -> None:
+    async def post_auth_unlocker(self, user_id: str, key: Ed25519Key, kind: str) -> auth.UnlockerFound:
+        """What is needed to derive an unlocker's secret, `password` or `recovery_key`; for a stranger it is made up."""
+        body = auth.FindUnlocker(user_id, to_base64(key.public), kind)
+        self._become(user_id, key)
+        return await self._request("POST", "/api/auth/unlocker", auth.UnlockerFound, body)
+
+    async def post_auth_unlock(self, user_id: str, key: Ed25519Key, unlocker_id: str, proof: Secret) -> None:
+        """Open a provisional session for a new device against an unlocker's proof, 32 bytes; raises `SignInRefused`.
+
+        All devices of the account are told, of a wrong proof too: it is not repeated by itself.
+        """
+        body = auth.Unlock(user_id, to_base64(key.public), unlocker_id, to_base64(revealed_key(proof)))
+        await self._open("/api/auth/unlock", body, key, repeats=False)
+
+    async def delete_auth_session(self) -> None:
         """End the session."""
         if self.token:
             await self._request("DELETE", "/api/auth/session", auth.Done)
@@ -110,16 +128,20 @@ class EncryptionAPIClient:
         """Open another session in the place of one that ended; raises `NotSignedIn` where there was none."""
         if self._key is None:
             raise errors.NotSignedIn()
-        await self._open("/api/auth/session", self._user_id, self._key)
+        await self.post_auth_session(self._user_id, self._key)
 
-    async def _open(self, path: str, user_id: str, key: Ed25519Key) -> None:
+    async def _open(
+        self, path: str, body: auth.OpenSession | auth.Unlock, key: Ed25519Key, *, repeats: bool = True
+    ) -> None:
+        self._become(body.user_id, key)
+        self.token = (await self._request("POST", path, auth.Session, body, repeats=repeats)).token
+
+    def _become(self, user_id: str, key: Ed25519Key) -> None:
+        """Sign as this device from now on; another's session is not its own."""
         if self._key is not key:
             self.token = ""
         self._user_id, self._key = user_id, key
         self.device_id = device_id_of(user_id, key.public)
-        body = auth.OpenSession(user_id, to_base64(key.public))
-        session = await self._request("POST", path, auth.Session, body)
-        self.token = session.token
 
     def answer_challenge(self, nonce: bytes) -> sync.Hello:
         """The first frame of a WebSocket: this session and device, signed over the server's nonce of 32 bytes."""
@@ -130,48 +152,72 @@ class EncryptionAPIClient:
 
     # --- accounts --------------------------------------------------------------------
 
-    async def publish_account(self, body: accounts.GenerateKeys) -> accounts.Written:
+    async def post_encryption_keys_generate(self, body: accounts.GenerateKeys) -> accounts.Written:
         """Publish a version of one's account; raises `VersionConflict`."""
         return await self._request("POST", "/api/encryption/keys/generate", accounts.Written, body, repeats=False)
 
-    async def public_keys(self, users: Sequence[str], after: int) -> accounts.PublicKeys:
+    async def get_encryption_keys_public(self, users: Sequence[str], after: int) -> accounts.PublicKeys:
         """All versions after `after` of these users' accounts; raises `NoSuchAccount`."""
         query = [*(("userId", user) for user in users), ("after", str(after))]
         return await self._request("GET", "/api/encryption/keys/public", accounts.PublicKeys, query=query)
 
-    async def private_keys(self) -> accounts.PrivateKeys:
+    async def get_encryption_keys_private(self) -> accounts.PrivateKeys:
         """One's own vault, as a device's session may have it."""
         return await self._request("GET", "/api/encryption/keys/private", accounts.PrivateKeys)
 
-    async def store_outer(self, body: accounts.StoreOuter) -> accounts.Written:
+    async def post_encryption_keys_private(self, body: accounts.StoreOuter) -> accounts.Written:
         """Store the next outer part of one's vault; raises `VersionConflict`."""
         path = "/api/encryption/keys/private"
         return await self._request("POST", path, accounts.Written, body, repeats=False)
 
     # --- conversations ---------------------------------------------------------------
 
-    async def open_epoch(self, body: conversations.ConversationKeys) -> conversations.EpochWritten:
+    async def post_encryption_conversation_keys(
+        self, body: conversations.ConversationKeys
+    ) -> conversations.EpochWritten:
         """Open the next epoch, or add grants; raises `EpochConflict` and `RecordOutdated`.
 
         It is repeated as it is: where the first one arrived, the answer is a conflict with one's own record.
         """
         return await self._request("POST", "/api/encryption/conversation/keys", conversations.EpochWritten, body)
 
-    async def leave(self, conversation_id: str, body: conversations.LeaveConversation) -> auth.Done:
+    async def get_encryption_conversation_keys(self, conversation_id: str, after: int) -> conversations.Epochs:
+        """The epochs after `after`, at most 500, with one's own grants."""
+        query = [("conversationId", conversation_id), ("after", str(after))]
+        path = "/api/encryption/conversation/keys"
+        return await self._request("GET", path, conversations.Epochs, query=query)
+
+    async def post_encryption_conversation_members(
+        self, body: conversations.ConversationKeys
+    ) -> conversations.EpochWritten:
+        """`post_encryption_conversation_keys` by its other name."""
+        return await self._request("POST", "/api/encryption/conversation/members", conversations.EpochWritten, body)
+
+    async def delete_encryption_conversation_members(
+        self, body: conversations.ConversationKeys
+    ) -> conversations.EpochWritten:
+        """`post_encryption_conversation_keys` by its other name."""
+        return await self._request("DELETE", "/api/encryption/conversation/members", conversations.EpochWritten, body)
+
+    async def get_conversations(self) -> conversations.Conversations:
+        """The conversations that the server knows this account in; clients go by the account's stream instead."""
+        return await self._request("GET", "/api/conversations", conversations.Conversations)
+
+    async def post_conversations_leave(self, conversation_id: str, body: conversations.LeaveConversation) -> auth.Done:
         """Ask to be taken out of a conversation."""
         path = f"/api/conversations/{quote(conversation_id, safe='')}/leave"
         return await self._request("POST", path, auth.Done, body)
 
-    async def send(self, body: messages.SendMessages) -> messages.Sent:
+    async def post_messages_encrypted(self, body: messages.SendMessages) -> messages.Sent:
         """Send one sealed message; idempotent by its client message id."""
         return await self._request("POST", "/api/messages/encrypted", messages.Sent, body)
 
-    async def page(self, conversation_id: str, after: int, limit: int = limits.PAGE) -> messages.Page:
+    async def get_messages_encrypted(self, conversation_id: str, after: int, limit: int = limits.PAGE) -> messages.Page:
         """Messages and records after a `seq`."""
         query = [("conversationId", conversation_id), ("after", str(after)), ("limit", str(limit))]
         return await self._request("GET", "/api/messages/encrypted", messages.Page, query=query)
 
-    async def sync(self, body: sync.Sync) -> sync.Synced:
+    async def post_sync(self, body: sync.Sync) -> sync.Synced:
         """Everything after these cursors, in one page of each."""
         return await self._request("POST", "/api/sync", sync.Synced, body)
 
@@ -222,7 +268,7 @@ class EncryptionAPIClient:
 
     async def _mend(self, problem: errors.TacitError, path: str) -> bool:
         """Whether the cause of a refusal was put right, so that the request may be sent once more."""
-        if isinstance(problem, errors.SessionExpired) and self.token and path not in OPENS_SESSION:
+        if isinstance(problem, errors.SessionExpired) and self.token and path not in CARRIES_KEY:
             await self.renew()
             return True
         return False
@@ -237,7 +283,7 @@ class EncryptionAPIClient:
             headers["Content-Type"] = "application/json"
         if signed:
             headers |= self._signature(method, path, encoded, content, offset)
-            if self.token and (method != "POST" or path not in OPENS_SESSION):
+            if self.token and (method != "POST" or path not in CARRIES_KEY):
                 headers["Authorization"] = f"Bearer {self.token}"
         request = self._http.build_request(method, url, content=content or None, headers=headers)
         try:

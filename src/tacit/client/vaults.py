@@ -57,7 +57,7 @@ class VaultKeeper:
         stays. Another program on the same store may have written the next one meanwhile.
         """
         asked = await self._store.run(held_header)
-        answer = await self._api.private_keys()
+        answer = await self._api.get_encryption_keys_private()
         now = self._clock()
 
         def take(books: Books) -> None:
@@ -87,7 +87,7 @@ class VaultKeeper:
             outer, hash_of_account, user_id = made
             body = api.StoreOuter(user_id, hash_of_account.hex(), to_base64(encode(outer)))
             try:
-                await self._api.store_outer(body)
+                await self._api.post_encryption_keys_private(body)
             except errors.VersionConflict:
                 await self.check()  # another write was first, perhaps one of ours whose answer was lost
                 continue
