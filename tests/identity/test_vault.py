@@ -22,6 +22,7 @@ from tacit.identity.vault import (
     Writer,
     archive_key_entry,
     check_entry,
+    combine,
     contact_entry,
     conversation_entry,
     merge,
@@ -29,6 +30,7 @@ from tacit.identity.vault import (
     private_key_entry,
     seal_outer,
     values,
+    writers_of,
 )
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, KeyAlgorithm, OuterRef
@@ -52,6 +54,7 @@ ALICE = Person("alice")
 PHONE = ALICE.device
 LAPTOP = ALICE.add_device()
 RECORD = dataclasses.replace(ALICE.newest, outer=OuterRef(0, ZERO_HASH))
+WRITERS = writers_of([RECORD])
 ONE = NewEntry(EntryKind.ARCHIVE_KEY, b"one", b"1")
 TWO = NewEntry(EntryKind.ARCHIVE_KEY, b"two", b"2")
 PIN = NewEntry(EntryKind.CONTACT_PIN, b"bob", b"pin")
@@ -66,12 +69,61 @@ def entry(new: NewEntry, clock: int = 1, device: Device = PHONE, signer: Signer 
     return SignedEntry(made, sign(labels.ENTRY, made, signer or device.sign))
 
 
+def id_of(device: Device) -> str:
+    return device.device_id
+
+
 def changed(new: NewEntry, value: bytes) -> NewEntry:
     return dataclasses.replace(new, value=value)
 
 
 def seal(entries: tuple[SignedEntry, ...], before: OuterHeader | None = None, device: Device = PHONE) -> Outer:
     return seal_outer(SERVER, "alice", 2, before, entries, KEY, writer(device), 1000)
+
+
+# --- two devices at once -----------------------------------------------------------------
+
+HEAD = EntryKind.CONVERSATION_HEAD
+BOTH = {PHONE.device_id, LAPTOP.device_id}
+
+
+def head(epoch: int, record_hash: bytes = b"h" * 32) -> NewEntry:
+    return conversation_entry(HEAD, ConversationHead("talk", epoch, record_hash))
+
+
+@pytest.mark.parametrize(
+    ("weaker", "stronger"),
+    [
+        (entry(PIN, 1), entry(changed(PIN, b"other"), 2, LAPTOP)),
+        (entry(PIN, 2), entry(changed(PIN, b""), 3)),
+        (entry(PIN, 2, min(PHONE, LAPTOP, key=id_of)), entry(PIN, 2, max(PHONE, LAPTOP, key=id_of))),
+        (entry(head(3), 9), entry(head(4), 2, LAPTOP)),
+        (entry(head(4), 2), entry(head(4), 3)),
+        (entry(NewEntry(HEAD, b"talk", b"unreadable"), 9), entry(head(1), 1)),
+        (entry(changed(ONE, b""), 9), entry(ONE, 1)),
+        (entry(changed(ONE, b"another"), 9), entry(ONE, 1)),
+    ],
+)
+def test_the_stronger_entry_of_a_place_stays(weaker: SignedEntry, stronger: SignedEntry) -> None:
+    assert combine([weaker], [stronger], BOTH) == combine([stronger], [weaker], BOTH) == (stronger,)
+
+
+@pytest.mark.parametrize("new", [PIN, head(9), ONE])
+def test_an_entry_of_a_device_that_is_gone_loses_to_any_other(new: NewEntry) -> None:
+    gone, stays = entry(new, 9, LAPTOP), entry(changed(new, b"") if new is PIN else new, 1)
+    if new.kind is HEAD:
+        stays = entry(head(1), 1)
+    certified = {PHONE.device_id}
+    assert combine([gone], [stays], certified) == combine([stays], [gone], certified) == (stays,)
+    assert combine([gone], [], certified) == (gone,)
+    assert values([gone], new.kind, certified) == []
+    assert values([gone], new.kind) == [new.value]
+
+
+def test_its_word_is_taken_over_by_who_says_the_same() -> None:
+    gone = entry(PIN, 1, LAPTOP)
+    assert merge([gone], [PIN], 2, writer(), BOTH) == (gone,)
+    assert merge([gone], [PIN], 2, writer(), {PHONE.device_id}) == (entry(PIN, 2),)
 
 
 # --- merging -----------------------------------------------------------------------------
@@ -234,7 +286,7 @@ def test_an_entry_is_by_a_device_that_the_record_certifies() -> None:
     other = ALICE.make_device()
     with pytest.raises(errors.InvalidVault) as refusal:
         opens((entry(ONE), entry(TWO, device=other)))
-    assert refusal.value.detail == "an entry's device is not certified"
+    assert refusal.value.detail == "an entry's device was never certified"
     without = dataclasses.replace(RECORD, devices=(PHONE.certificate,))
     assert opens((entry(TWO, device=LAPTOP),))
     with pytest.raises(errors.InvalidVault):
@@ -261,10 +313,10 @@ def test_an_entry_is_signed_by_its_device() -> None:
 def test_nothing_of_an_entry_changes_under_its_signature(field: str) -> None:
     good = entry(ONE, 2)
     other: dict[str, Any] = {"kind": EntryKind.CHECKPOINT, "key": b"two", "value": b"", "clock": 1}
-    check_entry(RECORD, 2, good)
+    check_entry(RECORD, 2, good, WRITERS)
     bent = dataclasses.replace(good.entry, **{field: other[field]})
     with pytest.raises(errors.BadSignature):
-        check_entry(RECORD, 2, dataclasses.replace(good, entry=bent))
+        check_entry(RECORD, 2, dataclasses.replace(good, entry=bent), WRITERS)
 
 
 @pytest.mark.parametrize("plain", [b"", b"\x01", encode(Entries((entry(ONE),))) + b"\0"])

@@ -88,6 +88,7 @@ def test_kinds_have_their_numbers() -> None:
         ("CONVERSATION_PIN", 5),
         ("CONVERSATION_HEAD", 6),
         ("CHECKPOINT", 7),
+        ("DEVICE_NAME", 8),
     ]
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from tacit import errors
 from tacit.crypto import sealed
 from tacit.crypto.secret import Secret
 from tacit.signed import labels
-from tacit.signed.account import AccountRecord, DeviceId, EncryptionKey, KeyAlgorithm, certificate
+from tacit.signed.account import AccountRecord, EncryptionKey, KeyAlgorithm
 from tacit.signed.vault import (
     Entries,
     Entry,
@@ -111,17 +111,79 @@ def conversation_entry(kind: EntryKind, head: ConversationHead) -> NewEntry:
     return NewEntry(kind, head.conversation_id.encode(), encode(head))
 
 
-def merge(held: Iterable[SignedEntry], new: Iterable[NewEntry], clock: int, writer: Writer) -> tuple[SignedEntry, ...]:
-    """The entries with the new ones signed in at `clock`, sorted; what stays the same keeps its signature."""
+def device_name_entry(device_id: str, name: str) -> NewEntry:
+    """The entry of a device's name, which the server never sees."""
+    return NewEntry(EntryKind.DEVICE_NAME, device_id.encode(), name.encode())
+
+
+def merge(
+    held: Iterable[SignedEntry],
+    new: Iterable[NewEntry],
+    clock: int,
+    writer: Writer,
+    certified: Container[str] | None = None,
+) -> tuple[SignedEntry, ...]:
+    """The entries with the new ones signed in at `clock`, sorted; what stays the same keeps its signature.
+
+    With `certified` the word of a device that is not among them is taken over by the writer.
+    """
     found = {(signed.entry.kind, signed.entry.key): signed for signed in held}
     for item in new:
         place = (item.kind, item.key)
         earlier = found.get(place)
-        if earlier is not None and earlier.entry.value == item.value:
+        same = earlier is not None and earlier.entry.value == item.value
+        if earlier is not None and same and (certified is None or earlier.entry.device_id in certified):
             continue
         entry = Entry(item.kind, item.key, item.value, clock, writer.device_id)
         found[place] = SignedEntry(entry, sign(labels.ENTRY, entry, writer.signer))
     return tuple(found[place] for place in sorted(found))
+
+
+def combine(
+    first: Iterable[SignedEntry], second: Iterable[SignedEntry], certified: Container[str]
+) -> tuple[SignedEntry, ...]:
+    """What two devices wrote at the same time in one: in each place the stronger entry, whatever the order.
+
+    `certified` are the devices of the newest account record: an entry of any other loses to all others. Then the
+    higher (clock, device_id) wins, tombstones too; of two heads of a conversation the later one; and a key that is
+    there is neither changed nor taken away.
+    """
+    found: dict[tuple[EntryKind, bytes], SignedEntry] = {}
+    for signed in (*first, *second):
+        place = (signed.entry.kind, signed.entry.key)
+        earlier = found.get(place)
+        if earlier is None or _strength(signed, certified) > _strength(earlier, certified):
+            found[place] = signed
+    return tuple(found[place] for place in sorted(found))
+
+
+_KEYS: Final = (EntryKind.ENCRYPTION_KEY, EntryKind.ARCHIVE_KEY)
+
+
+def _strength(signed: SignedEntry, certified: Container[str]) -> tuple[bool, bool, int, int, str, bytes, bytes]:
+    """What entries of one place are compared by: a total order, so that it does not matter who merges what first."""
+    entry = signed.entry
+    stays = entry.kind in _KEYS and entry.value != b""
+    order = -entry.clock if stays else entry.clock
+    return (
+        stays,
+        entry.device_id in certified,
+        epoch_of_head(entry),
+        order,
+        entry.device_id,
+        entry.value,
+        signed.signature,
+    )
+
+
+def epoch_of_head(entry: Entry) -> int:
+    """The epoch that a conversation's head names; 0 for any other entry, and for what cannot be read."""
+    if entry.kind is not EntryKind.CONVERSATION_HEAD or not entry.value:
+        return 0
+    try:
+        return decode(ConversationHead, entry.value).epoch
+    except errors.PeerError:
+        return 0
 
 
 def seal_outer(
@@ -145,12 +207,22 @@ def seal_outer(
     return Outer(header, sign(labels.OUTER_HEADER, header, writer.signer), sealed_entries)
 
 
-def open_outer(record: AccountRecord, outer: Outer, outer_key: Secret) -> tuple[SignedEntry, ...]:
+def writers_of(versions: Iterable[AccountRecord]) -> dict[str, bytes]:
+    """Every device that a version of the account certifies, with its request key: who may have written an entry."""
+    return {device.device_id: device.request_key for version in versions for device in version.devices}
+
+
+def open_outer(
+    record: AccountRecord, outer: Outer, outer_key: Secret, writers: Mapping[str, bytes] | None = None
+) -> tuple[SignedEntry, ...]:
     """The entries of an outer part that `signed.vault.verify_outer` accepted under this account record.
 
-    Raises `DecryptionError`, `InvalidVault` for an entry out of order, with a clock to come or by a device that the
-    record does not certify, and `BadSignature`.
+    `writers` are the devices that were ever certified (by default those of this record): what a revoked one wrote is
+    still needed to open what is old. Raises `DecryptionError`, `InvalidVault` for an entry out of order, with a clock
+    to come or by another device, and `BadSignature`.
     """
+    if writers is None:
+        writers = writers_of([record])
     header = outer.header
     context = OuterContext(header.server_name, header.user_id, header.account_version, header.version)
     plain = sealed.open(outer_key, labelled(labels.OUTER, context), outer.sealed_entries)
@@ -159,21 +231,29 @@ def open_outer(record: AccountRecord, outer: Outer, outer_key: Secret) -> tuple[
     if places != sorted(set(places)):
         raise errors.InvalidVault("its entries are not sorted, or one stands twice")
     for signed in entries:
-        check_entry(record, header.version, signed)
+        check_entry(record, header.version, signed, writers)
     return entries
 
 
-def check_entry(record: AccountRecord, version: int, signed: SignedEntry) -> None:
+def check_entry(record: AccountRecord, version: int, signed: SignedEntry, writers: Mapping[str, bytes]) -> None:
     """One entry of the outer part with this version; raises `InvalidVault` or `BadSignature`."""
     if signed.entry.clock > version:
         raise errors.InvalidVault("an entry's clock is ahead of the outer part")
-    device: DeviceId = signed.entry.device_id
-    writer = certificate(record, device)
+    writer = writers.get(signed.entry.device_id)
     if writer is None:
-        raise errors.InvalidVault("an entry's device is not certified")
-    verify(labels.ENTRY, signed.entry, writer.request_key, signed.signature, record.profile)
+        raise errors.InvalidVault("an entry's device was never certified")
+    verify(labels.ENTRY, signed.entry, writer, signed.signature, record.profile)
 
 
-def values(entries: Iterable[SignedEntry], kind: EntryKind) -> list[bytes]:
-    """The present values of one kind, tombstones left out."""
-    return [signed.entry.value for signed in entries if signed.entry.kind is kind and signed.entry.value]
+def values(entries: Iterable[SignedEntry], kind: EntryKind, certified: Container[str] | None = None) -> list[bytes]:
+    """The present values of one kind, tombstones left out; with `certified` those that these devices wrote only.
+
+    Pins, heads and names count only on the word of a device that the newest account record certifies.
+    """
+    return [
+        signed.entry.value
+        for signed in entries
+        if signed.entry.kind is kind
+        and signed.entry.value
+        and (certified is None or signed.entry.device_id in certified)
+    ]

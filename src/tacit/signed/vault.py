@@ -32,6 +32,7 @@ class EntryKind(IntEnum):
     CONVERSATION_PIN = 5
     CONVERSATION_HEAD = 6
     CHECKPOINT = 7
+    DEVICE_NAME = 8
 
 
 @struct
