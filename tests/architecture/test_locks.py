@@ -41,9 +41,9 @@ def test_a_pin_outside_its_wish_is_noticed(copy: Path) -> None:
 
 
 def test_a_pin_that_nothing_needs_is_noticed(copy: Path) -> None:
-    extra = "zipp==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n"
+    extra = "wheel==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n"
     edit(copy / "requirements" / "test.txt", lambda text: text + extra)
-    assert "test.txt: nothing needs zipp==1.0" in locks.faults(copy)
+    assert "test.txt: nothing needs wheel==1.0" in locks.faults(copy)
 
 
 def test_a_pin_without_a_hash_is_noticed(copy: Path) -> None:
