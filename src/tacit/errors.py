@@ -323,6 +323,21 @@ class VersionConflict(PeerError):
     remedy = "Fetch the newest version, merge and try again."
 
 
+class IdentityChanged(PeerError):
+    """The account has another identity key than the one that was known: it was reset."""
+
+    code = "identity_changed"
+    status = 409
+    remedy = "Ask the person by another way than this chat, then confirm the new identity."
+
+
+class NotConfirmed(UsageError):
+    """A person has to look at the account's devices first, and did not confirm them."""
+
+    code = "not_confirmed"
+    remedy = "Compare version and devices with what you know of the account; then confirm."
+
+
 class ResetPending(PeerError):
     """A reset of this account waits already."""
 
@@ -495,6 +510,38 @@ class StoreLocked(UsageError):
     code = "store_locked"
     status = 401
     remedy = "Check the password and the store's path."
+
+
+class NoKeychain(UsageError):
+    """There is no keychain on this system that can be used."""
+
+    code = "no_keychain"
+    status = 409
+    remedy = "Unlock the system's keychain (on Linux a Secret Service or KWallet), or use a passphrase instead."
+
+
+class UserKeysNotFound(UsageError):
+    """User keys not found: no account was registered in this store, or nobody signed in with it."""
+
+    code = "user_keys_not_found"
+    status = 404
+    remedy = "Call generate_and_register_user_keys once for a new account, else sign_in with its store."
+
+
+class NoKeyForUser(UsageError):
+    """No key found for user: who is to read this has no account, or none that can be given a key."""
+
+    code = "no_key_for_user"
+    status = 404
+    remedy = "The person registers first; the detail names who it is."
+
+
+class WrongRecipients(UsageError):
+    """The recipients are not the members of the conversation."""
+
+    code = "wrong_recipients"
+    status = 409
+    remedy = "Name exactly the members; the detail says who is missing or too many. Add and remove members first."
 
 
 class NotLoopback(UsageError):

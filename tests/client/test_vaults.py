@@ -12,12 +12,12 @@ from tacit import errors
 from tacit.api.accounts import PrivateKeys
 from tacit.client import Client, vaults
 from tacit.client.books import Books
-from tacit.client.vaults import check_not_older, newer_of
+from tacit.client.vaults import check_not_older
 from tacit.crypto.secret import Secret
 from tacit.identity.unlockers import password_bytes
 from tacit.identity.vault import ContactPin, ConversationHead, conversation_entry, open_outer, values
 from tacit.signed.record import DAY
-from tacit.signed.vault import Entry, EntryKind, Outer, OuterHeader, SignedEntry
+from tacit.signed.vault import EntryKind, Outer, OuterHeader
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64
 
@@ -324,12 +324,3 @@ async def test_another_branch_than_the_vault_knows_stops_the_conversation(
     assert [(alarm.about, alarm.subject) for alarm in await client.alarms()] == [("conversation", team.id)]
     with pytest.raises(errors.SendingBlocked):
         await view.send("to which members?")
-
-
-def test_of_two_heads_the_further_one_is_kept_whoever_wrote_last() -> None:
-    def entry(clock: int, epoch: int) -> SignedEntry:
-        value = encode(ConversationHead("c", epoch, bytes(32)))
-        return SignedEntry(Entry(EntryKind.CONVERSATION_HEAD, b"c", value, clock, "d" * 64), b"")
-
-    newer, later = entry(1, 3), entry(2, 2)
-    assert newer_of((newer,), (later,)) == newer_of((later,), (newer,)) == (newer,)

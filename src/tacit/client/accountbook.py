@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
 from tacit import errors
+from tacit.identity.vault import ContactPin
 from tacit.signed.account import AccountRecord, AccountSignatures, account_hash, certificate, verify_chain
 from tacit.signed.verify import Verified
 from tacit.wire.codec import decode, encode
@@ -52,11 +53,14 @@ class AccountBook:
         """Whether any known version certifies the device."""
         return any(certificate(each.value, device_id) is not None for each in self.versions(user_id))
 
-    def take(self, server_name: str, user_id: str, served: Served, asked: int = 0) -> int:
+    def take(
+        self, server_name: str, user_id: str, served: Served, asked: int = 0, pin: ContactPin | None = None
+    ) -> int:
         """Verify and keep what follows the newest known version; how many versions were new.
 
         `asked` is the newest version that was known when this was asked for, 0 where none was: `served` begins with it.
-        More may be known by now, from another answer. Raises `ServerMisbehaved` where a known version is another or
+        More may be known by now, from another answer. `pin` is what the account's vault knows of somebody who is met
+        for the first time here: the chain has to hold it. Raises `ServerMisbehaved` where a known version is another or
         the chain was cut, `InvalidAccountRecord` for a record of another account or server, and what `verify_chain`
         raises.
         """
@@ -67,6 +71,8 @@ class AccountBook:
             return 0
         newest = self.newest(user_id)
         added = verify_chain(served, newest)
+        if newest is None and pin is not None:
+            check_pinned(pin, added)
         for each in added:
             row = (user_id, each.value.version, encode(each.value), self._signatures(served, each.value.version))
             self._connection.execute("INSERT INTO accounts VALUES (?, ?, ?, ?)", row)
@@ -81,6 +87,13 @@ class AccountBook:
         self._chains[user_id] = chain
         for each in chain:
             self._by_hash[user_id, account_hash(each.value)] = each
+
+
+def check_pinned(pin: ContactPin, chain: Sequence[Verified[AccountRecord]]) -> None:
+    """Raises `ServerMisbehaved` unless a chain holds the version that one's own vault knows of the account."""
+    known = next((each for each in chain if each.value.version == pin.version), None)
+    if known is None or account_hash(known.value) != pin.account_hash:
+        raise errors.ServerMisbehaved(f"{pin.user_id}'s account is another than the one in the vault")
 
 
 def check_whose(server_name: str, user_id: str, served: Served) -> None:

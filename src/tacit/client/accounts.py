@@ -77,9 +77,9 @@ class Directory:
     async def _take(self, answer: api.AccountVersions, asked: int) -> int:
         user_id = answer.user_id
         served = read_versions(answer)
-        server_name = self._api.server_name
+        server_name, now = self._api.server_name, self._clock()
         try:
-            return await self._store.run(lambda books: books.accounts.take(server_name, user_id, served, asked))
+            return await self._store.run(lambda books: books.take_account(server_name, user_id, served, asked, now))
         except errors.PeerError as error:
             await self._keep_evidence(user_id, served, error)
             raise

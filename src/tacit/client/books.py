@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, final
 
 from tacit import errors
-from tacit.client.accountbook import AccountBook
+from tacit.client.accountbook import AccountBook, Served
+from tacit.client.vaultbook import Contents, contents_of, pin_of
 from tacit.conversation.judging import KnownEpoch
 from tacit.conversation.judging_records import Place, Standpoint
 from tacit.conversation.keys import ConversationKey
@@ -18,14 +19,15 @@ from tacit.conversation.sealing import Epoch
 from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
 from tacit.identity.account import DeviceSecrets
-from tacit.identity.vault import PrivateKey, values
-from tacit.signed.account import AccountRecord, KeyAlgorithm, account_hash
+from tacit.identity.vault import ContactPin, ConversationHead, PrivateKey, values
+from tacit.signed.account import AccountRecord, KeyAlgorithm, account_hash, is_reset
 from tacit.signed.record import ConversationRecord, Roster
 from tacit.signed.rights import ChainState, advance
 from tacit.signed.vault import Entries, EntryKind, SignedEntry
 from tacit.signed.verify import Verified
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
+from tacit.wire.text import to_json
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -95,6 +97,7 @@ class Books:
         self.accounts = AccountBook(connection)
         self._conversations: dict[str, Held] = {}
         self._me: Me | None = None
+        self._vault: Contents | None = None
 
     # --- this device -----------------------------------------------------------------
 
@@ -131,6 +134,11 @@ class Books:
             raise errors.NotSignedIn("there is no account in this store")
         return found
 
+    def set_device(self, secrets: DeviceSecrets) -> None:
+        """Keep this device's own secrets, from now on with another outer key perhaps."""
+        self.set_meta("device", encode(secrets))
+        self._me = None
+
     def own_account(self) -> Verified[AccountRecord]:
         """The newest version of one's own account; raises `NotSignedIn`."""
         found = self.accounts.newest(self.me.user_id)
@@ -138,10 +146,81 @@ class Books:
             raise errors.NotSignedIn("the account's record is not in this store")
         return found
 
+    # --- the vault -------------------------------------------------------------------
+
     def entries(self) -> tuple[SignedEntry, ...]:
         """The entries of the vault's outer part, as this device holds them."""
-        raw = self.meta("entries")
-        return decode(Entries, raw, limits.VAULT_BYTES).entries if raw is not None else ()
+        return self._contents().entries
+
+    def set_entries(self, entries: tuple[SignedEntry, ...]) -> None:
+        """Hold these entries from now on."""
+        self.set_meta("entries", encode(Entries(entries)))
+        self._vault = None
+
+    def certified(self) -> frozenset[str]:
+        """The devices of one's own newest account record: only their word counts in the vault."""
+        return frozenset(device.device_id for device in self.own_account().value.devices)
+
+    def vault_head(self, conversation_id: str) -> ConversationHead | None:
+        """The newest record of a conversation that one of one's devices knew, or None."""
+        return self._contents().heads.get(conversation_id)
+
+    def vault_pin(self, conversation_id: str) -> ConversationHead | None:
+        """The first record of a conversation that one of one's devices knew, or None."""
+        return self._contents().pins.get(conversation_id)
+
+    def vault_contact(self, user_id: str) -> ContactPin | None:
+        """The pin of a contact, on the word of a device that is still one's own, or None."""
+        return self._contents().contacts.get(user_id)
+
+    def _contents(self) -> Contents:
+        if self._vault is None:
+            raw = self.meta("entries")
+            entries = decode(Entries, raw, limits.VAULT_BYTES).entries if raw is not None else ()
+            self._vault = contents_of(entries, self.certified() if entries else frozenset())
+        return self._vault
+
+    # --- contacts and keys -----------------------------------------------------------
+
+    def take_account(self, server_name: str, user_id: str, served: Served, asked: int, now: int) -> int:
+        """Verify and keep what follows of an account; how many versions were new. Raises what `AccountBook.take` does.
+
+        Who is met for the first time is known by the identity key in the vault, else by the newest one. A reset later
+        on is told, and followed only once the person confirmed it.
+        """
+        me = self.find_me()
+        own = me is None or user_id == me.user_id
+        pin = None if own else self.vault_contact(user_id)
+        first = not self.accounts.versions(user_id)
+        added = self.accounts.take(server_name, user_id, served, asked, pin)
+        if not added:
+            return 0
+        versions = [each.value for each in self.accounts.versions(user_id)]
+        newest = pin_of(versions[-1])
+        was_reset = any(is_reset(record) for record in versions[-added:]) and not first
+        if was_reset or (pin is not None and pin.aik_fingerprint != newest.aik_fingerprint):
+            self.keep_notice(now, "identity", {"userId": user_id, "version": newest.version})
+        if own:
+            self._vault = None  # the word of other devices counts now
+        elif first:
+            self.keep_contact(pin or newest)
+        return added
+
+    def keep_contact(self, pin: ContactPin) -> None:
+        """Know somebody by this identity key from now on."""
+        row = (pin.user_id, pin.version, pin.account_hash, pin.aik_fingerprint)
+        self.connection.execute("INSERT OR REPLACE INTO contacts VALUES (?, ?, ?, ?)", row)
+
+    def contact(self, user_id: str) -> ContactPin | None:
+        """What somebody is known by, or None."""
+        query = "SELECT version, account_hash, aik_fingerprint FROM contacts WHERE user_id = ?"
+        row = self.connection.execute(query, (user_id,)).fetchone()
+        return ContactPin(user_id, row[0], bytes(row[1]), bytes(row[2])) if row is not None else None
+
+    def keep_notice(self, at: int, kind: str, body: Mapping[str, object]) -> None:
+        """Keep something that the person is to be told of the account."""
+        row = (at, kind, to_json(dict(body)))
+        self.connection.execute("INSERT INTO notices (at, kind, body) VALUES (?, ?, ?)", row)
 
     def private_keys(self) -> Mapping[bytes, Secret]:
         """The X-Wing seeds of one's account, by the hash of each account record that names them."""
@@ -213,8 +292,11 @@ class Books:
 
     def standpoint(self, held: Held) -> Standpoint:
         """What this device judges the conversation's records on."""
-        accounts = self.accounts
-        return Standpoint(held.id, self.me.user_id, held.states, accounts.named, accounts.newest, held.confirmed)
+        accounts, head = self.accounts, self.vault_head(held.id)
+        pinned = head.epoch if head is not None else 0
+        return Standpoint(
+            held.id, self.me.user_id, held.states, accounts.named, accounts.newest, held.confirmed, pinned
+        )
 
     def extend(self, held: Held, state: ChainState, seq: int, place: Place, received_at: int) -> None:
         """Take a record that counts as the next epoch, in memory; its row is the caller's."""
@@ -282,8 +364,3 @@ class Books:
         """The user ids whose account records contradict what is pinned, each with what was seen."""
         query = "SELECT subject, detail FROM evidence WHERE about = 'account' ORDER BY id"
         return {row[0]: row[1] for row in self.connection.execute(query)}
-
-
-def encoded_entries(entries: tuple[SignedEntry, ...]) -> bytes:
-    """Entries as they are kept under `entries`."""
-    return encode(Entries(entries))

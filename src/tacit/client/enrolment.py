@@ -7,7 +7,7 @@ from typing import Annotated, Final, final
 
 from tacit import errors
 from tacit.api.accounts import GenerateKeys
-from tacit.client.books import Books, Me, encoded_entries
+from tacit.client.books import Books, Me
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
@@ -100,7 +100,8 @@ class Enroller:
         try:
             await self._api.post_auth_register(enrolment.record.user_id, enrolment.device.request_key())
             await self._store.run(lambda books: books.set_meta(SENT, b"1"))
-            await self._api.post_encryption_keys_generate(_request(enrolment))
+            record, signatures, vault = enrolment.record, enrolment.signatures, enrolment.vault
+            await self._api.post_encryption_keys_generate(publication(record, signatures, vault))
         except (errors.AccountExists, errors.VersionConflict):
             if await self._store.run(drop_unsent) or not await self._arrived(enrolment):
                 raise
@@ -163,27 +164,27 @@ def _enrolment(server_name: str, made: Registration) -> Enrolment:
     return Enrolment(server_name, made.record.value, made.signatures, made.vault, made.device, words)
 
 
-def _request(enrolment: Enrolment) -> GenerateKeys:
-    record = enrolment.record
+def publication(record: AccountRecord, signatures: AccountSignatures, vault: Vault) -> GenerateKeys:
+    """What publishes a version of an account."""
     return GenerateKeys(
         record.user_id,
         account_hash(record).hex(),
         to_base64(encode(EncryptionKeys(record.encryption_keys))),
         to_base64(encode(record)),
-        to_base64(encode(enrolment.signatures)),
-        to_base64(encode(enrolment.vault)),
+        to_base64(encode(signatures)),
+        to_base64(encode(vault)),
     )
 
 
 def finish(books: Books, enrolment: Enrolment) -> None:
     """The server has the account: keep what this device needs of it, and forget the rest, the words with it."""
     record = enrolment.record
-    books.set_meta("device", encode(enrolment.device))
+    books.set_device(enrolment.device)
     books.set_meta("server_name", enrolment.server_name.encode())
     books.accounts.take(enrolment.server_name, record.user_id, [(record, enrolment.signatures)])
     outer = enrolment.vault.outer
     entries = open_outer(record, outer, Secret(enrolment.device.outer_key))
-    books.set_meta("entries", encoded_entries(entries))
+    books.set_entries(entries)
     books.set_meta("outer_header", encode(outer.header))
     books.set_meta("enrolment", None)
     books.set_meta(SENT, None)

@@ -20,6 +20,28 @@ MIGRATIONS: Final = (
         PRIMARY KEY (user_id, version)
     ) WITHOUT ROWID;
 
+    -- Which identity key a person is known by; it changes only when a reset was confirmed.
+    CREATE TABLE contacts (
+        user_id TEXT PRIMARY KEY,
+        version INTEGER NOT NULL,
+        account_hash BLOB NOT NULL,
+        aik_fingerprint BLOB NOT NULL
+    ) WITHOUT ROWID;
+
+    -- What the person is told of the account: `body` is JSON.
+    CREATE TABLE notices (
+        id INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        body TEXT NOT NULL
+    );
+
+    -- The conversations in which a revocation still has to be followed by an epoch of this device.
+    CREATE TABLE rotations (
+        conversation_id TEXT PRIMARY KEY,
+        done INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+
     -- Up to `highest` everything was received once.
     -- `stopped`: why nothing is sent any more; `leaving`: one's own signed leave, `leave_sent` once the server has it.
     CREATE TABLE conversations (

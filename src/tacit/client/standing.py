@@ -29,8 +29,15 @@ def _why_waiting(books: Books, held: Held) -> str:
     head = held.head()
     if head is None:
         return _why_pending(held) or "no record of this conversation has been accepted"
-    if books.me.user_id not in head.roster:
+    place = head.roster.get(books.me.user_id)
+    if place is None:
         return "you are not a member any more"
+    own = books.own_account().value
+    if place.aik_fingerprint != aik_fingerprint(own.profile, own.aik):
+        return "your account was reset: an admin has to add you again"
+    known = books.vault_head(held.id)
+    if known is not None and known.epoch > held.epoch:
+        return f"record_missing: your vault knows epoch {known.epoch}, which the server does not show"
     if is_leaving(books, held):
         return "you asked to leave"
     alarmed = books.alarmed_accounts()

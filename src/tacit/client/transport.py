@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import ipaddress
 import socket
 from collections.abc import Sequence
@@ -84,6 +85,12 @@ class EncryptionAPIClient:
         """Host and port as they are signed: lowercase, without the scheme's default port."""
         return self.url.netloc.decode("ascii").lower()
 
+    def aside(self) -> EncryptionAPIClient:
+        """Another session over the same connections, for what needs an unlocker; it is not closed by itself."""
+        found = copy.copy(self)
+        found.token, found._key = "", None
+        return found
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -152,9 +159,9 @@ class EncryptionAPIClient:
 
     # --- accounts --------------------------------------------------------------------
 
-    async def post_encryption_keys_generate(self, body: accounts.GenerateKeys) -> accounts.Written:
-        """Publish a version of one's account; raises `VersionConflict`."""
-        return await self._request("POST", "/api/encryption/keys/generate", accounts.Written, body, repeats=False)
+    async def post_encryption_keys_generate(self, body: accounts.GenerateKeys) -> accounts.Published:
+        """Publish a version of one's account, or let a reset wait; raises `VersionConflict` and `ResetPending`."""
+        return await self._request("POST", "/api/encryption/keys/generate", accounts.Published, body, repeats=False)
 
     async def get_encryption_keys_public(self, users: Sequence[str], after: int) -> accounts.PublicKeys:
         """All versions after `after` of these users' accounts; raises `NoSuchAccount`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Final, final
 
@@ -10,28 +11,29 @@ from tacit.api import accounts as api
 from tacit.api.base import binary
 from tacit.client.accounts import Directory
 from tacit.client.answers import check_vault
-from tacit.client.books import Books, encoded_entries
-from tacit.client.conversations import stop
+from tacit.client.books import Books
+from tacit.client.conversations import contradicts_vault, stop
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
 from tacit.crypto.secret import Secret
+from tacit.identity.account import open_box
 from tacit.identity.vault import (
-    ContactPin,
     ConversationHead,
     NewEntry,
     Writer,
+    combine,
     contact_entry,
     conversation_entry,
     merge,
     open_outer,
     seal_outer,
-    values,
+    writers_of,
 )
 from tacit.signed import labels
-from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint, certificate
+from tacit.signed.account import AccountRecord, OuterRef, account_hash, certificate, is_reset
 from tacit.signed.record import DAY
-from tacit.signed.vault import EntryKind, Outer, OuterHeader, SignedEntry, header_hash, verify_outer
+from tacit.signed.vault import Boxes, EntryKind, Outer, OuterHeader, boxes_hash, header_hash, verify_outer
 from tacit.signed.verify import verify
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
@@ -102,7 +104,8 @@ def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
     before = held_header(books)
     held = books.entries()
     writer = Writer(me.device_id, me.request_key.sign)
-    entries = merge(held, wanted_entries(books), before.version + 1 if before is not None else 1, writer)
+    version = before.version + 1 if before is not None else 1
+    entries = merge(held, wanted_entries(books), version, writer, books.certified())
     if entries == held and before is not None and now - before.written_at < DAY:
         return None
     account = books.own_account().value
@@ -114,30 +117,21 @@ def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
 def wanted_entries(books: Books) -> list[NewEntry]:
     """What the vault should say of contacts and conversations; a head that is further on than one's own stays."""
     entries: list[NewEntry] = []
-    heads = kept_heads(books)
-    query = "SELECT DISTINCT user_id FROM accounts ORDER BY user_id"
+    query = "SELECT user_id FROM contacts ORDER BY user_id"
     for (user_id,) in books.connection.execute(query).fetchall():
-        if user_id == books.me.user_id:
-            continue
-        first = books.accounts.versions(user_id)[0].value
-        fingerprint = aik_fingerprint(first.profile, first.aik)
-        entries.append(contact_entry(ContactPin(user_id, first.version, account_hash(first), fingerprint)))
+        contact = books.contact(user_id)
+        assert contact is not None
+        entries.append(contact_entry(contact))
     for conversation_id in books.conversation_ids():
         state = books.held(conversation_id).state()
         if state is not None:
             pin = ConversationHead(conversation_id, 1, state.genesis_hash)
             head = ConversationHead(conversation_id, state.head.epoch, state.head_hash)
             entries.append(conversation_entry(EntryKind.CONVERSATION_PIN, pin))
-            kept = heads.get(conversation_id)
-            if kept is None or kept.epoch < head.epoch:
+            kept = books.vault_head(conversation_id)
+            if kept is None or kept.epoch <= head.epoch:
                 entries.append(conversation_entry(EntryKind.CONVERSATION_HEAD, head))
     return entries
-
-
-def kept_heads(books: Books) -> dict[str, ConversationHead]:
-    """The conversations' newest records, as the vault knows them."""
-    heads = [decode(ConversationHead, each) for each in values(books.entries(), EntryKind.CONVERSATION_HEAD)]
-    return {head.conversation_id: head for head in heads}
 
 
 def compare_heads(books: Books, now: int) -> None:
@@ -145,38 +139,22 @@ def compare_heads(books: Books, now: int) -> None:
 
     A store that was restored from a copy may be shown another branch than the one that the vault knows.
     """
-    for conversation_id, head in kept_heads(books).items():
-        held = books.find(conversation_id)
-        state = held.states.get(head.epoch) if held is not None else None
-        if held is not None and state is not None and state.head_hash != head.record_hash:
-            error = errors.ServerMisbehaved(f"the vault knows another record of epoch {head.epoch}")
-            stop(books, held, error, encode(state.head), now)
+    for conversation_id in books.conversation_ids():
+        held = books.held(conversation_id)
+        for number in {1, held.epoch, head.epoch if (head := books.vault_head(conversation_id)) is not None else 1}:
+            state = held.states.get(number)
+            contradiction = contradicts_vault(books, state) if state is not None else ""
+            if state is not None and contradiction:
+                stop(books, held, errors.ServerMisbehaved(contradiction), encode(state.head), now)
 
 
 def keep_outer(books: Books, outer: Outer) -> None:
     """An outer part that the server has: its header and entries are held from now on."""
-    key = Secret(books.me.secrets.outer_key)
-    entries = open_outer(books.own_account().value, outer, key)
-    books.set_meta("entries", encoded_entries(newer_of(books.entries(), entries)))
+    me, record = books.me, books.own_account().value
+    writers = writers_of([each.value for each in books.accounts.versions(me.user_id)])
+    entries = open_outer(record, outer, Secret(me.secrets.outer_key), writers)
+    books.set_entries(combine(books.entries(), entries, books.certified()))
     books.set_meta("outer_header", encode(outer.header))
-
-
-def newer_of(held: tuple[SignedEntry, ...], served: tuple[SignedEntry, ...]) -> tuple[SignedEntry, ...]:
-    """Both sets of entries in one: in each place the higher (clock, device_id); of a conversation the higher epoch."""
-    found = {(each.entry.kind, each.entry.key): each for each in held}
-    for each in served:
-        place = (each.entry.kind, each.entry.key)
-        earlier = found.get(place)
-        if earlier is None or _rank(each) >= _rank(earlier):
-            found[place] = each
-    return tuple(found[place] for place in sorted(found))
-
-
-def _rank(signed: SignedEntry) -> tuple[int, int, str]:
-    entry = signed.entry
-    is_head = entry.kind is EntryKind.CONVERSATION_HEAD and entry.value
-    epoch = decode(ConversationHead, entry.value).epoch if is_head else 0
-    return epoch, entry.clock, entry.device_id
 
 
 def held_header(books: Books) -> OuterHeader | None:
@@ -200,20 +178,44 @@ def check_version_known(books: Books, answer: api.PrivateKeys) -> None:
 def take_outer(books: Books, answer: api.PrivateKeys, asked: OuterHeader | None) -> None:
     """Take what the server has where it follows what is held; `asked` is what was held when it was asked for.
 
-    Raises `ServerMisbehaved` or `InvalidVault`, and `UnexpectedAnswer` where it is not this account's.
+    The outer key comes in this device's box, where another device revoked one. Raises `ServerMisbehaved` or
+    `InvalidVault`, `DecryptionError` for a box that does not open, and `UnexpectedAnswer` where it is not one's own.
     """
     record = books.own_account().value
     check_vault(answer, record.user_id, [each.value for each in books.accounts.versions(record.user_id)])
     outer = decode(Outer, binary(answer.outer, limits.VAULT_BYTES), limits.VAULT_BYTES)
     verify_outer(record, outer)
+    asked, held = of_this_chain(books, asked), of_this_chain(books, held_header(books))
     if asked is not None and check_not_older(asked, outer.header):
         return
-    held = held_header(books)
     if held is not None:
         if outer.header.version < held.version or check_not_older(held, outer.header):
             return
         check_follows(record, held, outer.header, answer)
+    take_box(books, record, decode(Boxes, binary(answer.boxes, limits.VAULT_BYTES), limits.VAULT_BYTES))
     keep_outer(books, outer)
+
+
+def take_box(books: Books, record: AccountRecord, boxes: Boxes) -> None:
+    """The outer key out of this device's box; raises `InvalidVault` where the record names other boxes."""
+    if boxes_hash(boxes) != record.boxes_hash:
+        raise errors.InvalidVault("the boxes are not those that the record names")
+    me = books.me
+    box = next((each for each in boxes.boxes if each.device_id == me.device_id), None)
+    if box is None:
+        raise errors.InvalidVault("there is no box for this device: it was revoked")
+    outer_key = open_box(record, box, Secret(me.secrets.kem_seed))
+    if outer_key.reveal() != me.secrets.outer_key:
+        books.set_device(dataclasses.replace(me.secrets, outer_key=outer_key.reveal()))
+
+
+def of_this_chain(books: Books, header: OuterHeader | None) -> OuterHeader | None:
+    """A header that is held, or None where the account was reset since: then the outer part begins anew."""
+    if header is None:
+        return None
+    versions = [each.value for each in books.accounts.versions(books.me.user_id)]
+    resets = [record.version for record in versions if is_reset(record)]
+    return header if not resets or header.account_version >= resets[-1] else None
 
 
 def check_not_older(held: OuterHeader, served: OuterHeader) -> bool:
@@ -231,17 +233,29 @@ def check_not_older(held: OuterHeader, served: OuterHeader) -> bool:
 
 
 def check_follows(record: AccountRecord, held: OuterHeader, served: OuterHeader, answer: api.PrivateKeys) -> None:
-    """Raises `ServerMisbehaved` unless signed headers lead from the held outer part to the served one."""
-    before = held
+    """Raises `ServerMisbehaved` unless signed headers lead from the held outer part to the served one.
+
+    Where the account record names a later part than the held one, they lead on from there: its word is the identity
+    key's.
+    """
+    start = record.outer if record.outer.version > held.version else OuterRef(held.version, header_hash(held))
+    before: OuterRef | None = None
     for each in answer.outer_headers:
         header = decode(OuterHeader, binary(each.header, limits.RECORD_BYTES))
-        if header.version <= held.version:
+        named = OuterRef(header.version, header_hash(header))
+        if named.version < start.version:
             continue
         writer = certificate(record, header.device_id)
-        if writer is None or header.version != before.version + 1 or header.previous_hash != header_hash(before):
+        follows = named == start if before is None else leads(before, header)
+        if writer is None or not follows:
             raise errors.ServerMisbehaved("the outer part does not follow the one that is known")
         signature = binary(each.signature, limits.SIGNATURE_BYTES)
         verify(labels.OUTER_HEADER, header, writer.request_key, signature, record.profile)
-        before = header
-    if header_hash(before) != header_hash(served):
+        before = named
+    if before is None or before.hash != header_hash(served):
         raise errors.ServerMisbehaved("the outer part does not follow the one that is known")
+
+
+def leads(before: OuterRef, header: OuterHeader) -> bool:
+    """Whether a header is the next one."""
+    return header.version == before.version + 1 and header.previous_hash == before.hash

@@ -66,7 +66,9 @@ class Standpoint:
     """Who judges, and on what.
 
     `held` are the states of the records that count already, by epoch from 1 without a hole (empty for a joiner, or
-    before one's own genesis came back); `accepted` are hashes of records that a person accepted without a voucher.
+    before one's own genesis came back); `accepted` are hashes of records that a person accepted without a voucher;
+    `pinned` is the epoch up to which one's devices judged already, as the vault says: that its records are those is for
+    the caller to hold against the vault.
     """
 
     conversation_id: str
@@ -75,6 +77,7 @@ class Standpoint:
     accounts: Accounts
     newest: Newest
     accepted: Container[bytes] = frozenset()
+    pinned: int = 0
 
     def head(self) -> ChainState | None:
         """The newest state that counts already: the pin."""
@@ -158,7 +161,13 @@ def _judge_chain(chain: Sequence[Link], by: Standpoint) -> Iterator[Judgement]:
 
 
 def _first_to_judge(chain: Sequence[Link], by: Standpoint) -> int:
-    """Where one's own judging begins: above what is held, for a joiner at the record that added it."""
+    """Where one's own judging begins: above what is held or what another of one's devices judged, which the vault says.
+
+    For a joiner that is the record that added it.
+    """
+    judged = sum(state.head.epoch <= by.pinned for _, state in chain)
+    if judged:
+        return judged
     if any(member.change.user_id == by.user_id for state in by.held.values() for member in state.members):
         return 0
     added = {state.added().get(by.user_id) for _, state in chain} - {None}
