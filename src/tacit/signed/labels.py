@@ -44,6 +44,7 @@ MESSAGE_AAD: Final = "tacit/1 message aad"
 FRANKING: Final = "tacit/1 franking"
 MESSAGE_HASH: Final = "tacit/1 message hash"
 STORE_KEY: Final = "tacit/1 store key"
+KEY_PAIR: Final = "tacit/1 key pair"
 
 # The tag of signed HTTP requests (RFC 9421 §2.3).
 REQUEST_TAG: Final = "tacit/1"
