@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from client.keyrings import InMemory
 from client.world import Crash, World, abandon, password_of, rows
 from tacit import errors
-from tacit.client import Client
+from tacit.client import Client, device
+from tacit.client.keychain import Keychain
 
 GENERATE = "/api/encryption/keys/generate"
 
@@ -108,3 +110,45 @@ async def test_a_store_of_another_server_is_not_used(world: World) -> None:
     await alice.device.close()
     with pytest.raises(errors.StoreLocked):
         await world.come_back("alice")
+
+
+async def test_a_store_in_the_keychain_opens_without_a_password(world: World) -> None:
+    backend = InMemory()
+    alice = await world.open("alice", keychain=Keychain(backend))
+    await alice.register("alice", password_of("alice"))
+    await abandon(alice)
+    again = await world.open("alice", keychain=Keychain(backend))
+    await again.sign_in("alice")
+    assert await again.conversations() == []
+    await abandon(again)
+    with pytest.raises(errors.NoKeychain):
+        await (await world.open("alice")).sign_in("alice", password_of("alice"))
+
+
+async def test_a_name_that_is_taken_leaves_nothing_in_the_keychain(world: World) -> None:
+    await world.register("alice")
+    backend = InMemory()
+    other = await world.open("other", keychain=Keychain(backend))
+    with pytest.raises(errors.AccountExists):
+        await other.register("alice", password_of("other"))
+    assert backend.kept == {}
+    assert not (world.folder / "other.db.key").exists()
+
+
+async def test_a_keychain_is_used_where_it_is_asked_for_or_not_at_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def none() -> Keychain:
+        asked.append(True)
+        raise errors.NoKeychain
+
+    monkeypatch.setattr(device, "system_keychain", none)
+    await world.register("alice")
+    assert asked == []
+    with pytest.raises(errors.NoKeychain):
+        await world.open("bob", keychain=True)
+    assert asked == [True]
+    with pytest.raises(errors.InvalidArgument):
+        await world.open("bob", keychain=Keychain(InMemory()), passphrase="a passphrase")

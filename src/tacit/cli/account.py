@@ -11,6 +11,9 @@ from tacit.cli.printing import show
 from tacit.cli.session import Profile, client_of, common, password_from, runs
 
 SERVER = click.option("--server", "url", required=True, help="The server's URL, such as http://127.0.0.1:8080.")
+KEYCHAIN = click.option(
+    "--keychain", is_flag=True, help="Keep the key of this folder in the system's keychain: no password to open it."
+)
 NAME = click.option("--server-name", help="The server's name, where it is not the URL's host.")
 
 
@@ -18,15 +21,22 @@ NAME = click.option("--server-name", help="The server's name, where it is not th
 @click.argument("user")
 @SERVER
 @NAME
+@KEYCHAIN
 @common
 @runs
 async def register(
-    user: str, url: str, server_name: str | None, home: Path, password_fd: int | None, as_json: bool
+    user: str,
+    url: str,
+    server_name: str | None,
+    keychain: bool,
+    home: Path,
+    password_fd: int | None,
+    as_json: bool,
 ) -> None:
     """Make an account and this device's keys. The 24 words are shown once: write them down."""
     if (home / "profile.json").exists():
         raise errors.InvalidArgument(f"{home} holds an account already; choose another --home")
-    profile = Profile(url, user, server_name)
+    profile = Profile(url, user, server_name, keychain)
     password = password_from(password_fd, confirm=True)
     async with client_of(home, profile) as client:
         words = await client.register(user, password)
@@ -48,14 +58,21 @@ async def register(
 @click.argument("user")
 @SERVER
 @NAME
+@KEYCHAIN
 @common
 @runs
 async def login(
-    user: str, url: str, server_name: str | None, home: Path, password_fd: int | None, as_json: bool
+    user: str,
+    url: str,
+    server_name: str | None,
+    keychain: bool,
+    home: Path,
+    password_fd: int | None,
+    as_json: bool,
 ) -> None:
     """Open a session with the device whose keys are in this folder, and remember server and name."""
-    profile = Profile(url, user, server_name)
-    password = password_from(password_fd)
+    profile = Profile(url, user, server_name, keychain)
+    password = None if keychain else password_from(password_fd)
     async with client_of(home, profile) as client:
         await client.sign_in(user, password)
     profile.write(home)

@@ -30,11 +30,12 @@ class Profile:
     url: str
     user_id: str
     server_name: str | None
+    keychain: bool = False
 
     def write(self, home: Path) -> None:
         """Remember it; nothing in it is secret."""
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fields = {"url": self.url, "userId": self.user_id, "serverName": self.server_name}
+        fields = {"url": self.url, "userId": self.user_id, "serverName": self.server_name, "keychain": self.keychain}
         (home / "profile.json").write_text(json.dumps(fields) + "\n")
 
     @staticmethod
@@ -42,7 +43,7 @@ class Profile:
         """The remembered account; raises `NotSignedIn` where there is none."""
         try:
             fields = json.loads((home / "profile.json").read_text())
-            return Profile(fields["url"], fields["userId"], fields["serverName"])
+            return Profile(fields["url"], fields["userId"], fields["serverName"], fields["keychain"] is True)
         except FileNotFoundError:
             raise errors.NotSignedIn(f"there is no account in {home}; try `tacit register`") from None
         except (ValueError, KeyError, TypeError):
@@ -113,14 +114,14 @@ def has_terminal() -> bool:
 def client_of(home: Path, profile: Profile) -> Client:
     """The client on a state folder."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Client(profile.url, store=str(home / "state.db"), server_name=profile.server_name)
+    return Client(profile.url, store=str(home / "state.db"), server_name=profile.server_name, keychain=profile.keychain)
 
 
 @asynccontextmanager
 async def signed_in(home: Path, password_fd: int | None) -> AsyncIterator[Client]:
     """The remembered account's client with an open session."""
     profile = Profile.read(home)
-    password = password_from(password_fd)
+    password = None if profile.keychain else password_from(password_fd)
     async with client_of(home, profile) as client:
         await client.sign_in(profile.user_id, password)
         yield client

@@ -14,6 +14,7 @@ import httpx2
 from tacit import errors
 from tacit.client.conversation import Conversation
 from tacit.client.device import Device
+from tacit.client.keychain import Keychain
 from tacit.client.timing import Clock, Sleep, wall_clock
 from tacit.client.view import Alarm
 from tacit.crypto.secret import Randomness
@@ -25,8 +26,10 @@ class Client:
     """One account on this device, for as long as an `async with` block runs.
 
     `store` is the path of its encrypted local store, whose key lies wrapped beside it (`.key`): under `passphrase`,
-    else under the account's password. `server_name` is the server's name where it is not the URL's host. The rest is
-    for tests: clock (Unix milliseconds), randomness, waiting, HTTP transport and the cost of passwords.
+    else under the account's password; with `keychain=True` under a secret in the system's keychain, and no password is
+    needed to open it (`NoKeychain` where there is none that can be used). `server_name` is the server's name where it
+    is not the URL's host. The rest is for tests: clock (Unix milliseconds), randomness, waiting, HTTP transport and the
+    cost of passwords.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Client:
         *,
         server_name: str | None = None,
         passphrase: str | None = None,
+        keychain: bool | Keychain = False,
         clock: Clock = wall_clock,
         random: Randomness = os.urandom,
         sleep: Sleep = asyncio.sleep,
@@ -47,6 +51,7 @@ class Client:
             store,
             server_name=server_name,
             passphrase=passphrase,
+            keychain=keychain,
             clock=clock,
             random=random,
             sleep=sleep,

@@ -20,7 +20,8 @@ from tacit.client.accounts import Directory
 from tacit.client.books import Books
 from tacit.client.changes import Changes
 from tacit.client.conversations import after_update, confirm
-from tacit.client.keystore import SecureKeyStore
+from tacit.client.keychain import Keychain, system_keychain
+from tacit.client.keystore import BOUNDS, FLOOR, SecureKeyStore
 from tacit.client.locks import Locks
 from tacit.client.openings import ADD, REMOVE, ROTATE, SET_ROLE, Intent
 from tacit.client.outbox import Outbox
@@ -51,7 +52,8 @@ class Device:
     """Everything that one device does for its account. Open it with `register` or `sign_in`, end it with `close`.
 
     `store` is the path of the local store; the key that opens it is wrapped in a file beside it (`.key`), under
-    `passphrase`, else under the account's password.
+    `passphrase`, else under the account's password; with `keychain=True` under a secret in the system's keychain
+    (`NoKeychain` where there is none), or in the one that is given. Of `passphrase` and `keychain` there is one.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Device:
         *,
         server_name: str | None = None,
         passphrase: str | None = None,
+        keychain: bool | Keychain = False,
         clock: Clock = wall_clock,
         random: Randomness = os.urandom,
         sleep: Sleep = asyncio.sleep,
@@ -73,7 +76,15 @@ class Device:
         self._cost = cost
         self._passphrase = password_bytes(passphrase) if passphrase is not None else None
         self._path = Path(store)
-        self._keys = SecureKeyStore(self._path.with_name(self._path.name + ".key"), random, cost)
+        if keychain and passphrase is not None:
+            raise errors.InvalidArgument("a passphrase or a keychain, not both")
+        self._keys = SecureKeyStore(
+            self._path.with_name(self._path.name + ".key"),
+            random,
+            cost,
+            floor=FLOOR if cost is None else BOUNDS,  # a cost is given by tests alone
+            keychain=system_keychain() if keychain is True else keychain or None,
+        )
         self.api = EncryptionAPIClient(
             url, server_name=server_name, clock=clock, random=random, sleep=sleep, transport=transport
         )
@@ -102,7 +113,7 @@ class Device:
         return words
 
     async def sign_in(self, user_id: str, password: str | None = None) -> None:
-        """Open the store with the password (or with `passphrase=`) and a session with its device's key.
+        """Open the store with the password (or `passphrase=`, or `keychain=`) and a session with its device's key.
 
         Raises `StoreLocked` for a wrong password and for another account's store, `NotSignedIn` where this store holds
         no keys, `SignInRefused` where the server does not know the device.
@@ -138,8 +149,9 @@ class Device:
     async def _open_store(self, password: Secret | None, *, create: bool) -> Store:
         if self._store is not None:
             return self._store
-        secret = self._passphrase or password
-        if secret is None:
+        needed = self._keys.needs_passphrase()
+        secret = (self._passphrase or password) if needed else None
+        if needed and secret is None:
             raise errors.InvalidArgument("a password or a passphrase is needed to open the store")
         if create and not self._keys.exists() and not self._path.exists():
             key = await asyncio.to_thread(self._keys.create, secret)
@@ -155,8 +167,8 @@ class Device:
         if await store.run(enrolment.is_empty):
             await store.close()
             self._store = None
-            for path in (self._path, self._keys.path):
-                path.unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
+            await asyncio.to_thread(self._keys.remove)
 
     def _begin(self, store: Store) -> _Parts:
         self._parts = _Parts(store, self.api, self._clock, self._random, self._sleep)
