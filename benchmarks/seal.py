@@ -15,8 +15,9 @@ from tacit.crypto.sign import Ed25519Key
 from tacit.signed import labels
 from tacit.signed.account import device_id_of
 from tacit.signed.message import aad_bytes, verify_message
+from tacit.signed.profiles import Profile
 from tacit.signed.record import DEFAULT_POLICY, Change, ConversationRecord, Opener, Protocol, Role, conversation_id_of
-from tacit.signed.verify import ZERO_HASH, Profile, labelled, labelled_bytes
+from tacit.signed.verify import ZERO_HASH, labelled, labelled_bytes
 from tacit.wire.codec import encode
 
 NAME = "seal"

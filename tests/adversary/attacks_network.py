@@ -22,7 +22,7 @@ from tacit.api.sync import Challenge, Hello, ItemPush, ProblemFrame, Synced
 from tacit.client.socket import PATH, read_frame
 from tacit.client.transport import EncryptionAPIClient
 from tacit.crypto.digest import sha256
-from tacit.crypto.sign import Ed25519Key
+from tacit.identity.keys import SigningKey
 from tacit.signed.request import SocketChallenge, sign_challenge
 from tacit.wire.text import from_base64, to_base64
 
@@ -80,7 +80,7 @@ class StolenTokenOnSocket(Attack):
                         if isinstance(frame, ItemPush):
                             self.pushed.append(frame)
 
-    def hello(self, victim: EncryptionAPIClient, own_nonce: bytes, nonce: bytes, key: Ed25519Key) -> Hello:
+    def hello(self, victim: EncryptionAPIClient, own_nonce: bytes, nonce: bytes, key: SigningKey) -> Hello:
         """The answer to the thief's challenge, signed by the key that the thief has."""
         token = sha256(victim.token.encode())
         answer = SocketChallenge(victim.origin, token, victim.device_id, nonce)
@@ -93,7 +93,7 @@ class StolenTokenOnSocket(Attack):
 class ReplayedHello(StolenTokenOnSocket):
     """Alice's own answer, heard on a connection of hers, sent on another."""
 
-    def hello(self, victim: EncryptionAPIClient, own_nonce: bytes, nonce: bytes, key: Ed25519Key) -> Hello:
+    def hello(self, victim: EncryptionAPIClient, own_nonce: bytes, nonce: bytes, key: SigningKey) -> Hello:
         return victim.answer_challenge(own_nonce)
 
 

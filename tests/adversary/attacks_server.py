@@ -39,11 +39,11 @@ from tacit.signed.account import (
     DeviceCertificate,
     EncryptionKey,
     EncryptionKeys,
-    KeyAlgorithm,
     account_hash,
     device_id_of,
     sign_record,
 )
+from tacit.signed.profiles import KeyAlgorithm
 from tacit.signed.record import Role
 
 

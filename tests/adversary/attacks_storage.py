@@ -107,7 +107,7 @@ def secrets_of(books: Books) -> list[tuple[str, bytes]]:
     found = [
         ("request seed", device.request_seed),
         ("mls seed", device.mls_seed),
-        ("kem seed", device.kem_seed),
+        ("kem seed", device.kem_private),
         ("outer key", device.outer_key),
     ]
     keys = [decode(PrivateKey, value) for value in values(books.entries(), EntryKind.ENCRYPTION_KEY)]

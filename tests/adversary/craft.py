@@ -28,9 +28,10 @@ from tacit.server.store.rows import Epoch as EpochRow
 from tacit.server.store.rows import Grant as GrantRow
 from tacit.server.store.rows import Inserted, Message, NewGrant, Page
 from tacit.signed import labels
-from tacit.signed.account import AccountRecord, KeyAlgorithm, account_hash, aik_fingerprint
+from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint
 from tacit.signed.grant import Grant, GrantContext, Granter, SignedGrant, WrapAlgorithm, sign_grant
 from tacit.signed.message import to_fields
+from tacit.signed.profiles import KeyAlgorithm, Profile
 from tacit.signed.record import (
     DEFAULT_POLICY,
     Change,
@@ -46,7 +47,7 @@ from tacit.signed.record import (
     sign_record,
 )
 from tacit.signed.rights import ChainState, advance
-from tacit.signed.verify import _CHECKED, ZERO_HASH, Profile, Signer, Verified, labelled
+from tacit.signed.verify import _CHECKED, ZERO_HASH, Signer, Verified, labelled
 from tacit.wire.codec import encode
 from tacit.wire.text import to_base64
 

@@ -18,9 +18,12 @@ from tacit.crypto import hpke
 from tacit.crypto.aead import aes_gcm_open
 from tacit.crypto.kdf import hkdf_sha256
 from tacit.crypto.secret import Secret
+from tacit.identity.vault import PrivateKey, values
 from tacit.signed import labels
 from tacit.signed.grant import GrantContext, SignedGrant
 from tacit.signed.message import Message, aad_bytes, from_fields
+from tacit.signed.profiles import KeyAlgorithm
+from tacit.signed.vault import EntryKind
 from tacit.signed.verify import labelled
 from tacit.wire import limits
 from tacit.wire.codec import decode
@@ -45,7 +48,8 @@ async def plaintexts(stage: Stage, *attackers: Client, keys: Iterable[bytes] = (
 def secrets_of(books: Books) -> tuple[list[Secret], set[bytes]]:
     """The seeds that grants are wrapped to, and every epoch's key, in a client's own store."""
     kept = {bytes(row[0]) for table in ("epoch_keys", "openings") for row in keys_in(books, table)}
-    return list(books.private_keys().values()), kept
+    private = [decode(PrivateKey, value) for value in values(books.entries(), EntryKind.ENCRYPTION_KEY)]
+    return [Secret(key.private) for key in private if key.algorithm is KeyAlgorithm.X_WING], kept
 
 
 def keys_in(books: Books, table: str) -> list[tuple[bytes]]:

@@ -22,9 +22,10 @@ from tacit.crypto.secret import Randomness, Secret
 from tacit.signed import labels
 from tacit.signed.account import DeviceCertificate
 from tacit.signed.message import Message, MessageAad
+from tacit.signed.profiles import Profile
 from tacit.signed.record import DEFAULT_POLICY, Change, ConversationRecord, Opener, Protocol, Roster, SignedLeave
 from tacit.signed.rights import ChainState
-from tacit.signed.verify import _CHECKED, ZERO_HASH, Profile, Verified
+from tacit.signed.verify import _CHECKED, ZERO_HASH, Verified
 
 
 def nothing(*_: Any, **__: Any) -> None:

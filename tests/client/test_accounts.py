@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from client.world import World, rows, texts
+from rsa_pool import pooled_rsa
 from signed.chains import replacing
 from tacit import errors
 from tacit.api.accounts import PublicKeys
@@ -19,6 +20,7 @@ from tacit.client.books import Books
 from tacit.crypto.secret import Secret
 from tacit.identity.account import certificate_of, new_device
 from tacit.signed.account import AccountRecord, DeviceCertificate, RevokedDevice, account_hash
+from tacit.signed.profiles import Profile
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64, to_base64
@@ -133,7 +135,7 @@ async def test_a_known_version_that_is_another_now_raises_an_alarm(world: World)
 
 def another_device(user: str) -> DeviceCertificate:
     """A device that somebody has besides the one in the store."""
-    return certificate_of(new_device(user, Secret(bytes(32)), os.urandom))
+    return certificate_of(new_device(Profile.STANDARD, user, Secret(bytes(32)), os.urandom, pooled_rsa))
 
 
 def with_another(record: AccountRecord) -> AccountRecord:

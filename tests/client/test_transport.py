@@ -23,6 +23,7 @@ from tacit.client.transport import EncryptionAPIClient
 from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
+from tacit.identity.keys import SigningKey
 from tacit.server.app import HANDLERS
 from tacit.signed.account import device_id_of
 from tacit.signed.record import DAY
@@ -418,7 +419,7 @@ ENDPOINTS = sorted(
 )
 """What the server serves over HTTP."""
 VERBS = ("get_", "post_", "put_", "patch_", "delete_")
-ARGUMENTS = {str: "an/id", int: 7, Sequence[str]: ["an/id"], Ed25519Key: KEY, Secret: Secret(bytes(32))}
+ARGUMENTS = {str: "an/id", int: 7, Sequence[str]: ["an/id"], SigningKey: KEY, Secret: Secret(bytes(32))}
 """Something of each type that a method takes; for a body any object does."""
 
 

@@ -13,6 +13,7 @@ from tacit.crypto.secret import Secret
 from tacit.signed import labels
 from tacit.signed.account import account_hash
 from tacit.signed.grant import Grant, GrantContext, Granter, SignedGrant, WrapAlgorithm, sign_grant
+from tacit.signed.profiles import KeyAlgorithm
 from tacit.signed.record import DEFAULT_POLICY, Role
 from tacit.signed.verify import labelled
 
@@ -33,7 +34,7 @@ def opened(world: World, epoch: Opened, grant: SignedGrant, user_id: str) -> Con
         record=epoch.record,
         roster=epoch.roster,
         user_id=user_id,
-        private_keys=world[user_id].wraps,
+        private_keys=world[user_id].private_key,
         accounts=world.accounts,
     )
 
@@ -82,7 +83,7 @@ def test_a_grant_is_wrapped_to_the_named_account_record_with_its_context(world: 
     grant = signed.grant
     assert (grant.record_hash, grant.account_hash) == (epoch.state.head_hash, account_hash(bob.newest))
     context = GrantContext(epoch.state.head_hash, "bob", account_hash(bob.newest))
-    private = bob.wraps[grant.account_hash]
+    private = bob.wraps[grant.account_hash, KeyAlgorithm.X_WING]
     assert hpke.open(hpke.STANDARD, private, labelled(labels.GRANT_WRAP, context), grant.ciphertext) == (
         epoch.key.secret.reveal()
     )
@@ -188,10 +189,13 @@ def test_a_grant_of_another_epoch_is_refused(world: World, chat: Chat) -> None:
         opened(world, chat.epochs[1], grant, "bob")
 
 
-def test_a_grant_in_another_way_than_hpke_is_told_as_such(world: World, chat: Chat) -> None:
+@pytest.mark.parametrize("algorithm", [WrapAlgorithm.RSA_OAEP_SHA256, WrapAlgorithm.SEALED])
+def test_a_grant_in_another_way_than_the_profiles_is_refused(
+    world: World, chat: Chat, algorithm: WrapAlgorithm
+) -> None:
     epoch = chat.epochs[0]
-    grant = signed_with(world["alice"], epoch, world["bob"], epoch.key.secret.reveal(), WrapAlgorithm.RSA_OAEP)
-    with pytest.raises(errors.UnsupportedSuite):
+    grant = signed_with(world["alice"], epoch, world["bob"], epoch.key.secret.reveal(), algorithm)
+    with pytest.raises(errors.InvalidGrant, match="profile"):
         opened(world, epoch, grant, "bob")
 
 
@@ -204,7 +208,7 @@ def test_a_grant_to_a_key_that_one_has_not_is_refused(world: World, chat: Chat) 
 
 def test_a_grant_wrapped_to_a_substituted_key_is_refused(world: World, chat: Chat) -> None:
     (grant,) = chat.epochs[0].grants(world["bob"])
-    world["bob"].wraps[grant.grant.account_hash] = Secret(bytes(32))
+    world["bob"].wraps[grant.grant.account_hash, KeyAlgorithm.X_WING] = Secret(bytes(32))
     with pytest.raises(errors.InvalidGrant):
         opened(world, chat.epochs[0], grant, "bob")
 
@@ -217,7 +221,9 @@ def test_a_grant_changed_in_any_field_is_refused(world: World, chat: Chat, field
         "record_hash": lambda: dataclasses.replace(grant, record_hash=b"?" * 32),
         "recipient": lambda: dataclasses.replace(grant, recipient="carol"),
         "account_hash": lambda: dataclasses.replace(grant, account_hash=account_hash(world["carol"].newest)),
-        "ciphertext": lambda: dataclasses.replace(grant, ciphertext=grant.ciphertext[:-1] + bytes([grant.ciphertext[-1] ^ 1])),
+        "ciphertext": lambda: dataclasses.replace(
+            grant, ciphertext=grant.ciphertext[:-1] + bytes([grant.ciphertext[-1] ^ 1])
+        ),
         "granter": lambda: dataclasses.replace(
             grant,
             granter=Granter("carol", world["carol"].device.device_id, account_hash(world["carol"].newest)),

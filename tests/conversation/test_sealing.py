@@ -14,7 +14,8 @@ from tacit.conversation.content import Content, Kind, TextBody, Unknown, frankin
 from tacit.conversation.sealing import Epoch, Sealed, make_content, open_message, seal
 from tacit.crypto.kdf import hkdf_sha256
 from tacit.signed.message import Message, aad_bytes, message_hash, sign_message, verify_message
-from tacit.signed.verify import Profile, Verified
+from tacit.signed.profiles import Profile
+from tacit.signed.verify import Verified
 from tacit.wire import limits
 from tacit.wire.codec import encode
 

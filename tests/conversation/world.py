@@ -6,21 +6,20 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from rsa_pool import pooled_rsa
 from tacit.conversation.content import Name
 from tacit.conversation.envelope import make_grants
 from tacit.conversation.judging import Counted, Known, KnownEpoch
 from tacit.conversation.judging_records import Received, Standpoint
 from tacit.conversation.keys import ConversationKey, finish_record
 from tacit.conversation.sealing import Epoch, Sender
-from tacit.crypto.kem import XWing
 from tacit.crypto.secret import Randomness, Secret
-from tacit.crypto.sign import Ed25519Key
+from tacit.identity.keys import SigningKey, new_signing_key, new_wrapping_key
 from tacit.signed import labels
 from tacit.signed.account import (
     AccountRecord,
     DeviceCertificate,
     EncryptionKey,
-    KeyAlgorithm,
     OuterRef,
     ResetBy,
     ResetNote,
@@ -30,6 +29,7 @@ from tacit.signed.account import (
     device_id_of,
 )
 from tacit.signed.grant import Granter, SignedGrant
+from tacit.signed.profiles import ALGORITHMS, KeyAlgorithm, Profile
 from tacit.signed.record import (
     DEFAULT_POLICY,
     Change,
@@ -47,7 +47,7 @@ from tacit.signed.record import (
     sign_record,
 )
 from tacit.signed.rights import ChainState, advance
-from tacit.signed.verify import ZERO_HASH, Profile, Verified, sign, verify
+from tacit.signed.verify import ZERO_HASH, Verified, sign, verify
 
 
 def seeded(seed: str) -> Randomness:
@@ -66,7 +66,7 @@ def seeded(seed: str) -> Randomness:
 @dataclasses.dataclass(frozen=True)
 class Device:
     user_id: str
-    request: Ed25519Key
+    request: SigningKey
     certificate: DeviceCertificate
 
     @property
@@ -77,23 +77,25 @@ class Device:
 class Person:
     """An account with all its versions; the newest is the last."""
 
-    def __init__(self, user_id: str, devices: int = 1) -> None:
+    def __init__(self, user_id: str, devices: int = 1, profile: Profile = Profile.STANDARD) -> None:
         self.user_id = user_id
+        self.profile = profile
         self._random = seeded(user_id)
-        self.aik = Ed25519Key.generate(self._random)
-        self.wraps: dict[bytes, Secret] = {}
+        self.aik = new_signing_key(profile, self._random)
+        self.wraps: dict[tuple[bytes, KeyAlgorithm], Secret] = {}
         self.versions: list[Verified[AccountRecord]] = []
         self.all_devices = [self._new_device() for _ in range(devices)]
         self.publish()
 
     def _new_device(self) -> Device:
-        request = Ed25519Key.generate(self._random)
+        has = ALGORITHMS[self.profile]
+        request = new_signing_key(self.profile, self._random)
         certificate = DeviceCertificate(
             self.user_id,
             device_id_of(self.user_id, request.public),
             request.public,
-            Ed25519Key.generate(self._random).public,
-            XWing.generate(self._random).public,
+            new_signing_key(self.profile, self._random).public if has.mls is not None else b"",
+            new_wrapping_key(has.kem, self._random, pooled_rsa).public,
             (),
         )
         return Device(self.user_id, request, certificate)
@@ -103,7 +105,7 @@ class Person:
         version = before.version + 1 if before else 1
         revoked = {each.device_id: each for each in (before.revoked if before else ())}
         revoked |= {each.device_id: RevokedDevice(each.device_id, version) for each in revoke}
-        wrap = XWing.generate(self._random)
+        wraps = [new_wrapping_key(each, self._random, pooled_rsa) for each in ALGORITHMS[self.profile].encryption]
         present = [each.certificate for each in self.all_devices if each.device_id not in revoked]
         record = AccountRecord(
             "chat.example",
@@ -111,8 +113,8 @@ class Person:
             version,
             account_hash(before) if before else ZERO_HASH,
             self.aik.public,
-            Profile.STANDARD,
-            () if ended else (EncryptionKey(KeyAlgorithm.X_WING, wrap.public),),
+            self.profile,
+            () if ended else tuple(EncryptionKey(each.algorithm, each.public) for each in wraps),
             b"" if ended else b"a" * 32,
             () if ended else tuple(sorted(present, key=lambda each: each.device_id)),
             tuple(revoked[each] for each in sorted(revoked)),
@@ -122,9 +124,12 @@ class Person:
             OuterRef(version, b"o" * 32),
         )
         signature = sign(labels.ACCOUNT_RECORD, record, self.aik.sign)
-        self.versions.append(verify(labels.ACCOUNT_RECORD, record, self.aik.public, signature))
-        self.wraps[account_hash(record)] = wrap.seed
+        self.versions.append(verify(labels.ACCOUNT_RECORD, record, self.aik.public, signature, record.profile))
+        self.wraps |= {(account_hash(record), each.algorithm): each.private for each in wraps}
         return record
+
+    def private_key(self, hash_named: bytes, algorithm: KeyAlgorithm) -> Secret | None:
+        return self.wraps.get((hash_named, algorithm))
 
     def add_device(self) -> Device:
         device = self._new_device()
@@ -137,7 +142,7 @@ class Person:
 
     def reset(self) -> None:
         """Another identity key; the devices stay."""
-        self.aik = Ed25519Key.generate(self._random)
+        self.aik = new_signing_key(self.profile, self._random)
         self.publish()
 
     @property
@@ -157,8 +162,9 @@ class Person:
 class World:
     """All people by name, as a client that knows them all sees them."""
 
-    def __init__(self, *names: str) -> None:
-        self.people = {name: Person(name) for name in names}
+    def __init__(self, *names: str, **of_profile: Profile) -> None:
+        profiles = dict.fromkeys(names, Profile.STANDARD) | of_profile
+        self.people = {name: Person(name, profile=profile) for name, profile in profiles.items()}
 
     def __getitem__(self, name: str) -> Person:
         return self.people[name]
@@ -207,9 +213,12 @@ class Opened:
 class Chat:
     """A conversation whose records follow one another; founded with an admin and plain members."""
 
-    def __init__(self, world: World, founder: str, *members: str, seed: str = "chat") -> None:
+    def __init__(
+        self, world: World, founder: str, *members: str, seed: str = "chat", profile: Profile = Profile.STANDARD
+    ) -> None:
         self.world = world
         self.random = seeded(seed)
+        self.profile = profile
         self.epochs: list[Opened] = []
         self.seen: dict[Counted, int] = {}
         self.shown: dict[Name, int] = {}
@@ -240,7 +249,7 @@ class Chat:
                 before.record.epoch + 1 if before else 1,
                 before.state.head_hash if before else ZERO_HASH,
                 Protocol.ENVELOPE,
-                Profile.STANDARD,
+                self.profile,
                 0,
                 b"",
                 0,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from crypto.refusing import silent_failure
+from rsa_pool import pooled_rsa
 from signed.chains import seeded
 from tacit.crypto.kdf import hkdf_sha256
 from tacit.crypto.kem import XWing
@@ -32,11 +33,11 @@ from tacit.identity.words import from_words
 from tacit.signed.account import (
     NO_RESET,
     AccountSignatures,
-    KeyAlgorithm,
     verify_first,
 )
+from tacit.signed.profiles import KeyAlgorithm, Profile
 from tacit.signed.vault import Box, EntryKind, Unlocker, Vault, check_vault
-from tacit.signed.verify import ZERO_HASH, Profile
+from tacit.signed.verify import ZERO_HASH
 from tacit.wire.codec import decode, encode
 
 SERVER = "chat.example"
@@ -94,7 +95,7 @@ def secrets() -> dict[str, bytes]:
         "archive key": archive_key,
         "request seed": DEVICE.request_seed,
         "mls seed": DEVICE.mls_seed,
-        "kem seed": DEVICE.kem_seed,
+        "kem seed": DEVICE.kem_private,
         "x-wing seed": keys[KeyAlgorithm.X_WING].private,
         "rsa key": keys[KeyAlgorithm.RSA].private,
     }
@@ -241,19 +242,19 @@ def test_a_registration_travels_and_comes_back() -> None:
 
 def test_a_device_is_four_secrets_of_its_own() -> None:
     random = seeded("device")
-    device = new_device("alice", Secret(b"o" * 32), random)
+    device = new_device(Profile.STANDARD, "alice", Secret(b"o" * 32), random, pooled_rsa)
     again = seeded("device")
-    assert device == DeviceSecrets("alice", again(32), again(32), again(32), b"o" * 32)
+    assert device == DeviceSecrets("alice", Profile.STANDARD, again(32), again(32), again(32), b"o" * 32)
 
 
 def test_a_certificate_is_the_public_half() -> None:
-    device = new_device("alice", Secret(b"o" * 32), seeded("device"))
+    device = new_device(Profile.STANDARD, "alice", Secret(b"o" * 32), seeded("device"), pooled_rsa)
     made = certificate_of(device)
     assert (made.user_id, made.suites) == ("alice", (1, 0x0053))
     assert (made.device_id, len(made.device_id)) == (device.device_id(), 64)
     assert made.request_key == Ed25519Key.from_seed(Secret(device.request_seed)).public
     assert made.mls_key == Ed25519Key.from_seed(Secret(device.mls_seed)).public
-    assert made.kem_key == XWing.from_seed(Secret(device.kem_seed)).public
+    assert made.kem_key == XWing.from_seed(Secret(device.kem_private)).public
     assert device.request_key().public == made.request_key
 
 
@@ -263,27 +264,29 @@ def test_a_certificate_is_the_public_half() -> None:
 def test_a_devices_box_holds_the_outer_key() -> None:
     (box,) = MADE.vault.boxes.boxes
     assert box.device_id == DEVICE.device_id()
-    assert open_box(RECORD, box, Secret(DEVICE.kem_seed)) == OPENED.outer_key
+    assert open_box(RECORD, box, Secret(DEVICE.kem_private)) == OPENED.outer_key
 
 
 def test_each_device_has_its_own_box() -> None:
-    devices = [DEVICE, new_device("alice", OPENED.outer_key, seeded("second"))]
-    boxes = make_boxes(SERVER, "alice", 1, tuple(certificate_of(each) for each in devices), OPENED.outer_key)
+    devices = [DEVICE, new_device(Profile.STANDARD, "alice", OPENED.outer_key, seeded("second"), pooled_rsa)]
+    boxes = make_boxes(
+        Profile.STANDARD, SERVER, "alice", 1, tuple(certificate_of(each) for each in devices), OPENED.outer_key
+    )
     assert [box.device_id for box in boxes.boxes] == [each.device_id() for each in devices]
     for device, other, box in zip(devices, devices[::-1], boxes.boxes, strict=True):
-        assert open_box(RECORD, box, Secret(device.kem_seed)) == OPENED.outer_key
+        assert open_box(RECORD, box, Secret(device.kem_private)) == OPENED.outer_key
         with silent_failure():
-            open_box(RECORD, box, Secret(other.kem_seed))
+            open_box(RECORD, box, Secret(other.kem_private))
 
 
 @pytest.mark.parametrize(("field", "value"), [("server_name", "other.example"), ("user_id", "bob"), ("version", 2)])
 def test_a_box_is_bound_to_account_and_version(field: str, value: Any) -> None:
     (box,) = MADE.vault.boxes.boxes
     with silent_failure():
-        open_box(dataclasses.replace(RECORD, **{field: value}), box, Secret(DEVICE.kem_seed))
+        open_box(dataclasses.replace(RECORD, **{field: value}), box, Secret(DEVICE.kem_private))
 
 
 def test_a_box_is_bound_to_its_device() -> None:
     (box,) = MADE.vault.boxes.boxes
     with silent_failure():
-        open_box(RECORD, Box("d" * 64, box.wrapped_outer_key), Secret(DEVICE.kem_seed))
+        open_box(RECORD, Box("d" * 64, box.wrapped_outer_key), Secret(DEVICE.kem_private))

@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from identity.test_account import ACCOUNT, BOUNDS, DEVICE, MADE, RECORD, rsa
+from rsa_pool import pooled_rsa
 from signed.chains import seeded
 from tacit import errors
 from tacit.crypto.rsa import RsaKey
@@ -20,6 +21,7 @@ from tacit.identity.unlockers import Cost, open_with_password, open_with_recover
 from tacit.identity.vault import NewEntry, open_outer
 from tacit.identity.words import from_words
 from tacit.signed.account import AccountRecord, ResetBy, account_hash, certificate, verify_next
+from tacit.signed.profiles import Profile
 from tacit.signed.vault import EntryKind, UnlockerKind, Vault, check_vault, header_hash
 from tacit.signed.verify import ZERO_HASH, Verified
 
@@ -40,7 +42,7 @@ def judged(version: Version, before: Verified[AccountRecord] = MADE.record) -> V
 
 
 def second_device() -> DeviceSecrets:
-    return new_device("alice", opened().opened.outer_key, seeded("second"))
+    return new_device(Profile.STANDARD, "alice", opened().opened.outer_key, seeded("second"), pooled_rsa)
 
 
 def test_a_device_comes_with_a_box_and_writes_what_it_is_told() -> None:
@@ -51,7 +53,7 @@ def test_a_device_comes_with_a_box_and_writes_what_it_is_told() -> None:
     assert version.record.encryption_keys == RECORD.encryption_keys
     for each, secrets in ((DEVICE, DEVICE), (device, device)):
         box = next(box for box in version.vault.boxes.boxes if box.device_id == each.device_id())
-        assert open_box(version.record, box, Secret(secrets.kem_seed)) == version.outer_key
+        assert open_box(version.record, box, Secret(secrets.kem_private)) == version.outer_key
     header = version.vault.outer.header
     assert (header.version, header.previous_hash) == (2, header_hash(MADE.vault.outer.header))
     assert (header.device_id, header.account_version, header.written_at) == (device.device_id(), 2, 5000)
@@ -104,7 +106,7 @@ def revoked() -> tuple[Version, Version, DeviceSecrets]:
     """The version with two devices, and the one in which the second revoked the first."""
     device, before, _ = two_devices()
     at = Unlocked(before.record, before.vault, opened().opened, before.entries)
-    keys = make_keys(seeded("keys"), generate_rsa)
+    keys = make_keys(Profile.STANDARD, seeded("keys"), generate_rsa)
     return before, changes.revoke(at, device, {DEVICE.device_id()}, keys, 6000, seeded("outer")), device
 
 
@@ -118,7 +120,7 @@ def test_a_revocation_replaces_all_that_the_device_had() -> None:
     assert not set(after.record.encryption_keys) & set(before.record.encryption_keys)
     assert after.record.archive_key_id != before.record.archive_key_id
     (box,) = after.vault.boxes.boxes
-    assert open_box(after.record, box, Secret(device.kem_seed)) == after.outer_key
+    assert open_box(after.record, box, Secret(device.kem_private)) == after.outer_key
 
 
 def test_what_is_revoked_opens_nothing_of_the_new_vault() -> None:
@@ -128,7 +130,7 @@ def test_what_is_revoked_opens_nothing_of_the_new_vault() -> None:
             open_outer(after.record, after.vault.outer, key)
     (box,) = after.vault.boxes.boxes
     with pytest.raises(errors.DecryptionError):
-        open_box(after.record, box, Secret(DEVICE.kem_seed))
+        open_box(after.record, box, Secret(DEVICE.kem_private))
 
 
 def test_the_former_keys_stay_in_the_vault() -> None:
@@ -146,7 +148,7 @@ def test_the_unlockers_open_the_new_outer_key() -> None:
 def test_no_device_revokes_itself_or_a_stranger() -> None:
     device, before, _ = two_devices()
     at = Unlocked(before.record, before.vault, opened().opened, before.entries)
-    keys = make_keys(seeded("keys"), rsa)
+    keys = make_keys(Profile.STANDARD, seeded("keys"), rsa)
     for gone, said in (
         ({device.device_id()}, "no device revokes itself"),
         (set(), "no such device"),
@@ -171,7 +173,7 @@ def reset(*, alone: bool, keep: set[str] | None = None, by: DeviceSecrets | None
         keep or set(),
         [ENTRY],
         Secret(b"another"),
-        make_keys(seeded("reset"), one_more),
+        make_keys(Profile.STANDARD, seeded("reset"), one_more),
         COST,
         7000,
         seeded("reset"),
@@ -214,7 +216,7 @@ def test_a_reset_keeps_the_devices_that_the_person_names() -> None:
 
 
 def test_a_new_device_resets_with_the_old_identity_key_only() -> None:
-    third = new_device("alice", Secret(bytes(32)), seeded("third"))
+    third = new_device(Profile.STANDARD, "alice", Secret(bytes(32)), seeded("third"), pooled_rsa)
     _, _, verified = two_devices()
     judged(reset(alone=False, by=third).version, verified)
     with pytest.raises(errors.InvalidAccountRecord, match="certifies no other"):

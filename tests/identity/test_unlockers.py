@@ -17,6 +17,7 @@ from tacit.identity import unlockers
 from tacit.identity.unlockers import Account, Cost, KdfBounds, Opened
 from tacit.signed import labels
 from tacit.signed.account import aik_fingerprint
+from tacit.signed.profiles import Profile
 from tacit.signed.vault import (
     AccountContext,
     AuthContext,
@@ -27,7 +28,7 @@ from tacit.signed.vault import (
     UnlockerKind,
     proof_hash,
 )
-from tacit.signed.verify import Profile, labelled
+from tacit.signed.verify import labelled
 from tacit.wire.codec import decode, encode
 
 CHEAP = Cost(8, 1, 1)
@@ -189,7 +190,7 @@ def test_the_bounds_without_configuration_are_the_specifications(no_derivation: 
     assert Cost() == Cost(65536, 3, 4)
     KdfBounds().check(PasswordParameters(1, 65536, 3, 4, b"s" * 16))
     with pytest.raises(errors.InvalidVault, match="not 65536 to 1048576"):
-        unlockers.open_with_password(ACCOUNT, INNER, PASSWORD)
+        unlockers.open_with_password(ACCOUNT, INNER, PASSWORD, KdfBounds())
 
 
 @pytest.mark.parametrize("raw", [b"", b"\1", BY_PASSWORD.parameters[:-1], BY_PASSWORD.parameters + b"\0"])

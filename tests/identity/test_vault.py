@@ -33,7 +33,8 @@ from tacit.identity.vault import (
     writers_of,
 )
 from tacit.signed import labels
-from tacit.signed.account import AccountRecord, KeyAlgorithm, OuterRef
+from tacit.signed.account import AccountRecord, OuterRef
+from tacit.signed.profiles import KeyAlgorithm
 from tacit.signed.vault import (
     Entries,
     Entry,

@@ -19,6 +19,7 @@ from tacit.crypto.rsa import RsaKey, generate
 from tacit.crypto.secret import Randomness
 from tacit.crypto.sign import Ed25519Key
 from tacit.identity.account import Registration, register
+from tacit.identity.keys import SigningKey
 from tacit.identity.unlockers import (
     Cost,
     KdfBounds,
@@ -33,6 +34,7 @@ from tacit.server.backend import Backend
 from tacit.signed.account import AccountRecord, EncryptionKeys, account_hash, aik_fingerprint
 from tacit.signed.grant import Granter, SignedGrant
 from tacit.signed.message import to_fields
+from tacit.signed.profiles import Profile
 from tacit.signed.record import (
     DEFAULT_POLICY,
     Change,
@@ -55,7 +57,7 @@ from tacit.signed.record import (
 from tacit.signed.request import sign_request
 from tacit.signed.rights import ChainState, advance
 from tacit.signed.vault import PasswordParameters, UnlockerKind
-from tacit.signed.verify import ZERO_HASH, Profile, Verified
+from tacit.signed.verify import ZERO_HASH, Verified
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_json, to_base64, to_json
 
@@ -157,7 +159,7 @@ class Person:
         self.town = town
         self.user_id = user_id
         self.made = registration(user_id)
-        self.key: Ed25519Key = self.made.device.request_key()
+        self.key: SigningKey = self.made.device.request_key()
         self.device_id = self.made.device.device_id()
         self.token = ""
         town.arrivals += 1

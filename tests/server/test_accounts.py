@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from rsa_pool import pooled_rsa
 from server.people import Answer, Person, Talk, Town, registration, rows
 from signed.chains import follow
 from tacit import errors
@@ -14,6 +15,7 @@ from tacit.crypto.sign import Ed25519Key
 from tacit.identity import changes, unlockers
 from tacit.identity.account import certificate_of, make_boxes, make_keys, new_device
 from tacit.identity.changes import account_of
+from tacit.identity.keys import SigningKey
 from tacit.identity.vault import Writer, open_outer, seal_outer
 from tacit.server import known
 from tacit.server.store import accounts, sessions
@@ -24,6 +26,7 @@ from tacit.signed.account import (
     account_hash,
     sign_record,
 )
+from tacit.signed.profiles import Profile
 from tacit.signed.vault import Boxes, Outer, Vault, header_hash
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
@@ -33,7 +36,7 @@ GENERATE = "/api/encryption/keys/generate"
 PRIVATE = "/api/encryption/keys/private"
 
 
-def aik_of(person: Person) -> Ed25519Key:
+def aik_of(person: Person) -> SigningKey:
     """The identity key, opened with the password as its owner would."""
     record = person.record
     whose = unlockers.Account(record.server_name, record.user_id, record.profile, record.aik)
@@ -214,10 +217,10 @@ async def test_an_outer_part_with_a_record_may_not_go_back(town: Town) -> None:
 def with_second_device(person: Person) -> tuple[Person, dict[str, Any]]:
     """The next version, which certifies a second device, and that device."""
     outer_key = Secret(person.made.device.outer_key)
-    secrets = new_device(person.user_id, outer_key, person.random)
+    secrets = new_device(Profile.STANDARD, person.user_id, outer_key, person.random, pooled_rsa)
     new = certificate_of(secrets)
     devices = tuple(sorted((*person.record.devices, new), key=lambda each: each.device_id))
-    boxes = make_boxes(person.record.server_name, person.user_id, 2, devices, outer_key)
+    boxes = make_boxes(Profile.STANDARD, person.record.server_name, person.user_id, 2, devices, outer_key)
     tablet = Person(person.town, person.user_id)
     tablet.key, tablet.device_id = secrets.request_key(), secrets.device_id()
     return tablet, second_version(person, boxes=boxes, devices=devices)
@@ -235,7 +238,7 @@ def revocation(person: Person, device: Person, before: dict[str, Any]) -> dict[s
     record = decode(AccountRecord, from_base64(before["record"]))
     vault = decode(Vault, from_base64(before["encryptedPrivateKey"]), limits.VAULT_BYTES)
     at = changes.Unlocked(record, vault, opened, entries)
-    keys = make_keys(person.random, generate)
+    keys = make_keys(Profile.STANDARD, person.random, generate)
     made = changes.revoke(at, person.made.device, {device.device_id}, keys, person.town.clock(), person.random)
     return person.publication(
         record=made.record,

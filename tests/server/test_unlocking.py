@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rsa_pool import pooled_rsa
 from server.people import AUTHORITY, Answer, Person, Talk, Town, rows
 from server.test_accounts import aik_of, revocation, with_second_device
 from server.test_gate import SIGNED, valid
@@ -18,6 +19,7 @@ from tacit.identity.changes import Reset, Unlocked, Version
 from tacit.identity.unlockers import Cost, KdfBounds, find_unlocker, open_with_password, password_bytes
 from tacit.identity.vault import open_outer
 from tacit.server.gate import OPENING
+from tacit.signed.profiles import Profile
 from tacit.signed.vault import Inner, PasswordParameters, UnlockerKind
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64, to_base64
@@ -50,7 +52,7 @@ def reset(person: Person, *, alone: bool = True, keep: set[str] | None = None, b
         keep or set(),
         (),
         Secret(b"another"),
-        make_keys(person.random, generate),
+        make_keys(Profile.STANDARD, person.random, generate),
         Cost(8, 1, 1),
         person.town.clock(),
         person.random,
@@ -116,7 +118,7 @@ async def test_an_unlocker_opens_a_session_for_a_new_device(town: Town) -> None:
     (alice,) = await town.people("alice")
     for kind in (UnlockerKind.PASSWORD, UnlockerKind.RECOVERY_KEY):
         tablet = Person(town, "alice")
-        secrets = new_device("alice", Secret(bytes(32)), tablet.random)
+        secrets = new_device(Profile.STANDARD, "alice", Secret(bytes(32)), tablet.random, pooled_rsa)
         tablet.key, tablet.device_id = secrets.request_key(), secrets.device_id()
         answer = await tablet.unlock(kind)
         assert (answer.status, answer.body["deviceId"]) == (200, tablet.device_id)
@@ -132,7 +134,7 @@ async def test_such_a_session_may_do_nothing_else(town: Town, route: tuple[str, 
     alice, bob = await town.people("alice", "bob")
     talk = await Talk.opened(alice, bob)
     tablet = Person(town, "alice")
-    secrets = new_device("alice", Secret(bytes(32)), tablet.random)
+    secrets = new_device(Profile.STANDARD, "alice", Secret(bytes(32)), tablet.random, pooled_rsa)
     tablet.key, tablet.device_id = secrets.request_key(), secrets.device_id()
     await tablet.unlock()
     target, body = await valid(talk, tablet, route)
@@ -173,7 +175,7 @@ async def test_its_time_is_short(town: Town) -> None:
 async def test_the_record_that_certifies_a_device_signs_it_in(town: Town) -> None:
     (alice,) = await town.people("alice")
     at = unlocked(alice)
-    secrets = new_device("alice", at.opened.outer_key, alice.random)
+    secrets = new_device(Profile.STANDARD, "alice", at.opened.outer_key, alice.random, pooled_rsa)
     tablet = Person(town, "alice")
     tablet.key, tablet.device_id = secrets.request_key(), secrets.device_id()
     await tablet.unlock()
@@ -188,7 +190,7 @@ async def test_another_password_ends_what_the_old_one_opened(town: Town) -> None
     (alice,) = await town.people("alice")
     thief = Person(town, "alice")
     at = unlocked(alice)
-    thief_secrets = new_device("alice", Secret(bytes(32)), thief.random)
+    thief_secrets = new_device(Profile.STANDARD, "alice", Secret(bytes(32)), thief.random, pooled_rsa)
     thief.key, thief.device_id = thief_secrets.request_key(), thief_secrets.device_id()
     assert (await thief.unlock()).status == 200
     held = changes.with_password(at, Secret(b"another"), Cost(8, 1, 1), alice.random)
@@ -286,7 +288,7 @@ async def test_one_device_does_not_take_anothers_reset_away(town: Town) -> None:
 async def test_a_reset_of_another_device_waits_for_the_first(town: Town) -> None:
     (alice,) = await town.people("alice")
     at = unlocked(alice)
-    secrets = new_device("alice", at.opened.outer_key, alice.random)
+    secrets = new_device(Profile.STANDARD, "alice", at.opened.outer_key, alice.random, pooled_rsa)
     tablet = Person(town, "alice")
     tablet.key, tablet.device_id = secrets.request_key(), secrets.device_id()
     tablet.made = dataclasses.replace(alice.made, device=secrets)

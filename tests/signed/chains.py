@@ -16,6 +16,7 @@ from tacit.crypto.kem import XWing
 from tacit.crypto.rsa import generate as generate_rsa
 from tacit.crypto.secret import Randomness
 from tacit.crypto.sign import Ed25519Key
+from tacit.identity.keys import SigningKey
 from tacit.signed import labels
 from tacit.signed.account import (
     NO_RESET,
@@ -23,7 +24,6 @@ from tacit.signed.account import (
     AccountSignatures,
     DeviceCertificate,
     EncryptionKey,
-    KeyAlgorithm,
     OuterRef,
     ResetBy,
     ResetNote,
@@ -35,6 +35,7 @@ from tacit.signed.account import (
     verify_first,
     verify_next,
 )
+from tacit.signed.profiles import KeyAlgorithm, Profile
 from tacit.signed.record import (
     DEFAULT_POLICY,
     Change,
@@ -54,7 +55,7 @@ from tacit.signed.record import (
 from tacit.signed.record import sign_record as sign_conversation_record
 from tacit.signed.rights import ChainState, check_standing
 from tacit.signed.vault import Boxes, Inner, boxes_hash, inner_hash
-from tacit.signed.verify import ZERO_HASH, Profile, Signer, Verified, sign, struct_hash, verify
+from tacit.signed.verify import ZERO_HASH, Signer, Verified, sign, struct_hash, verify
 from tacit.wire.codec import encode
 
 SERVER = "chat.example"
@@ -76,7 +77,7 @@ def seeded(seed: str) -> Randomness:
 
 
 @cache
-def rsa_public(generation: int = 0) -> bytes:
+def rsa_public(generation: int = 0, bits: int = 3072) -> bytes:
     """One RSA key for everybody's keys of one generation: nothing is wrapped to it here, and making one is slow."""
     return generate_rsa().public
 
@@ -92,7 +93,7 @@ class Device:
     """A device and the key that it signs with."""
 
     certificate: DeviceCertificate
-    key: Ed25519Key
+    key: SigningKey
 
     @property
     def device_id(self) -> str:
@@ -130,10 +131,11 @@ def replacing(record: AccountRecord) -> dict[str, Any]:
 class Person:
     """An account with all its versions, each verified on the one before; the newest is the last."""
 
-    def __init__(self, user_id: str) -> None:
+    def __init__(self, user_id: str, profile: Profile = Profile.STANDARD) -> None:
         self.user_id = user_id
+        self.profile = profile
         self.random = seeded(user_id)
-        self.aik = Ed25519Key.generate(self.random)
+        self.aik = self.make_key()
         self.devices = [self.make_device()]
         self.former: list[RevokedDevice] = []
         self.generation = 0
@@ -141,32 +143,38 @@ class Person:
         first = self._record(None)
         self.versions = [verify_first(first, sign_record(first, self.aik.sign, self.device.sign))]
 
+    def make_key(self) -> SigningKey:
+        """A signing key of the account's profile."""
+        return Ed25519Key.generate(self.random)
+
+    def wrapping(self, generation: int) -> tuple[EncryptionKey, ...]:
+        """The account's encryption keys of one generation."""
+        rsa = rsa_public(generation, 2048 if self.profile is Profile.COMPAT else 3072)
+        keys = (EncryptionKey(KeyAlgorithm.X_WING, x_wing_public(generation)), EncryptionKey(KeyAlgorithm.RSA, rsa))
+        return keys if self.profile is Profile.STANDARD else keys[1:]
+
     def make_device(self) -> Device:
         """A device that no record certifies yet."""
-        key = Ed25519Key.generate(self.random)
+        key = self.make_key()
         certificate = DeviceCertificate(
             self.user_id,
             device_id_of(self.user_id, key.public),
             key.public,
-            Ed25519Key.generate(self.random).public,
-            x_wing_public(),
-            (1,),
+            self.make_key().public if self.profile is not Profile.COMPAT else b"",
+            self.wrapping(0)[0].public_key,
+            {Profile.STANDARD: (1,), Profile.FIPS: (2,), Profile.COMPAT: ()}[self.profile],
         )
         return Device(certificate, key)
 
     def _record(self, before: AccountRecord | None, *, ended: bool = False) -> AccountRecord:
-        keys = (
-            EncryptionKey(KeyAlgorithm.X_WING, x_wing_public(self.generation)),
-            EncryptionKey(KeyAlgorithm.RSA, rsa_public(self.generation)),
-        )
         return AccountRecord(
             SERVER,
             self.user_id,
             before.version + 1 if before else 1,
             account_hash(before) if before else ZERO_HASH,
             self.aik.public,
-            Profile.STANDARD,
-            () if ended else keys,
+            self.profile,
+            () if ended else self.wrapping(self.generation),
             b"" if ended else self.random(32),
             tuple(sorted((each.certificate for each in self.devices), key=lambda each: each.device_id)),
             tuple(sorted(self.former, key=lambda each: each.device_id)),
@@ -215,7 +223,7 @@ class Person:
 
     def prepared_reset(self, by: ResetBy, **bent: Any) -> tuple[AccountRecord, AccountSignatures]:
         """A reset as it would be posted; the account goes on under its key."""
-        old, self.aik = self.aik, Ed25519Key.generate(self.random)
+        old, self.aik = self.aik, self.make_key()
         self._replace_keys()
         self.outer = OuterRef(1, self.random(32))
         note = ResetNote(by, self.device.device_id)
@@ -227,7 +235,11 @@ class Person:
     def vouched(self, record: AccountRecord) -> Verified[AccountRecord]:
         """A record as its check would return it, of whatever kind it is."""
         return verify(
-            labels.ACCOUNT_RECORD, record, self.aik.public, sign(labels.ACCOUNT_RECORD, record, self.aik.sign)
+            labels.ACCOUNT_RECORD,
+            record,
+            self.aik.public,
+            sign(labels.ACCOUNT_RECORD, record, self.aik.sign),
+            record.profile,
         )
 
     @property
@@ -252,8 +264,9 @@ class Person:
 class World:
     """Everybody's verified accounts; `unknown` are users whose newer versions were not served."""
 
-    def __init__(self, *names: str) -> None:
-        self.people = {name: Person(name) for name in names}
+    def __init__(self, *names: str, **of_profile: Profile) -> None:
+        profiles = dict.fromkeys(names, Profile.STANDARD) | of_profile
+        self.people = {name: Person(name, profile) for name, profile in profiles.items()}
         self.unknown: dict[str, int] = {}
 
     def __getitem__(self, name: str) -> Person:
@@ -341,7 +354,7 @@ class Chain:
             on.head.epoch + 1 if on else 1,
             on.head_hash if on else ZERO_HASH,
             Protocol.ENVELOPE,
-            Profile.STANDARD,
+            on.head.profile if on else Profile.STANDARD,
             0,
             b"",
             0,

@@ -17,7 +17,6 @@ from tacit.signed.account import (
     AccountSignatures,
     DeviceCertificate,
     EncryptionKey,
-    KeyAlgorithm,
     OuterRef,
     ResetBy,
     ResetNote,
@@ -31,7 +30,8 @@ from tacit.signed.account import (
     verify_chain,
     verify_first,
 )
-from tacit.signed.verify import ZERO_HASH, Profile, Verified, sign
+from tacit.signed.profiles import KeyAlgorithm, Profile
+from tacit.signed.verify import ZERO_HASH, Verified, sign
 from tacit.wire.codec import decode, encode
 
 SMALL_ORDER = bytes(32)

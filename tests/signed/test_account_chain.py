@@ -15,7 +15,6 @@ from tacit.signed.account import (
     AccountRecord,
     AccountSignatures,
     EncryptionKey,
-    KeyAlgorithm,
     OuterRef,
     ResetBy,
     ResetNote,
@@ -27,7 +26,8 @@ from tacit.signed.account import (
     sign_record,
     verify_next,
 )
-from tacit.signed.verify import Profile, Verified, sign
+from tacit.signed.profiles import KeyAlgorithm, Profile
+from tacit.signed.verify import Verified, sign
 
 
 class Line:
@@ -301,7 +301,7 @@ def test_a_revocation_names_its_own_version(line: Line, step: int) -> None:
 def test_a_certificate_stays_as_it_is(line: Line, field: str) -> None:
     new = line.person.make_device().certificate
     kem_key = bytes([line.second.certificate.kem_key[0] ^ 1]) + line.second.certificate.kem_key[1:]
-    values: dict[str, Any] = {"mls_key": new.mls_key, "kem_key": kem_key, "suites": (1, 2)}
+    values: dict[str, Any] = {"mls_key": new.mls_key, "kem_key": kem_key, "suites": (1, 0x0053)}
     for place in range(2):
         devices = list(line.record.devices)
         devices[place] = dataclasses.replace(devices[place], **{field: values[field]})

@@ -11,7 +11,8 @@ from tacit import errors
 from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
 from tacit.signed.grant import Grant, GrantContext, Granter, SignedGrant, WrapAlgorithm, sign_grant, verify_grant
-from tacit.signed.verify import Profile, Verified
+from tacit.signed.profiles import Profile
+from tacit.signed.verify import Verified
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
 

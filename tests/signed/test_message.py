@@ -22,7 +22,7 @@ from tacit.signed.message import (
     to_fields,
     verify_message,
 )
-from tacit.signed.verify import Profile
+from tacit.signed.profiles import Profile
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
 

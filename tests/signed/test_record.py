@@ -13,6 +13,7 @@ from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
 from tacit.crypto.verify import verify_ed25519
+from tacit.signed.profiles import Profile
 from tacit.signed.record import (
     DEFAULT_POLICY,
     Change,
@@ -36,7 +37,6 @@ from tacit.signed.record import (
     sign_leave,
     sign_record,
 )
-from tacit.signed.verify import Profile
 from tacit.wire.codec import decode, encode
 
 KEY = Ed25519Key.from_seed(Secret(b"k" * 32))

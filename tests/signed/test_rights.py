@@ -12,6 +12,7 @@ from signed.chains import Built, Chain, Person, World, by_id, on_foreign_head
 from tacit import errors
 from tacit.crypto.sign import Ed25519Key
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint
+from tacit.signed.profiles import Profile
 from tacit.signed.record import (
     DEFAULT_POLICY,
     LEAST_AGE,
@@ -32,7 +33,7 @@ from tacit.signed.record import (
 )
 from tacit.signed.rights import ChainState, advance, check_leave, check_standing, could_open
 from tacit.signed.taking import check_taking
-from tacit.signed.verify import ZERO_HASH, Profile, Verified
+from tacit.signed.verify import ZERO_HASH, Verified
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import from_base64
@@ -224,15 +225,8 @@ def test_a_record_that_does_not_follow_is_refused(scene: Scene, rule: str, step:
 )
 def test_nothing_goes_down_from_what_a_later_program_took(scene: Scene, head: dict[str, Any], rule: str) -> None:
     before = on_foreign_head(scene.chat.head, **head)
-    down = scene.chat.build("alice", [], on=before, policy=DEFAULT_POLICY)
+    down = scene.chat.build("alice", [], on=before, policy=DEFAULT_POLICY, profile=Profile.STANDARD)
     refused(scene, down, rule, before)
-
-
-def test_only_an_admin_raises_the_profile(scene: Scene) -> None:
-    before = on_foreign_head(scene.chat.head, profile=Profile.COMPAT)
-    state = scene.check(scene.chat.build("alice", [], on=before), before)
-    assert state.head.profile is Profile.STANDARD
-    refused(scene, scene.chat.build("bob", [], on=before), "only an admin raises protocol, profile or suite", before)
 
 
 def test_an_unknown_protocol_waits(scene: Scene) -> None:

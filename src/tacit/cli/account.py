@@ -8,9 +8,17 @@ import click
 
 from tacit import errors
 from tacit.cli.printing import show
-from tacit.cli.session import Profile, client_of, common, password_from, runs
+from tacit.cli.session import PROFILES, Profile, client_of, common, password_from, runs
 
 SERVER = click.option("--server", "url", required=True, help="The server's URL, such as http://127.0.0.1:8080.")
+PROFILE = click.option(
+    "--profile",
+    "algorithms",
+    type=PROFILES,
+    default="standard",
+    show_default=True,
+    help="The account's algorithms, for life: fips has NIST's alone, compat what a plain WebCrypto client has.",
+)
 KEYCHAIN = click.option(
     "--keychain", is_flag=True, help="Keep the key of this folder in the system's keychain: no password to open it."
 )
@@ -21,6 +29,7 @@ NAME = click.option("--server-name", help="The server's name, where it is not th
 @click.argument("user")
 @SERVER
 @NAME
+@PROFILE
 @KEYCHAIN
 @common
 @runs
@@ -28,6 +37,7 @@ async def register(
     user: str,
     url: str,
     server_name: str | None,
+    algorithms: str,
     keychain: bool,
     home: Path,
     password_fd: int | None,
@@ -36,7 +46,7 @@ async def register(
     """Make an account and this device's keys. The 24 words are shown once: write them down."""
     if (home / "profile.json").exists():
         raise errors.InvalidArgument(f"{home} holds an account already; choose another --home")
-    profile = Profile(url, user, server_name, keychain)
+    profile = Profile(url, user, server_name, keychain, algorithms)
     password = password_from(password_fd, confirm=True)
     async with client_of(home, profile) as client:
         words = await client.register(user, password)
@@ -58,6 +68,7 @@ async def register(
 @click.argument("user")
 @SERVER
 @NAME
+@PROFILE
 @KEYCHAIN
 @common
 @runs
@@ -65,13 +76,14 @@ async def login(
     user: str,
     url: str,
     server_name: str | None,
+    algorithms: str,
     keychain: bool,
     home: Path,
     password_fd: int | None,
     as_json: bool,
 ) -> None:
     """Open a session with the device whose keys are in this folder, and remember server and name."""
-    profile = Profile(url, user, server_name, keychain)
+    profile = Profile(url, user, server_name, keychain, algorithms)
     password = None if keychain else password_from(password_fd)
     async with client_of(home, profile) as client:
         await client.sign_in(user, password)

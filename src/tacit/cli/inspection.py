@@ -18,11 +18,12 @@ from tacit.client.keystore import SecureKeyStore
 from tacit.client.store import Store
 from tacit.crypto.secret import Secret
 from tacit.identity import unlockers
-from tacit.identity.unlockers import KdfBounds, password_bytes
+from tacit.identity.unlockers import BOUNDS, password_bytes
 from tacit.identity.vault import PrivateKey, values
 from tacit.identity.words import from_words
-from tacit.signed.account import AccountRecord, KeyAlgorithm
+from tacit.signed.account import AccountRecord
 from tacit.signed.message import MessageAad, from_fields
+from tacit.signed.profiles import ALGORITHMS, KeyAlgorithm
 from tacit.signed.vault import EntryKind, PasswordParameters, UnlockerKind, Vault
 from tacit.wire import limits
 from tacit.wire.codec import decode
@@ -81,15 +82,14 @@ def secrets_of(books: Books) -> list[Needle]:
     device = books.me.secrets
     found = [
         Needle("device's request seed", device.request_seed),
-        Needle("device's MLS seed", device.mls_seed),
-        Needle("device's KEM seed", device.kem_seed),
         Needle("outer key", device.outer_key),
     ]
+    if device.mls_seed:
+        found.append(Needle("device's MLS seed", device.mls_seed))
+    found.extend(private_needles("device's", ALGORITHMS[device.profile].kem, device.kem_private))
     for value in values(books.entries(), EntryKind.ENCRYPTION_KEY):
         private = decode(PrivateKey, value)
-        found.append(Needle(f"{private.algorithm.name} private key", private.private))
-        if private.algorithm is KeyAlgorithm.RSA:
-            found.extend(Needle(f"RSA {name}", number) for name, number in rsa_numbers(private.private))
+        found.extend(private_needles("account's", private.algorithm, private.private))
     found.extend(Needle("archive key", value) for value in values(books.entries(), EntryKind.ARCHIVE_KEY))
     for conversation_id in books.conversation_ids():
         opened = {
@@ -104,6 +104,14 @@ def secrets_of(books: Books) -> list[Needle]:
                 message_key = opened[aad.epoch].message_key(aad.device_id, aad.instance_id, aad.counter)
                 found.append(Needle(f"key of message {seq}", message_key.reveal()))
     return found
+
+
+def private_needles(whose: str, algorithm: KeyAlgorithm, private: bytes) -> Iterator[Needle]:
+    """A key that others wrap to: its private half, and of RSA each number that is the whole key."""
+    yield Needle(f"{whose} {algorithm.name} private key", private)
+    if algorithm is KeyAlgorithm.RSA:
+        for name, number in rsa_numbers(private):
+            yield Needle(f"{whose} RSA {name}", number)
 
 
 def messages_in(books: Books, conversation_id: str) -> Iterator[tuple[int, MessageAad]]:
@@ -154,7 +162,7 @@ def vault_needles(row: Row, password: str, words: Sequence[str]) -> list[Needle]
         if unlocker.kind is UnlockerKind.PASSWORD:
             parameters = decode(PasswordParameters, unlocker.parameters)
             secret = unlockers.password_secret(
-                account.server_name, account.user_id, password_bytes(password), parameters, KdfBounds()
+                account.server_name, account.user_id, password_bytes(password), parameters, BOUNDS[account.profile]
             )
             found["password's derived secret"] = secret
             found["password's proof"] = unlockers.proof_of(account.server_name, account.user_id, unlocker.id, secret)

@@ -25,17 +25,24 @@ PASSWORD_LIMIT = 1024
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Which account a state folder belongs to, and where."""
+    """Which account a state folder belongs to, and where; `algorithms` is the profile that the account has for life."""
 
     url: str
     user_id: str
     server_name: str | None
     keychain: bool = False
+    algorithms: str = "standard"
 
     def write(self, home: Path) -> None:
         """Remember it; nothing in it is secret."""
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fields = {"url": self.url, "userId": self.user_id, "serverName": self.server_name, "keychain": self.keychain}
+        fields = {
+            "url": self.url,
+            "userId": self.user_id,
+            "serverName": self.server_name,
+            "keychain": self.keychain,
+            "profile": self.algorithms,
+        }
         (home / "profile.json").write_text(json.dumps(fields) + "\n")
 
     @staticmethod
@@ -43,11 +50,20 @@ class Profile:
         """The remembered account; raises `NotSignedIn` where there is none."""
         try:
             fields = json.loads((home / "profile.json").read_text())
-            return Profile(fields["url"], fields["userId"], fields["serverName"], fields["keychain"] is True)
+            return Profile(
+                fields["url"],
+                fields["userId"],
+                fields["serverName"],
+                fields["keychain"] is True,
+                fields["profile"],
+            )
         except FileNotFoundError:
             raise errors.NotSignedIn(f"there is no account in {home}; try `tacit register`") from None
         except (ValueError, KeyError, TypeError):
             raise errors.NotSignedIn(f"{home / 'profile.json'} cannot be read") from None
+
+
+PROFILES = click.Choice(["standard", "fips", "compat"])
 
 
 def default_home() -> str:
@@ -114,7 +130,13 @@ def has_terminal() -> bool:
 def client_of(home: Path, profile: Profile) -> Client:
     """The client on a state folder."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Client(profile.url, store=str(home / "state.db"), server_name=profile.server_name, keychain=profile.keychain)
+    return Client(
+        profile.url,
+        store=str(home / "state.db"),
+        server_name=profile.server_name,
+        keychain=profile.keychain,
+        profile=profile.algorithms,
+    )
 
 
 @asynccontextmanager

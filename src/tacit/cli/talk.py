@@ -11,7 +11,7 @@ import click
 from tacit import errors
 from tacit.cli.lines import describe, fields_of, lines_of, of_gaps, summary
 from tacit.cli.printing import one_line, show, warn
-from tacit.cli.session import common, runs, signed_in
+from tacit.cli.session import PROFILES, common, runs, signed_in
 from tacit.client import Client
 
 
@@ -40,12 +40,19 @@ async def conversations(home: Path, password_fd: int | None, as_json: bool) -> N
 @click.command()
 @click.argument("name")
 @click.argument("members", metavar="[MEMBER]...", nargs=-1)
+@click.option(
+    "--profile",
+    type=PROFILES,
+    help="Its algorithms (default: your account's; compat lets accounts of the profiles compat and standard in).",
+)
 @common
 @runs
-async def create(name: str, members: tuple[str, ...], home: Path, password_fd: int | None, as_json: bool) -> None:
+async def create(
+    name: str, members: tuple[str, ...], profile: str | None, home: Path, password_fd: int | None, as_json: bool
+) -> None:
     """Start the conversation NAME with each MEMBER."""
     async with signed_in(home, password_fd) as client:
-        made = await client.create_conversation(name, members=list(members))
+        made = await client.create_conversation(name, members=list(members), profile=profile)
         show(as_json, describe(made), summary(made))
 
 

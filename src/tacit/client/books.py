@@ -16,11 +16,13 @@ from tacit.conversation.judging import KnownEpoch
 from tacit.conversation.judging_records import Place, Standpoint
 from tacit.conversation.keys import ConversationKey
 from tacit.conversation.sealing import Epoch
+from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Secret
-from tacit.crypto.sign import Ed25519Key
 from tacit.identity.account import DeviceSecrets
+from tacit.identity.keys import SigningKey, halves_fit
 from tacit.identity.vault import ContactPin, ConversationHead, PrivateKey, values
-from tacit.signed.account import AccountRecord, KeyAlgorithm, account_hash, is_reset
+from tacit.signed.account import AccountRecord, is_reset
+from tacit.signed.profiles import KeyAlgorithm
 from tacit.signed.record import ConversationRecord, Roster
 from tacit.signed.rights import ChainState, advance
 from tacit.signed.vault import Entries, EntryKind, SignedEntry
@@ -43,7 +45,7 @@ class Me:
     server_name: str
     user_id: str
     device_id: str
-    request_key: Ed25519Key
+    request_key: SigningKey
     secrets: DeviceSecrets
 
 
@@ -98,6 +100,7 @@ class Books:
         self._conversations: dict[str, Held] = {}
         self._me: Me | None = None
         self._vault: Contents | None = None
+        self._fitting: dict[tuple[bytes, bytes], bool] = {}
 
     # --- this device -----------------------------------------------------------------
 
@@ -222,19 +225,26 @@ class Books:
         row = (at, kind, to_json(dict(body)))
         self.connection.execute("INSERT INTO notices (at, kind, body) VALUES (?, ?, ?)", row)
 
-    def private_keys(self) -> Mapping[bytes, Secret]:
-        """The X-Wing seeds of one's account, by the hash of each account record that names them."""
-        seeds: dict[bytes, Secret] = {}
+    def private_key(self, hash_named: bytes, algorithm: KeyAlgorithm) -> Secret | None:
+        """One's account's private key of this algorithm, of the account record with this hash; None where none fits.
+
+        An entry whose private half does not belong to its public half is none.
+        """
+        account = self.accounts.named(self.me.user_id, hash_named)
+        named = account.value.encryption_keys if account is not None else ()
+        wanted = {key.public_key for key in named if key.algorithm is algorithm}
         for value in values(self.entries(), EntryKind.ENCRYPTION_KEY):
             key = decode(PrivateKey, value)
-            if key.algorithm is KeyAlgorithm.X_WING:
-                seeds[key.public_key] = Secret(key.private)
-        found: dict[bytes, Secret] = {}
-        for version in self.accounts.versions(self.me.user_id):
-            for named in version.value.encryption_keys:
-                if named.public_key in seeds:
-                    found[account_hash(version.value)] = seeds[named.public_key]
-        return found
+            if key.algorithm is algorithm and key.public_key in wanted and self._fits(key):
+                return Secret(key.private)
+        return None
+
+    def _fits(self, key: PrivateKey) -> bool:
+        """Whether an entry's halves belong together: looked at once, as the entries stay what they are."""
+        place = (key.public_key, sha256(key.private))
+        if place not in self._fitting:
+            self._fitting[place] = halves_fit(key.algorithm, key.public_key, Secret(key.private))
+        return self._fitting[place]
 
     # --- conversations ---------------------------------------------------------------
 

@@ -54,13 +54,16 @@ class Changes:
         self._random = random
         self._sleep = sleep
 
-    async def create(self, name: str, members: tuple[str, ...]) -> str:
-        """Found a conversation; its id. Raises `NoSuchAccount`, `CannotFollow`, `TooLarge` or `InvalidArgument`."""
+    async def create(self, name: str, members: tuple[str, ...], profile: str = "") -> str:
+        """Found a conversation; its id. `profile` is by default one's own account's.
+
+        Raises `NoSuchAccount`, `CannotFollow`, `TooLarge` or `InvalidArgument`.
+        """
         me = await self._store.run(lambda books: books.me.user_id)
         genesis = self._random(32)
         others = tuple(sorted(set(members) - {me}))
         check_name(name)
-        intent = Intent(CREATE, others, name=name, genesis=genesis.hex())
+        intent = Intent(CREATE, others, name=name, genesis=genesis.hex(), profile=profile)
         conversation_id = conversation_id_of(me, genesis)
         async with self._locks.of(conversation_id):
             await self.open_epoch(conversation_id, intent)

@@ -28,8 +28,9 @@ class Client:
     `store` is the path of its encrypted local store, whose key lies wrapped beside it (`.key`): under `passphrase`,
     else under the account's password; with `keychain=True` under a secret in the system's keychain, and no password is
     needed to open it (`NoKeychain` where there is none that can be used). `server_name` is the server's name where it
-    is not the URL's host. The rest is for tests: clock (Unix milliseconds), randomness, waiting, HTTP transport and the
-    cost of passwords.
+    is not the URL's host. `profile` is the account's, chosen at registration for life: `standard`, `fips` (NIST's
+    algorithms alone) or `compat` (what a plain WebCrypto client has). The rest is for tests: clock (Unix milliseconds),
+    randomness, waiting, HTTP transport and the cost of passwords.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Client:
         server_name: str | None = None,
         passphrase: str | None = None,
         keychain: bool | Keychain = False,
+        profile: str = "standard",
         clock: Clock = wall_clock,
         random: Randomness = os.urandom,
         sleep: Sleep = asyncio.sleep,
@@ -52,6 +54,7 @@ class Client:
             server_name=server_name,
             passphrase=passphrase,
             keychain=keychain,
+            profile=profile,
             clock=clock,
             random=random,
             sleep=sleep,
@@ -83,9 +86,14 @@ class Client:
         """Fetch what is new, bring interrupted changes to an end, send what waits."""
         await self.device.sync()
 
-    async def create_conversation(self, name: str, members: Sequence[str] = ()) -> Conversation:
-        """Found a conversation, oneself as its admin; raises `NoSuchAccount`, `CannotFollow`, `InvalidArgument`."""
-        conversation_id = await self.device.create(name, members)
+    async def create_conversation(
+        self, name: str, members: Sequence[str] = (), profile: str | None = None
+    ) -> Conversation:
+        """Found a conversation, oneself as its admin; raises `NoSuchAccount`, `CannotFollow`, `InvalidArgument`.
+
+        It has one's own profile, or `compat`, which accounts of the profiles `compat` and `standard` can follow.
+        """
+        conversation_id = await self.device.create(name, members, profile)
         return Conversation(self.device, await self.device.snapshot(conversation_id))
 
     async def conversations(self) -> list[Conversation]:

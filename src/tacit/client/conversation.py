@@ -44,7 +44,7 @@ class Conversation:
 
     @property
     def profile(self) -> str:
-        """The set of algorithms: `standard`."""
+        """The set of algorithms: `standard`, `fips` or `compat`."""
         return self._snapshot.profile
 
     @property
@@ -88,7 +88,10 @@ class Conversation:
         await self.refresh()
 
     async def add(self, *users: str) -> None:
-        """Add members; what was written before stays closed to them. Raises `NoRight`, `NoSuchAccount`."""
+        """Add members; what was written before stays closed to them.
+
+        Raises `NoRight`, `NoSuchAccount`, and `CannotFollow` where somebody's account has not the profile for it.
+        """
         await self._device.add_members(self.id, users)
         await self.refresh()
 
@@ -100,6 +103,11 @@ class Conversation:
     async def set_role(self, user: str, role: str) -> None:
         """Make somebody `admin` or `member`; raises `NoRight`."""
         await self._device.set_role(self.id, user, role)
+        await self.refresh()
+
+    async def raise_profile(self, profile: str) -> None:
+        """Raise it from `compat` to `standard`, for good; raises `NoRight`, and `CannotFollow` that says who cannot."""
+        await self._device.raise_profile(self.id, profile)
         await self.refresh()
 
     async def rotate(self) -> None:

@@ -369,7 +369,7 @@ def _open(books: Books, held: Held, number: int, raw: bytes, now: int) -> Conver
             record=known.record,
             roster=known.roster,
             user_id=books.me.user_id,
-            private_keys=books.private_keys(),
+            private_keys=books.private_key,
             accounts=books.accounts.named,
         )
     except (errors.RecordPending, errors.UnknownVersion, errors.UnsupportedSuite):

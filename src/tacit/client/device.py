@@ -23,7 +23,7 @@ from tacit.client.conversations import after_update, confirm
 from tacit.client.keychain import Keychain, system_keychain
 from tacit.client.keystore import BOUNDS, FLOOR, SecureKeyStore
 from tacit.client.locks import Locks
-from tacit.client.openings import ADD, REMOVE, ROTATE, SET_ROLE, Intent
+from tacit.client.openings import ADD, RAISE, REMOVE, ROTATE, SET_ROLE, Intent
 from tacit.client.outbox import Outbox
 from tacit.client.socket import Socket
 from tacit.client.store import Store
@@ -37,6 +37,7 @@ from tacit.conversation.judging import Trust
 from tacit.conversation.timeline import Gaps
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity.unlockers import Cost, password_bytes
+from tacit.signed.profiles import profile_of
 from tacit.signed.record import Role
 from tacit.wire.text import from_hex
 
@@ -54,6 +55,8 @@ class Device:
     `store` is the path of the local store; the key that opens it is wrapped in a file beside it (`.key`), under
     `passphrase`, else under the account's password; with `keychain=True` under a secret in the system's keychain
     (`NoKeychain` where there is none), or in the one that is given. Of `passphrase` and `keychain` there is one.
+    `profile` is the account's: the configuration decides it, never the server. Raises `InvalidArgument` for one that
+    there is not.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Device:
         server_name: str | None = None,
         passphrase: str | None = None,
         keychain: bool | Keychain = False,
+        profile: str = "standard",
         clock: Clock = wall_clock,
         random: Randomness = os.urandom,
         sleep: Sleep = asyncio.sleep,
@@ -74,6 +78,7 @@ class Device:
         self._random = random
         self._sleep = sleep
         self._cost = cost
+        self._profile = profile_of(profile)
         self._passphrase = password_bytes(passphrase) if passphrase is not None else None
         self._path = Path(store)
         if keychain and passphrase is not None:
@@ -103,7 +108,7 @@ class Device:
         secret = password_bytes(password)
         await self.api.get_server()
         store = await self._open_store(secret, create=True)
-        enroller = enrolment.Enroller(store, self.api, self._clock, self._random, self._cost)
+        enroller = enrolment.Enroller(store, self.api, self._clock, self._random, self._profile, self._cost)
         try:
             words = await enroller.register(user_id, secret)
         except errors.AccountExists:
@@ -116,11 +121,12 @@ class Device:
         """Open the store with the password (or `passphrase=`, or `keychain=`) and a session with its device's key.
 
         Raises `StoreLocked` for a wrong password and for another account's store, `NotSignedIn` where this store holds
-        no keys, `SignInRefused` where the server does not know the device.
+        no keys, `InvalidArgument` where its account has another profile than is configured, `SignInRefused` where the
+        server does not know the device.
         """
         store = await self._open_store(password_bytes(password) if password is not None else None, create=False)
         await self.api.get_server()
-        await enrolment.Enroller(store, self.api, self._clock, self._random).sign_in(user_id)
+        await enrolment.Enroller(store, self.api, self._clock, self._random, self._profile).sign_in(user_id)
         parts = self._begin(store)
         now, random = self._clock(), self._random
         await store.run(lambda books: after_update(books, now, random))
@@ -210,10 +216,13 @@ class Device:
 
     # --- conversations ---------------------------------------------------------------
 
-    async def create(self, name: str, members: Sequence[str]) -> str:
-        """Found a conversation with these members, oneself as its admin; its id."""
+    async def create(self, name: str, members: Sequence[str], profile: str | None = None) -> str:
+        """Found a conversation with these members, oneself as its admin; its id.
+
+        Of one's own profile, or `compat`. Raises `CannotFollow` that says who cannot.
+        """
         parts = self._parts_now()
-        conversation_id = await parts.changes.create(name, tuple(members))
+        conversation_id = await parts.changes.create(name, tuple(members), profile or "")
         await parts.outbox.flush(conversation_id)
         return conversation_id
 
@@ -242,6 +251,13 @@ class Device:
         if role not in ROLES:
             raise errors.InvalidArgument("a role is admin or member")
         return await self._change(conversation_id, Intent(SET_ROLE, (user_id,), int(ROLES[role])))
+
+    async def raise_profile(self, conversation_id: str, profile: str) -> bool:
+        """Raise the conversation's profile from `compat` to `standard`; False where it is so already.
+
+        Raises `NoRight`, `CannotFollow` that says who cannot, and `InvalidArgument` for any other way.
+        """
+        return await self._change(conversation_id, Intent(RAISE, profile=profile))
 
     async def rotate(self, conversation_id: str) -> None:
         """Protect what follows with a new key."""

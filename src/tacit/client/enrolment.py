@@ -18,6 +18,7 @@ from tacit.identity.account import DeviceSecrets, Registration
 from tacit.identity.unlockers import Cost
 from tacit.identity.vault import open_outer
 from tacit.signed.account import AccountRecord, AccountSignatures, EncryptionKeys, account_hash
+from tacit.signed.profiles import Profile, name_of
 from tacit.signed.vault import Vault
 from tacit.wire import limits
 from tacit.wire.codec import Id, Many, Text, decode, encode, struct
@@ -57,12 +58,19 @@ class Enroller:
     """Registers the store's account, and opens sessions for its device."""
 
     def __init__(
-        self, store: Store, api_client: EncryptionAPIClient, clock: Clock, random: Randomness, cost: Cost | None = None
+        self,
+        store: Store,
+        api_client: EncryptionAPIClient,
+        clock: Clock,
+        random: Randomness,
+        profile: Profile,
+        cost: Cost | None = None,
     ) -> None:
         self._store = store
         self._api = api_client
         self._clock = clock
         self._random = random
+        self._profile = profile
         self._cost = cost
 
     async def register(self, user_id: str, password: Secret) -> tuple[str, ...]:
@@ -73,6 +81,8 @@ class Enroller:
         account.
         """
         begun = await self._store.run(lambda books: find_enrolment(books, user_id))
+        if begun is not None:
+            check_profile(self._profile, begun.record.profile)
         if begun is None:
             made = await asyncio.to_thread(self._make, user_id, password)
             enrolment = _enrolment(self._api.server_name, made)
@@ -93,6 +103,7 @@ class Enroller:
             random=self._random,
             generate_rsa=rsa.generate,
             cost=self._cost,
+            profile=self._profile,
         )
 
     async def _publish(self, enrolment: Enrolment) -> None:
@@ -115,10 +126,21 @@ class Enroller:
         return True
 
     async def sign_in(self, user_id: str) -> Me:
-        """Open a session of this store's device; raises `StoreLocked` where the store is not this account's."""
+        """Open a session of this store's device; raises `StoreLocked` where the store is not this account's.
+
+        `InvalidArgument` where its profile is not the one configured.
+        """
         me = await self._store.run(lambda books: own(books, user_id, self._api.server_name))
+        check_profile(self._profile, me.secrets.profile)
         await self._api.post_auth_session(me.user_id, me.request_key)
         return me
+
+
+def check_profile(configured: Profile, own: Profile) -> None:
+    """Raises `InvalidArgument` unless the store's account, whose profile is for life, has the one configured."""
+    if own is not configured:
+        name = name_of(own)
+        raise errors.InvalidArgument(f"this store's account has the profile {name} for life: set the profile to {name}")
 
 
 def own(books: Books, user_id: str, server_name: str) -> Me:

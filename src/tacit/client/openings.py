@@ -20,6 +20,7 @@ from tacit.conversation.keys import ConversationKey, finish_record
 from tacit.crypto.secret import Randomness, Secret
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint, certificate
 from tacit.signed.grant import Granter, SignedGrant
+from tacit.signed.profiles import Profile, can_follow, name_of, profile_of
 from tacit.signed.record import (
     DEFAULT_POLICY,
     Change,
@@ -40,7 +41,7 @@ from tacit.signed.record import (
 )
 from tacit.signed.rights import ChainState, check_leave, check_standing, is_ended
 from tacit.signed.taking import check_taking
-from tacit.signed.verify import ZERO_HASH, Profile, Verified
+from tacit.signed.verify import ZERO_HASH, Verified
 from tacit.wire import limits
 from tacit.wire.codec import Many, decode, encode, struct
 from tacit.wire.text import to_base64
@@ -50,16 +51,30 @@ ADD: Final = "add"
 REMOVE: Final = "remove"
 SET_ROLE: Final = "role"
 ROTATE: Final = "rotate"
+RAISE: Final = "profile"
+
+ADVICE: Final = {
+    Profile.COMPAT: "A conversation of the profile compat takes accounts of the profiles compat and standard",
+    Profile.STANDARD: "A conversation of the profile standard takes accounts of that profile alone: found one of the"
+    " profile compat to talk with accounts of the profile compat",
+    Profile.FIPS: "A conversation of the profile fips takes accounts of that profile alone",
+}
+"""What to do where somebody cannot follow."""
 
 
 class Intent(msgspec.Struct, frozen=True):
-    """What a person wants to change. `genesis` is the hex of a new conversation's random bytes."""
+    """What a person wants to change.
+
+    `genesis` is the hex of a new conversation's random bytes; `profile` the name of its profile (empty: the founder's
+    own), or of the one to raise it to.
+    """
 
     op: str
     users: tuple[str, ...] = ()
     role: int = int(Role.MEMBER)
     name: str = ""
     genesis: str = ""
+    profile: str = ""
 
 
 @struct
@@ -103,12 +118,16 @@ def prepare(books: Books, conversation_id: str, intent: Intent, now: int, random
     before = held.state()
     requests, leaving = due_leaves(books, before) if before is not None else ((), {})
     roster: Roster = before.roster() if before is not None else {}
+    profile = profile_after(books, before, intent)
     wanted = wanted_changes(books, roster, intent)
-    if before is not None and intent.op != ROTATE and not wanted:
+    raised = before is not None and profile is not before.head.profile
+    if before is not None and intent.op != ROTATE and not wanted and not raised:
         return None
     changes = {**newer_versions(books, roster), **wanted, **leaving}
     after = fold(roster, changes.values())
-    bare = _record(books, before, conversation_id, intent, tuple(in_order(changes.values())), requests, after, now)
+    check_followers(books, after, profile)
+    ordered = tuple(in_order(changes.values()))
+    bare = _record(books, before, conversation_id, intent, profile, ordered, requests, after, now)
     key = ConversationKey.generate(random)
     record = finish_record(bare, key)
     me = books.me
@@ -130,6 +149,7 @@ def _record(
     before: ChainState | None,
     conversation_id: str,
     intent: Intent,
+    profile: Profile,
     changes: tuple[Change, ...],
     requests: tuple[Request, ...],
     after: Roster,
@@ -142,7 +162,7 @@ def _record(
         before.head.epoch + 1 if before is not None else 1,
         before.head_hash if before is not None else ZERO_HASH,
         Protocol.ENVELOPE,
-        Profile.STANDARD,
+        profile,
         0,
         b"",
         0,
@@ -220,6 +240,32 @@ def newer_versions(books: Books, roster: Roster) -> dict[str, Change]:
     return changes
 
 
+def profile_after(books: Books, before: ChainState | None, intent: Intent) -> Profile:
+    """The profile of the next epoch; raises `InvalidArgument` for one that this conversation never goes to."""
+    if before is None:
+        return profile_of(intent.profile) if intent.profile else books.own_account().value.profile
+    present = before.head.profile
+    if intent.op != RAISE:
+        return present
+    wanted = profile_of(intent.profile)
+    if wanted is present or (present, wanted) == (Profile.COMPAT, Profile.STANDARD):
+        return wanted
+    names = f"from {name_of(present)} to {name_of(wanted)}"
+    raise errors.InvalidArgument(f"a conversation's profile goes from compat to standard, not {names}: found another")
+
+
+def check_followers(books: Books, roster: Roster, profile: Profile) -> None:
+    """Raises `CannotFollow` that names the members whose accounts cannot follow a conversation's profile."""
+    others: dict[Profile, list[str]] = {}
+    for user_id in sorted(roster):
+        account = newest(books, user_id)
+        if not can_follow(account.profile, profile):
+            others.setdefault(account.profile, []).append(user_id)
+    if others:
+        who = "; ".join(f"{', '.join(users)}: profile {name_of(each)}" for each, users in sorted(others.items()))
+        raise errors.CannotFollow(f"{who}. {ADVICE[profile]}")
+
+
 def newest(books: Books, user_id: str) -> AccountRecord:
     """The newest known account record of a user; raises `NoSuchAccount`."""
     found = books.accounts.newest(user_id)
@@ -229,11 +275,9 @@ def newest(books: Books, user_id: str) -> AccountRecord:
 
 
 def place(account: AccountRecord, role: Role) -> Change:
-    """An account's place in a roster; raises `CannotFollow` for one that has ended or has another profile."""
+    """An account's place in a roster; raises `CannotFollow` for one that has ended."""
     if is_ended(account):
         raise errors.CannotFollow(f"{account.user_id}'s account has ended")
-    if account.profile is not Profile.STANDARD:
-        raise errors.CannotFollow(f"{account.user_id} has the profile {account.profile.name.lower()}")
     fingerprint = aik_fingerprint(account.profile, account.aik)
     return Change(account.user_id, fingerprint, role, account.version, account_hash(account))
 

@@ -20,7 +20,7 @@ from tacit.client.answers import read_answer
 from tacit.client.timing import Clock, Sleep, backoff
 from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Randomness, Secret, revealed_key
-from tacit.crypto.sign import Ed25519Key
+from tacit.identity.keys import SigningKey
 from tacit.signed.account import device_id_of
 from tacit.signed.record import DAY
 from tacit.signed.request import SocketChallenge, sign_challenge, sign_request
@@ -76,7 +76,7 @@ class EncryptionAPIClient:
             transport=transport, timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
         )
         self._user_id = ""
-        self._key: Ed25519Key | None = None
+        self._key: SigningKey | None = None
         self.device_id = ""
         self.token = ""
 
@@ -103,21 +103,21 @@ class EncryptionAPIClient:
         check_server_name(self.server_name, info.name)
         return info
 
-    async def post_auth_register(self, user_id: str, key: Ed25519Key) -> None:
+    async def post_auth_register(self, user_id: str, key: SigningKey) -> None:
         """Open a registration session for a new account's first device; raises `AccountExists`."""
         await self._open("/api/auth/register", auth.OpenSession(user_id, to_base64(key.public)), key)
 
-    async def post_auth_session(self, user_id: str, key: Ed25519Key) -> None:
+    async def post_auth_session(self, user_id: str, key: SigningKey) -> None:
         """Open a session of a certified device; raises `SignInRefused`."""
         await self._open("/api/auth/session", auth.OpenSession(user_id, to_base64(key.public)), key)
 
-    async def post_auth_unlocker(self, user_id: str, key: Ed25519Key, kind: str) -> auth.UnlockerFound:
+    async def post_auth_unlocker(self, user_id: str, key: SigningKey, kind: str) -> auth.UnlockerFound:
         """What is needed to derive an unlocker's secret, `password` or `recovery_key`; for a stranger it is made up."""
         body = auth.FindUnlocker(user_id, to_base64(key.public), kind)
         self._become(user_id, key)
         return await self._request("POST", "/api/auth/unlocker", auth.UnlockerFound, body)
 
-    async def post_auth_unlock(self, user_id: str, key: Ed25519Key, unlocker_id: str, proof: Secret) -> None:
+    async def post_auth_unlock(self, user_id: str, key: SigningKey, unlocker_id: str, proof: Secret) -> None:
         """Open a provisional session for a new device against an unlocker's proof, 32 bytes; raises `SignInRefused`.
 
         All devices of the account are told, of a wrong proof too: it is not repeated by itself.
@@ -138,12 +138,12 @@ class EncryptionAPIClient:
         await self.post_auth_session(self._user_id, self._key)
 
     async def _open(
-        self, path: str, body: auth.OpenSession | auth.Unlock, key: Ed25519Key, *, repeats: bool = True
+        self, path: str, body: auth.OpenSession | auth.Unlock, key: SigningKey, *, repeats: bool = True
     ) -> None:
         self._become(body.user_id, key)
         self.token = (await self._request("POST", path, auth.Session, body, repeats=repeats)).token
 
-    def _become(self, user_id: str, key: Ed25519Key) -> None:
+    def _become(self, user_id: str, key: SigningKey) -> None:
         """Sign as this device from now on; another's session is not its own."""
         if self._key is not key:
             self.token = ""

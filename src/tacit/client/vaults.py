@@ -204,7 +204,7 @@ def take_box(books: Books, record: AccountRecord, boxes: Boxes) -> None:
     box = next((each for each in boxes.boxes if each.device_id == me.device_id), None)
     if box is None:
         raise errors.InvalidVault("there is no box for this device: it was revoked")
-    outer_key = open_box(record, box, Secret(me.secrets.kem_seed))
+    outer_key = open_box(record, box, Secret(me.secrets.kem_private))
     if outer_key.reveal() != me.secrets.outer_key:
         books.set_device(dataclasses.replace(me.secrets, outer_key=outer_key.reveal()))
 

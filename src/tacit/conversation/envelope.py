@@ -5,18 +5,22 @@ A grant is judged by the key that it holds: whoever made it, only the key that t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from tacit import errors
 from tacit.conversation.keys import KEY_BYTES, ConversationKey, is_key_of
-from tacit.crypto import hpke
 from tacit.crypto.secret import Secret
+from tacit.identity.keys import unwrap, wrap
 from tacit.signed import labels
-from tacit.signed.account import AccountRecord, KeyAlgorithm, account_hash, aik_fingerprint, certificate
-from tacit.signed.grant import Grant, GrantContext, Granter, SignedGrant, WrapAlgorithm, sign_grant, verify_grant
+from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint, certificate
+from tacit.signed.grant import WRAPS, Grant, GrantContext, Granter, SignedGrant, sign_grant, verify_grant
+from tacit.signed.profiles import ALGORITHMS, KeyAlgorithm
 from tacit.signed.record import ConversationRecord, Roster, record_hash
 from tacit.signed.rights import Accounts
 from tacit.signed.verify import Signer, Verified, labelled
+
+PrivateKeys = Callable[[bytes, KeyAlgorithm], Secret | None]
+"""One's account's private key of an algorithm, by the hash of the account record that names its public half."""
 
 
 def make_grants(
@@ -27,20 +31,21 @@ def make_grants(
     recipients: Iterable[Verified[AccountRecord]],
     roster: Roster,
 ) -> list[SignedGrant]:
-    """The epoch's key for each recipient that has a device, wrapped to the X-Wing key of its verified account record.
+    """The epoch's key for each recipient that has a device, wrapped to a key of its verified account record.
 
-    `roster` is the epoch's own. Raises `KeyIdMismatch` for a key that is not this record's, and `InvalidArgument` for
-    a recipient who is not in the roster under the same identity key: nobody else is ever wrapped to.
+    The conversation's profile says to which one. `roster` is the epoch's own. Raises `KeyIdMismatch` for a key that is
+    not this record's, and `InvalidArgument` for a recipient who is not in the roster under the same identity key:
+    nobody else is ever wrapped to.
     """
     if not is_key_of(key, record):
         raise errors.KeyIdMismatch()
-    hash_of_record = record_hash(record)
+    hash_of_record, algorithm = record_hash(record), ALGORITHMS[record.profile].kem
     grants: list[SignedGrant] = []
     for recipient in recipients:
         account = recipient.value
         check_recipient(account, roster)
         if account.devices:
-            grants.append(_make_grant(hash_of_record, key, granter, signer, account))
+            grants.append(_make_grant(hash_of_record, algorithm, key, granter, signer, account))
     return grants
 
 
@@ -52,12 +57,17 @@ def check_recipient(account: AccountRecord, roster: Roster) -> None:
 
 
 def _make_grant(
-    hash_of_record: bytes, key: ConversationKey, granter: Granter, signer: Signer, account: AccountRecord
+    hash_of_record: bytes,
+    algorithm: KeyAlgorithm,
+    key: ConversationKey,
+    granter: Granter,
+    signer: Signer,
+    account: AccountRecord,
 ) -> SignedGrant:
-    public = next(each.public_key for each in account.encryption_keys if each.algorithm is KeyAlgorithm.X_WING)
+    public = next(each.public_key for each in account.encryption_keys if each.algorithm is algorithm)
     context = GrantContext(hash_of_record, account.user_id, account_hash(account))
-    ciphertext = hpke.seal(hpke.STANDARD, public, labelled(labels.GRANT_WRAP, context), key.secret.reveal())
-    grant = Grant(hash_of_record, granter, account.user_id, context.account_hash, WrapAlgorithm.HPKE_X_WING, ciphertext)
+    ciphertext = wrap(algorithm, public, labelled(labels.GRANT_WRAP, context), key.secret.reveal())
+    grant = Grant(hash_of_record, granter, account.user_id, context.account_hash, WRAPS[algorithm], ciphertext)
     return sign_grant(grant, signer)
 
 
@@ -67,15 +77,16 @@ def open_grant(
     record: ConversationRecord,
     roster: Roster,
     user_id: str,
-    private_keys: Mapping[bytes, Secret],
+    private_keys: PrivateKeys,
     accounts: Accounts,
 ) -> ConversationKey:
     """The epoch's key out of a grant to `user_id`.
 
-    `roster` is the epoch's own; `private_keys` are the X-Wing seeds of one's account by the hash of the account record
-    that names them. Raises `InvalidGrant` for a grant of another epoch, by or to somebody else, or with another key,
-    and for one's own in an epoch of others whose policy does not open the history; `BadSignature`, `UnsupportedSuite`,
-    and `RecordPending` where the granter's account record is not known.
+    `roster` is the epoch's own; `private_keys` gives one's account's by the hash of the account record that names
+    them and their algorithm. Raises `InvalidGrant` for a grant of another epoch, by or to somebody else, wrapped in
+    another way than the conversation's profile has it, or with another key, and for one's own in an epoch of others
+    whose policy does not open the history; `BadSignature`, and `RecordPending` where the granter's account record is
+    not known.
     """
     grant = signed.grant
     if grant.record_hash != record_hash(record):
@@ -84,14 +95,15 @@ def open_grant(
         raise errors.InvalidGrant("it is for another account")
     check_history(record, roster, user_id)
     check_granter(signed, roster, accounts)
-    if grant.algorithm is not WrapAlgorithm.HPKE_X_WING:
-        raise errors.UnsupportedSuite(f"grants by {grant.algorithm.name.lower()}")
-    private = private_keys.get(grant.account_hash)
+    algorithm = ALGORITHMS[record.profile].kem
+    if grant.algorithm is not WRAPS[algorithm]:
+        raise errors.InvalidGrant("it is not wrapped as the conversation's profile has it")
+    private = private_keys(grant.account_hash, algorithm)
     if private is None:
         raise errors.InvalidGrant("it is wrapped to a key that this account does not have")
     context = labelled(labels.GRANT_WRAP, GrantContext(grant.record_hash, grant.recipient, grant.account_hash))
     try:
-        opened = hpke.open(hpke.STANDARD, private, context, grant.ciphertext)
+        opened = unwrap(algorithm, private, context, grant.ciphertext).reveal()
     except errors.DecryptionError:
         opened = b""
     return check_granted(opened, record)

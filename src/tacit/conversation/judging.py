@@ -16,8 +16,9 @@ from tacit.conversation.sealing import Epoch, open_message
 from tacit.signed import message as messages
 from tacit.signed.account import AccountRecord, DeviceCertificate, aik_fingerprint, certificate
 from tacit.signed.message import Message, MessageAad, message_hash, verify_message
+from tacit.signed.profiles import Profile
 from tacit.signed.record import Change, ConversationRecord, Roster
-from tacit.signed.verify import Profile, Verified
+from tacit.signed.verify import Verified
 
 Versions = Callable[[str], Sequence[Verified[AccountRecord]]]
 """All verified account records of a user that are known, oldest first; empty for a stranger."""
@@ -211,7 +212,7 @@ def _under(member: Change, known: Known) -> list[AccountRecord]:
 def check_signature(
     message: Message, signature: bytes, device: DeviceCertificate, profile: Profile
 ) -> Verified[Message]:
-    """The message as its device signed it; raises `MessageTampered`, or `UnsupportedSuite` for another profile."""
+    """The message as its device signed it; raises `MessageTampered`."""
     try:
         return verify_message(message, signature, device.request_key, profile)
     except errors.BadSignature:

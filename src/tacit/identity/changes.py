@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from tacit import errors
 from tacit.crypto.secret import Randomness, Secret
-from tacit.crypto.sign import Ed25519Key as SigningKey
 from tacit.identity import unlockers
 from tacit.identity.account import AccountKeys, DeviceSecrets, certificate_of, make_boxes
+from tacit.identity.keys import SigningKey, new_signing_key
 from tacit.identity.unlockers import Account, Cost, Opened
 from tacit.identity.vault import NewEntry, Writer, merge, seal_outer
 from tacit.identity.words import to_words
@@ -175,7 +175,7 @@ def _frame(
 ) -> tuple[AccountRecord, Vault]:
     """The record that follows with these devices, keys and vault, as it stands before anybody signs it."""
     version = before.version + 1
-    boxes = make_boxes(before.server_name, before.user_id, version, devices, outer_key)
+    boxes = make_boxes(before.profile, before.server_name, before.user_id, version, devices, outer_key)
     stay = {each.device_id for each in devices}
     gone = [RevokedDevice(each.device_id, version) for each in before.devices if each.device_id not in stay]
     record = replace(
@@ -232,7 +232,7 @@ def reset(
     devices = _sorted(each for each in kept.values() if each is not None)
     if len(devices) < len(kept):
         raise errors.InvalidArgument("no such device is signed in to this account")
-    aik = type(own_key := device.request_key()).generate(random)
+    own_key, aik = device.request_key(), new_signing_key(before.profile, random)
     amk, outer_key = Secret(random(32)), Secret(random(32))
     account = Account(before.server_name, before.user_id, before.profile, aik.public)
     by_password = unlockers.new_password(account, password, cost, amk, random)

@@ -11,9 +11,10 @@ from tacit.crypto import sealed
 from tacit.crypto.digest import sha256
 from tacit.crypto.kdf import argon2id, hkdf_sha256
 from tacit.crypto.secret import Randomness, Secret
-from tacit.crypto.sign import Ed25519Key
+from tacit.identity.keys import SigningKey, signing_key
 from tacit.signed import labels
 from tacit.signed.account import aik_fingerprint
+from tacit.signed.profiles import Profile
 from tacit.signed.vault import (
     AccountContext,
     AuthContext,
@@ -25,26 +26,33 @@ from tacit.signed.vault import (
     UnlockerKind,
     proof_hash,
 )
-from tacit.signed.verify import Profile, labelled
+from tacit.signed.verify import labelled
 from tacit.wire.codec import decode, encode
 
 ARGON2ID: Final = 1
+PBKDF2: Final = 2
+KDF_NAMES: Final = {ARGON2ID: "Argon2id", PBKDF2: "PBKDF2"}
 SALT_BYTES: Final = 16
 ID_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class KdfBounds:
-    """The least and most that a password's derivation may cost: the client's configuration, never the server's word."""
+    """How a password is derived, and the least and most that it may cost.
+
+    The client's configuration (`BOUNDS` of its profile), never the server's word: else a server would name a cheap
+    derivation, and have something to guess the password at.
+    """
 
     memory_kib: tuple[int, int] = (64 * 1024, 1024 * 1024)
     iterations: tuple[int, int] = (3, 16)
     lanes: tuple[int, int] = (1, 16)
+    kdf: int = ARGON2ID
 
     def check(self, parameters: PasswordParameters) -> None:
-        """Refuse a cost outside the bounds before anything is derived; raises `InvalidVault`."""
-        if parameters.kdf != ARGON2ID:
-            raise errors.InvalidVault("the password's derivation is not Argon2id")
+        """Refuse another derivation, or a cost outside the bounds, before anything is derived: `InvalidVault`."""
+        if parameters.kdf != self.kdf:
+            raise errors.InvalidVault(f"the password's derivation is not {KDF_NAMES[self.kdf]}")
         for name, value, (least, most) in (
             ("memory", parameters.memory_kib, self.memory_kib),
             ("iterations", parameters.iterations, self.iterations),
@@ -54,13 +62,25 @@ class KdfBounds:
                 raise errors.InvalidVault(f"the password's derivation has {value} for {name}, not {least} to {most}")
 
 
+_PBKDF2_BOUNDS: Final = KdfBounds((0, 0), (600_000, 10_000_000), (0, 0), PBKDF2)
+BOUNDS: Final = {Profile.COMPAT: _PBKDF2_BOUNDS, Profile.STANDARD: KdfBounds(), Profile.FIPS: _PBKDF2_BOUNDS}
+"""What a client that is configured for a profile derives a password by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a new password's derivation costs: KiB, passes, lanes."""
+    """What a new password's derivation costs: Argon2id's KiB, passes and lanes, or PBKDF2's iterations."""
 
     memory_kib: int = 64 * 1024
     iterations: int = 3
     lanes: int = 4
+    pbkdf2_iterations: int = 600_000
+
+    def parameters(self, profile: Profile, salt: bytes) -> PasswordParameters:
+        """The parameters of a password of an account of this profile."""
+        if profile is Profile.STANDARD:
+            return PasswordParameters(ARGON2ID, self.memory_kib, self.iterations, self.lanes, salt)
+        return PasswordParameters(PBKDF2, 0, self.pbkdf2_iterations, 0, salt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +105,14 @@ class Account:
 def password_secret(
     server_name: str, user_id: str, password: Secret, parameters: PasswordParameters, bounds: KdfBounds
 ) -> Secret:
-    """The 32-byte secret of a password; raises `InvalidVault` for a cost outside the bounds.
+    """The 32-byte secret of a password; raises `InvalidVault` for a derivation outside the bounds.
 
-    The salt that Argon2id gets is bound to server name and user, so that a server cannot hand one user another's.
+    The salt that is derived with is bound to server name and user, so that a server cannot hand one user another's.
     """
     bounds.check(parameters)
     salt = sha256(labelled(labels.PASSWORD_SALT, PasswordSalt(server_name, user_id, parameters.salt)))
+    if parameters.kdf == PBKDF2:
+        raise errors.UnsupportedSuite("PBKDF2")
     return argon2id(
         password,
         salt,
@@ -124,8 +146,9 @@ def make_unlocker(
 
 def new_password(account: Account, password: Secret, cost: Cost, amk: Secret, random: Randomness) -> Unlocker:
     """A password unlocker with a fresh salt."""
-    parameters = PasswordParameters(ARGON2ID, cost.memory_kib, cost.iterations, cost.lanes, random(SALT_BYTES))
-    exact = KdfBounds(*((value, value) for value in (cost.memory_kib, cost.iterations, cost.lanes)))
+    parameters = cost.parameters(account.profile, random(SALT_BYTES))
+    memory, passes, lanes = parameters.memory_kib, parameters.iterations, parameters.lanes
+    exact = KdfBounds((memory, memory), (passes, passes), (lanes, lanes), parameters.kdf)
     secret = password_secret(account.server_name, account.user_id, password, parameters, exact)
     unlocker_id = random(ID_BYTES).hex()
     return make_unlocker(account, UnlockerKind.PASSWORD, unlocker_id, encode(parameters), secret, amk)
@@ -150,7 +173,7 @@ def open_amk(account: Account, unlocker: Unlocker, secret: Secret) -> Secret:
     return Secret(sealed.open(key, labelled(labels.WRAPPED_AMK, context), unlocker.wrapped_amk))
 
 
-def wrap_inner(account: Account, unlockers: tuple[Unlocker, ...], amk: Secret, aik: Ed25519Key, outer: Secret) -> Inner:
+def wrap_inner(account: Account, unlockers: tuple[Unlocker, ...], amk: Secret, aik: SigningKey, outer: Secret) -> Inner:
     """The vault's inner part: the identity key and the outer key sealed under the AMK."""
     context = account.context()
     return Inner(
@@ -165,7 +188,7 @@ class Opened:
     """What the inner part holds; it is used and let go, never kept on a device."""
 
     amk: Secret
-    aik: Ed25519Key
+    aik: SigningKey
     outer_key: Secret
 
 
@@ -177,21 +200,24 @@ def open_inner(account: Account, inner: Inner, unlocker_id: str, secret: Secret)
     amk = open_amk(account, unlocker, secret)
     context = account.context()
     seed = Secret(sealed.open(amk, labelled(labels.WRAPPED_AIK, context), inner.wrapped_aik))
-    aik = Ed25519Key.from_seed(seed)
+    aik = signing_key(account.profile, seed)
     if aik.public != account.aik:
         raise errors.DecryptionError()
     outer_key = Secret(sealed.open(amk, labelled(labels.WRAPPED_OUTER_KEY, context), inner.wrapped_outer_key))
     return Opened(amk, aik, outer_key)
 
 
-def open_with_password(account: Account, inner: Inner, password: Secret, bounds: KdfBounds | None = None) -> Opened:
-    """The inner part by the first password unlocker; raises `InvalidVault` or `DecryptionError`."""
+def open_with_password(account: Account, inner: Inner, password: Secret, bounds: KdfBounds) -> Opened:
+    """The inner part by the first password unlocker; raises `InvalidVault` or `DecryptionError`.
+
+    `bounds` are the client's own: where the account comes from a server, its profile's would be the server's choice.
+    """
     unlocker = find_unlocker(inner, UnlockerKind.PASSWORD)
     try:
         parameters = decode(PasswordParameters, unlocker.parameters)
     except errors.PeerError:
         raise errors.InvalidVault("the password's parameters cannot be read") from None
-    secret = password_secret(account.server_name, account.user_id, password, parameters, bounds or KdfBounds())
+    secret = password_secret(account.server_name, account.user_id, password, parameters, bounds)
     return open_inner(account, inner, unlocker.id, secret)
 
 

@@ -10,7 +10,8 @@ from tacit import errors
 from tacit.crypto import sealed
 from tacit.crypto.secret import Secret
 from tacit.signed import labels
-from tacit.signed.account import AccountRecord, EncryptionKey, KeyAlgorithm
+from tacit.signed.account import AccountRecord, EncryptionKey
+from tacit.signed.profiles import KeyAlgorithm
 from tacit.signed.vault import (
     Entries,
     Entry,

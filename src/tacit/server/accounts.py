@@ -63,6 +63,8 @@ async def generate(request: Call) -> api.Published:
     vault = keyfields.key_struct(Vault, published.encrypted_private_key, limits.VAULT_BYTES)
     keyfields.check_vault_wrapped(vault)
     check_published(published, record, session, here.config.server_name)
+    if record.version == 1:
+        here.config.check_profile(record.profile)
     counter("the outer part's version", vault.outer.header.version)
     check_signatures(await here.known.load([session.user_id]), record, signatures)
     check_vault(record, vault)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tacit import errors
+from tacit.signed.profiles import Profile, name_of
 
 MINUTE_MS = 60 * 1000
 HOUR_MS = 60 * MINUTE_MS
@@ -31,6 +32,13 @@ class Config:
     """How long a session lasts that may do nothing but publish an account version: at registration, or unlocked."""
     reset_wait_ms: int = 3 * DAY_MS
     """How long a reset waits that a device alone asked for; until then it can be cancelled."""
+    profiles: tuple[Profile, ...] = (Profile.STANDARD, Profile.FIPS, Profile.COMPAT)
+    """The profiles of which accounts and conversations may begin here; what is there already goes on."""
+
+    def check_profile(self, profile: Profile) -> None:
+        """Refuses an account or conversation of a profile that is not among `profiles`: `UnsupportedSuite`."""
+        if profile not in self.profiles:
+            raise errors.UnsupportedSuite(f"nothing of the profile {name_of(profile)} begins on this server")
 
     @property
     def server_name(self) -> str:

@@ -65,6 +65,8 @@ async def post_epoch(request: Call) -> api.EpochWritten:
             raise errors.MalformedJson("record and signature come together")
         return await add_grants(request, session, posted)
     opening = epochs.read_posted(posted, posted.record, posted.signature, session)
+    if opening.record.epoch == 1:
+        backend(request).config.check_profile(opening.record.profile)
     for _ in range(ATTEMPTS):
         try:
             opened = await open_epoch(request, session, opening)
@@ -147,7 +149,7 @@ async def add_grants(request: Call, session: Session, posted: api.ConversationKe
     record, roster = epochs.roster_of(rows)
     if session.user_id not in roster:
         raise errors.InvalidGrant("who grants it was not in the epoch")
-    made = [epochs.read_grant(each, session, record_hash(record)) for each in posted.encrypted_keys]
+    made = [epochs.read_grant(each, session, record_hash(record), record.profile) for each in posted.encrypted_keys]
     for grant in made:
         epochs.check_recipient(grant.recipient, record, roster, present)
     chains = await here.known.load({session.user_id, *(grant.recipient for grant in made)})

@@ -16,15 +16,22 @@ from tacit.server import keyfields
 from tacit.server.known import Chains
 from tacit.server.store import conversations, grants
 from tacit.server.store.rows import Epoch, MemberChange, NewGrant, Opened, Session
-from tacit.signed.grant import Grant, SignedGrant, WrapAlgorithm
+from tacit.signed.grant import WRAPS, Grant, SignedGrant, WrapAlgorithm
+from tacit.signed.profiles import ALGORITHMS, Profile
 from tacit.signed.record import ConversationRecord, Roster, SignedLeave, record_hash
 from tacit.signed.rights import ChainState, advance
 from tacit.signed.verify import ZERO_HASH
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
 
-X_WING_CIPHERTEXT: Final = 1120 + 32 + 16
-"""A grant's ciphertext: X-Wing's encapsulation, then the key of 32 bytes with GCM's tag."""
+CIPHERTEXTS: Final = {
+    WrapAlgorithm.HPKE_X_WING: range(1120 + 32 + 16, 1120 + 32 + 16 + 1),
+    WrapAlgorithm.RSA_OAEP_SHA256: range(256, 512 + 1),
+}
+"""The bytes of a grant's ciphertext.
+
+X-Wing: its encapsulation, then the key of 32 bytes with GCM's tag. RSA: the modulus's, 2048 to 4096 bits.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ def read_posted(body: ConversationKeys, record_text: str, signature_text: str, s
     if record.opener.device_id != session.device_id:
         raise errors.FieldMismatch("the opener's device is not the session's")
     own_hash = record_hash(record)
-    signed = [read_grant(each, session, own_hash) for each in body.encrypted_keys]
+    signed = [read_grant(each, session, own_hash, record.profile) for each in body.encrypted_keys]
     if any(each.granter.account_hash != record.opener.account_hash for each in signed):
         raise errors.InvalidGrant("its granter acts under another account record than the opener")
     row = Epoch(
@@ -75,8 +82,11 @@ def read_posted(body: ConversationKeys, record_text: str, signature_text: str, s
     return Posted(record, own_hash, signature, members, tuple(signed), row, new_grants(body.encrypted_keys, session))
 
 
-def read_grant(posted: EncryptedKey, session: Session, hash_of_record: bytes) -> Grant:
-    """A grant by the session's device for an epoch; raises `InvalidGrant`, `FieldMismatch` or `SecretKeyRefused`."""
+def read_grant(posted: EncryptedKey, session: Session, hash_of_record: bytes, profile: Profile) -> Grant:
+    """A grant by the session's device for an epoch of a profile.
+
+    Raises `InvalidGrant`, `FieldMismatch` or `SecretKeyRefused`.
+    """
     grant = keyfields.read_grant(posted.encrypted_key).grant
     if grant.recipient != posted.user_id:
         raise errors.FieldMismatch("encryptedKeys.userId")
@@ -84,8 +94,9 @@ def read_grant(posted: EncryptedKey, session: Session, hash_of_record: bytes) ->
         raise errors.InvalidGrant("it is for another epoch")
     if (grant.granter.user_id, grant.granter.device_id) != (session.user_id, session.device_id):
         raise errors.InvalidGrant("it is not by the session's device")
-    if grant.algorithm is not WrapAlgorithm.HPKE_X_WING or len(grant.ciphertext) != X_WING_CIPHERTEXT:
-        raise errors.InvalidGrant("it is not wrapped by X-Wing")
+    expected = WRAPS[ALGORITHMS[profile].kem]
+    if grant.algorithm is not expected or len(grant.ciphertext) not in CIPHERTEXTS[expected]:
+        raise errors.InvalidGrant("it is not wrapped as the conversation's profile has it")
     return grant
 
 

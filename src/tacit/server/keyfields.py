@@ -15,6 +15,7 @@ from tacit import errors
 from tacit.api import base
 from tacit.crypto.verify import looks_secret
 from tacit.signed.grant import SignedGrant
+from tacit.signed.profiles import ED25519_BYTES
 from tacit.signed.vault import Boxes, Vault
 from tacit.wire import limits
 from tacit.wire.codec import decode
@@ -51,9 +52,10 @@ def key_struct(kind: type[T], text: str, most: int = limits.RECORD_BYTES) -> T:
 
 
 def request_key(text: str) -> bytes:
-    """A raw Ed25519 public key of 32 bytes (a seed of the same length cannot be told from it).
+    """A raw Ed25519 public key of 32 bytes (a seed of the same length cannot be told from it), or a point of P-256.
 
-    Raises `SecretKeyRefused` for anything else that looks like a secret, `Base64NotCanonical` or `WrongLength`.
+    Raises `SecretKeyRefused` for anything else that looks like a secret, `Base64NotCanonical`, `WrongLength`, or
+    `Malformed` for no point of the curve.
     """
     try:
         key = base.binary(text, limits.KEY_BYTES)
@@ -61,11 +63,11 @@ def request_key(text: str) -> bytes:
         if _text_looks_secret(text):
             raise errors.SecretKeyRefused from None
         raise
-    if len(key) == 32:
+    if len(key) == ED25519_BYTES:
         return key
     if _text_looks_secret(text):
         raise errors.SecretKeyRefused
-    raise errors.WrongLength("a request key is 32 bytes")
+    raise errors.WrongLength("a request key has 32 bytes, or 65 for P-256")
 
 
 def check_vault_wrapped(vault: Vault) -> None:

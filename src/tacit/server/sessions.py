@@ -15,6 +15,7 @@ from tacit.crypto.server import hash_token
 from tacit.server.backend import FULL, REGISTRATION, Backend, Call, any_session, backend, body, write
 from tacit.server.store import accounts, sessions
 from tacit.server.store.rows import Session
+from tacit.signed.profiles import name_of
 from tacit.wire import limits
 
 TOKEN_BYTES: Final = 32
@@ -45,7 +46,7 @@ async def server(request: Call) -> ServerInfo:
         found.incarnation,
         found.clock(),
         LIMITS,
-        ["standard"],
+        [name_of(each) for each in config.profiles],
     )
 
 

@@ -20,6 +20,7 @@ from tacit.server.backend import PROVISIONAL, Call, backend, body, read, write
 from tacit.server.sessions import new_session
 from tacit.server.store import account_events, accounts, meta, sessions
 from tacit.server.store.rows import Unlocker
+from tacit.signed.profiles import KeyAlgorithm, signature_algorithm
 from tacit.signed.vault import PasswordParameters, UnlockerKind, proof_hash
 from tacit.wire.codec import encode
 from tacit.wire.text import to_base64
@@ -47,14 +48,19 @@ async def unlocker(request: Call) -> api.UnlockerFound:
 
     found, secret = await read(request, find)
     if found is None:
-        found = made_up(Secret(secret), user_id, wish.kind)
+        found = made_up(Secret(secret), user_id, wish.kind, signature_algorithm(request.auth.request_key))
     return api.UnlockerFound(found.unlocker_id, to_base64(found.parameters))
 
 
-def made_up(secret: Secret, user_id: str, kind: str) -> Unlocker:
-    """What somebody's unlocker could be: the same at each question."""
+def made_up(secret: Secret, user_id: str, kind: str, algorithm: KeyAlgorithm) -> Unlocker:
+    """What somebody's unlocker could be, in the profile of whose signature algorithm who asks has a key.
+
+    It is the same at each question.
+    """
     salt = decoy(secret, f"{kind} salt", user_id, SALT_BYTES)
-    parameters = encode(PasswordParameters(1, 64 * 1024, 3, 4, salt)) if kind == "password" else b""
+    standard = algorithm is KeyAlgorithm.ED25519
+    cost = PasswordParameters(1, 64 * 1024, 3, 4, salt) if standard else PasswordParameters(2, 0, 600_000, 0, salt)
+    parameters = encode(cost) if kind == "password" else b""
     return Unlocker(decoy(secret, f"{kind} id", user_id, ID_BYTES).hex(), KINDS[kind], b"", parameters)
 
 

@@ -9,8 +9,7 @@ from typing import Annotated, Final
 from tacit import errors
 from tacit.crypto import verify as doors
 from tacit.signed import labels
-from tacit.signed.profiles import KeyAlgorithm as KeyAlgorithm
-from tacit.signed.profiles import Profile
+from tacit.signed.profiles import ALGORITHMS, KeyAlgorithm, Profile, check_wrapping_key
 from tacit.signed.verify import ZERO_HASH, Signer, Verified, sign, signature_holds, struct_hash, verify
 from tacit.wire import limits
 from tacit.wire.codec import U16, U64, Enum, Hash, Id, Many, PublicKey, Signature, Text, Variable, struct
@@ -55,14 +54,14 @@ class DeviceKey:
 class DeviceCertificate:
     """One device's keys, certified by standing in an account record.
 
-    `request_key` signs requests, records and messages; `mls_key` is for MLS leaves; `kem_key` (X-Wing, 1216 bytes
-    in the profile `standard`) takes the vault's outer key.
+    `request_key` signs requests, records and messages; `mls_key` is for MLS leaves (empty in the profile `compat`);
+    `kem_key` (X-Wing, 1216 bytes, in the profile `standard`, else RSA) takes the vault's outer key.
     """
 
     user_id: Id
     device_id: DeviceId
     request_key: PublicKey
-    mls_key: PublicKey
+    mls_key: Annotated[bytes, Variable(limits.KEY_BYTES)]
     kem_key: PublicKey
     suites: Annotated[tuple[U16, ...], Many(limits.SUITES)]
 
@@ -134,8 +133,6 @@ class AikKey:
 
 
 NO_RESET: Final = ResetNote(ResetBy.NO_RESET, "")
-WRAPS: Final = {Profile.STANDARD: (KeyAlgorithm.X_WING, KeyAlgorithm.RSA)}
-"""The encryption keys that an account of a profile carries, in this order."""
 
 
 def device_id_of(user_id: str, request_key: bytes) -> str:
@@ -184,12 +181,13 @@ def check_form(record: AccountRecord) -> None:
     """The rules that one record alone can break; raises `InvalidAccountRecord` or `UnsupportedSuite`."""
     if record.profile is not Profile.STANDARD:
         raise errors.UnsupportedSuite(f"profile {record.profile.name.lower()}")
-    doors.check_public(KeyAlgorithm.ED25519, record.aik)
+    has = ALGORITHMS[record.profile]
+    doors.check_public(has.signature, record.aik)
     ended = not record.devices and not record.encryption_keys
     algorithms = tuple(key.algorithm for key in record.encryption_keys)
-    _require(ended or algorithms == WRAPS[record.profile], "the encryption keys are not those of the profile")
+    _require(ended or algorithms == has.encryption, "the encryption keys are not those of the profile")
     for key in record.encryption_keys:
-        doors.check_public(key.algorithm, key.public_key)
+        check_wrapping_key(record.profile, key.algorithm, key.public_key)
     _require(len(record.archive_key_id) == (0 if ended else 32), "the archive key's id has the wrong length")
     ids = [device.device_id for device in record.devices]
     _require(ids == sorted(set(ids)), "devices are not sorted by id, or one stands twice")
@@ -200,9 +198,12 @@ def check_form(record: AccountRecord) -> None:
         _require(device.user_id == record.user_id, "a certificate is for another user")
         expected = device_id_of(record.user_id, device.request_key)
         _require(device.device_id == expected, "a device id is not the hash of its request key")
-        doors.check_public(KeyAlgorithm.ED25519, device.request_key)
-        doors.check_public(KeyAlgorithm.ED25519, device.mls_key)
-        doors.check_public(KeyAlgorithm.X_WING, device.kem_key)
+        doors.check_public(has.signature, device.request_key)
+        check_wrapping_key(record.profile, has.kem, device.kem_key)
+        if has.mls is not None:
+            doors.check_public(has.mls, device.mls_key)
+        _require((has.mls is None) == (device.mls_key == b""), "an MLS key stands where the profile has none")
+        _require(set(device.suites) <= set(has.suites), "a device has an MLS suite that its profile does not have")
         _require(device.mls_key != device.request_key, "a device uses one key for two purposes")
     note = record.reset_by
     if note.by is ResetBy.NOBODY:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from tacit.signed import labels
 from tacit.signed.account import DeviceId
-from tacit.signed.verify import Profile, Signer, Verified, sign, verify
+from tacit.signed.profiles import KeyAlgorithm, Profile
+from tacit.signed.verify import Signer, Verified, sign, verify
 from tacit.wire import limits
 from tacit.wire.codec import Enum, Hash, Id, Signature, Variable, struct
 
@@ -16,8 +17,15 @@ class WrapAlgorithm(IntEnum):
     """How a grant's ciphertext is made."""
 
     HPKE_X_WING = 1
-    RSA_OAEP = 2
+    RSA_OAEP_SHA256 = 2
     SEALED = 3
+
+
+WRAPS: Final = {
+    KeyAlgorithm.X_WING: WrapAlgorithm.HPKE_X_WING,
+    KeyAlgorithm.RSA: WrapAlgorithm.RSA_OAEP_SHA256,
+}
+"""How something is wrapped to a key."""
 
 
 @struct

@@ -10,7 +10,8 @@ from typing import Annotated, Final
 from tacit import errors
 from tacit.signed import labels
 from tacit.signed.account import DeviceId
-from tacit.signed.verify import Profile, Signer, sign, struct_hash
+from tacit.signed.profiles import Profile
+from tacit.signed.verify import Signer, sign, struct_hash
 from tacit.wire import limits
 from tacit.wire.codec import U16, U64, Enum, Flag, Hash, Id, Many, Signature, Text, Variable, struct
 

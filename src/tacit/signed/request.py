@@ -15,10 +15,10 @@ from typing import Annotated, Final
 
 from tacit import errors
 from tacit.crypto.digest import equal, sha256
-from tacit.crypto.verify import verify_ed25519
 from tacit.signed import labels
 from tacit.signed.account import DeviceId
-from tacit.signed.verify import Profile, Signer, Verified, sign, verify
+from tacit.signed.profiles import signature_algorithm, signed_by
+from tacit.signed.verify import Signer, Verified, sign, verify_by_key
 from tacit.wire import limits
 from tacit.wire.codec import Fixed, Hash, Id, struct
 from tacit.wire.text import from_base64, to_base64
@@ -154,7 +154,7 @@ def verify_head(
     session's device and to take the nonce.
     """
     base = _signature_base(method, authority, path, query, read.content_digest, read.parameters)
-    if base is None or not verify_ed25519(public, base, read.signature):
+    if base is None or not signed_by(signature_algorithm(public), public, base, read.signature):
         raise errors.RequestSignatureInvalid("it is not by this device over this request")
     if not read.created <= read.expires <= read.created + LIFETIME:
         raise errors.RequestSignatureInvalid(f"it expires more than {LIFETIME} seconds after it was created")
@@ -202,8 +202,6 @@ def sign_challenge(challenge: SocketChallenge, device: Signer) -> bytes:
     return sign(labels.SOCKET_CHALLENGE, challenge, device)
 
 
-def verify_challenge(
-    challenge: SocketChallenge, signature: bytes, request_key: bytes, profile: Profile = Profile.STANDARD
-) -> Verified[SocketChallenge]:
+def verify_challenge(challenge: SocketChallenge, signature: bytes, request_key: bytes) -> Verified[SocketChallenge]:
     """The challenge as this device's; raises `BadSignature`."""
-    return verify(labels.SOCKET_CHALLENGE, challenge, request_key, signature, profile)
+    return verify_by_key(labels.SOCKET_CHALLENGE, challenge, request_key, signature)

@@ -8,7 +8,8 @@ from typing import Annotated
 from tacit import errors
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, DeviceId, certificate
-from tacit.signed.verify import Profile, Verified, struct_hash, verify
+from tacit.signed.profiles import Profile
+from tacit.signed.verify import Verified, struct_hash, verify
 from tacit.wire import limits
 from tacit.wire.codec import U8, U32, U64, Enum, Hash, Id, Many, Signature, Variable, WrappedKey, struct
 

@@ -11,9 +11,8 @@ from typing import Final, Generic, TypeVar, final
 
 from tacit import errors
 from tacit.crypto.digest import sha256
-from tacit.crypto.verify import verify_ed25519
 from tacit.signed import labels
-from tacit.signed.profiles import Profile as Profile
+from tacit.signed.profiles import ALGORITHMS, Profile, signature_algorithm, signed_by
 from tacit.wire.codec import encode, write_varint
 
 T = TypeVar("T")
@@ -73,13 +72,18 @@ class Verified(Generic[T]):
 
 def signature_holds(label: str, struct: object, key: bytes, signature: bytes, profile: Profile) -> bool:
     """Whether `signature` over the labelled struct is by `key` under the signer's profile."""
-    if profile is not Profile.STANDARD:
-        raise errors.UnsupportedSuite(f"signatures of profile {profile.name.lower()}")
-    return verify_ed25519(key, labelled(label, struct), signature)
+    return signed_by(ALGORITHMS[profile].signature, key, labelled(label, struct), signature)
 
 
-def verify(label: str, struct: T, key: bytes, signature: bytes, profile: Profile = Profile.STANDARD) -> Verified[T]:
-    """The struct as `Verified`; raises `BadSignature`, or `UnsupportedSuite` for a profile that is not here."""
+def verify(label: str, struct: T, key: bytes, signature: bytes, profile: Profile) -> Verified[T]:
+    """The struct as `Verified`; raises `BadSignature`."""
     if not signature_holds(label, struct, key, signature, profile):
+        raise errors.BadSignature(label.removeprefix(labels.PREFIX))
+    return Verified(struct, key, signature, _CHECKED)
+
+
+def verify_by_key(label: str, struct: T, key: bytes, signature: bytes) -> Verified[T]:
+    """The struct as `Verified` where a session's key is known and not its account; raises `BadSignature`."""
+    if not signed_by(signature_algorithm(key), key, labelled(label, struct), signature):
         raise errors.BadSignature(label.removeprefix(labels.PREFIX))
     return Verified(struct, key, signature, _CHECKED)
