@@ -108,7 +108,7 @@ async def test_a_record_of_another_in_ones_place_stops_the_conversation(
     async def took_both(_: object) -> EpochWritten:
         return EpochWritten(True, "00" * 32, 2, 3)
 
-    monkeypatch.setattr(alice.device.api, "open_epoch", took_both)
+    monkeypatch.setattr(alice.device.api, "post_encryption_conversation_keys", took_both)
     with pytest.raises(errors.SendingBlocked):
         await alice.device._parts.changes.open_epoch(team.id, Intent(ROTATE))  # type: ignore[union-attr]
     await team.refresh()

@@ -72,6 +72,16 @@ async def test_the_stored_grants_may_stand_beside_a_message(town: Town) -> None:
     assert (await alice.ask("POST", MESSAGES, part)).code == "field_mismatch"
 
 
+async def test_the_key_id_beside_messages_is_their_own(town: Town) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    batch = {"conversationId": talk.id, "messages": [{"encryptedPayload": talk.payload(alice, id="batch")}]}
+    for body in (talk.message(alice), batch):
+        assert (await alice.ask("POST", MESSAGES, body | {"keyId": talk.posted["keyId"]})).status == 200
+        other = await alice.ask("POST", MESSAGES, body | {"keyId": "00" * 32})
+        assert (other.status, other.code) == (422, "field_mismatch")
+
+
 async def test_a_message_sent_again_gets_the_first_answer_whatever_was_granted_since(
     town: Town,
 ) -> None:

@@ -39,13 +39,15 @@ class OneMessage(Body, frozen=True):
 class SendMessages(Body, frozen=True):
     """`POST /api/messages/encrypted`: one message, or a batch in `messages`.
 
-    `encryptedKeys` may be left out or empty, or must equal the stored grants of the epoch.
+    `encryptedKeys` may be left out or empty, or must equal the stored grants of the epoch; `keyId` may be left out, or
+    must equal that of every message.
     """
 
     conversation_id: str
     encrypted_payload: EncryptedPayload | UnsetType = UNSET
     messages: list[OneMessage] | UnsetType = UNSET
     encrypted_keys: list[EncryptedKey] | UnsetType = UNSET
+    key_id: Hex | UnsetType = UNSET
 
 
 class Sent(Body, frozen=True):

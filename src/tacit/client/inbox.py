@@ -37,6 +37,10 @@ MAY_CHANGE: Final = ("no_grant", "record_missing", "record_pending", "sender_not
 """Causes that pass when a record, a grant or an account record comes that was not there, or a newer program."""
 
 
+ROW: Final = """seq, revision, created_at, verdict, cause, detail, authentic, user_id, device_id,
+        client_message_id, epoch, content, late, revoked, message_hash"""
+
+
 class Row(NamedTuple):
     """One message as it is kept, for showing."""
 
@@ -65,7 +69,7 @@ def take_message(books: Books, held: Held, seq: int, created_at: int, fields: di
             error = errors.ServerMisbehaved(f"message {seq} is another now")
             books.keep_evidence(now, "conversation", held.id, error, payload.encode())
         return False
-    _write(books, held, seq, created_at, payload, _judge(books, held, seq, payload))
+    _write(books, held, seq, created_at, payload, judge(books, held, seq, payload))
     return True
 
 
@@ -84,7 +88,7 @@ def judge_again(books: Books, held: Held) -> int:
         WHERE conversation_id = ? AND cause <> '' AND cause IN ({marks}) ORDER BY seq"""
     changed = 0
     for seq, created_at, payload, cause in books.connection.execute(query, (held.id, *MAY_CHANGE)).fetchall():
-        judged = _judge(books, held, seq, payload)
+        judged = judge(books, held, seq, payload)
         if not (isinstance(judged.verdict, Undecryptable) and judged.verdict.cause.code == cause):
             _write(books, held, seq, created_at, payload, judged)
             if isinstance(judged.verdict, Shown):
@@ -129,7 +133,8 @@ class Judged(NamedTuple):
     message: Message | None
 
 
-def _judge(books: Books, held: Held, seq: int, payload: str) -> Judged:
+def judge(books: Books, held: Held, seq: int, payload: str) -> Judged:
+    """The verdict on a payload at a place, as of now; nothing is kept of it."""
     try:
         message, signature = from_fields(from_json(payload))
     except errors.UnknownVersion as error:
@@ -201,10 +206,16 @@ def _next_revision(books: Books) -> int:
 
 def rows_after(books: Books, conversation_id: str, revision: int) -> list[Row]:
     """The messages that came or changed since `revision`, by `seq`; repeated ones are left out."""
-    query = """SELECT seq, revision, created_at, verdict, cause, detail, authentic, user_id, device_id,
-        client_message_id, epoch, content, late, revoked, message_hash FROM messages INDEXED BY messages_by_revision
+    query = f"""SELECT {ROW} FROM messages INDEXED BY messages_by_revision
         WHERE conversation_id = ? AND revision > ? AND verdict <> 'repeated' ORDER BY seq"""
     return [_row(*each) for each in books.connection.execute(query, (conversation_id, revision)).fetchall()]
+
+
+def row_at(books: Books, conversation_id: str, seq: int) -> Row | None:
+    """The message at a place; None for a repeated one, and where there is none."""
+    query = f"SELECT {ROW} FROM messages WHERE conversation_id = ? AND seq = ? AND verdict <> 'repeated'"
+    found = books.connection.execute(query, (conversation_id, seq)).fetchone()
+    return _row(*found) if found is not None else None
 
 
 def _row(

@@ -161,6 +161,43 @@ class Outbox:
                     case _:
                         assert_never(step)
 
+    async def make_ready(self, conversation_id: str) -> None:
+        """Fetch what is new and open the next epoch where one is due, so that a message can be sealed.
+
+        Raises `SendingBlocked` where nothing may be sent, and what opening an epoch raises.
+        """
+        epochs = 0
+        async with self._locks.of(conversation_id):
+            while True:
+                await self._syncer.pull_conversation(conversation_id)
+                step = await self._store.run(partial(self.next_step, conversation_id))
+                if step is None:
+                    break
+                epochs += 1
+                check_epochs(epochs)
+                if isinstance(step, Intent):
+                    await self._changes.open_epoch(conversation_id, step)
+                else:
+                    await self._finish_earlier(conversation_id)
+        await self.flush(conversation_id)
+
+    def next_step(self, conversation_id: str, books: Books) -> Intent | First | None:
+        """What comes before a message can be sealed in this transaction, or None; raises `SendingBlocked`."""
+        held = books.held(conversation_id)
+        first = self._first(books, held)
+        if first is None:
+            standing.check_may_open(books, held)
+            if standing.why_next_epoch(books, held, self._clock()):
+                return Intent(ROTATE)
+            standing.check_sendable(books, held)
+        return first
+
+    def _first(self, books: Books, held: Held) -> First | None:
+        standing.check_not_stopped(held)
+        if held.id not in self._syncer.caught_up:
+            return First.CATCH_UP
+        return First.FINISH if openings.find(books, held.id) is not None else None
+
     async def _finish_earlier(self, conversation_id: str) -> None:
         """Bring an earlier change to an end; one that is refused is forgotten, and holds up no message."""
         try:
@@ -189,11 +226,9 @@ class Outbox:
         if queued is None:
             return None
         held = books.held(conversation_id)
-        standing.check_not_stopped(held)
-        if conversation_id not in self._syncer.caught_up:
-            return First.CATCH_UP
-        if openings.find(books, conversation_id) is not None:
-            return First.FINISH
+        first = self._first(books, held)
+        if first is not None:
+            return first
         while queued is not None and is_closed(held, queued):
             accepted = arrived(books, queued)
             if accepted is not None:

@@ -101,7 +101,7 @@ def seal_queued(books: Books, held: Held, epoch: Epoch, queued: Queued, instance
     me = books.me
     counter = queued.counter
     if queued.instance_id != instance or queued.epoch == epoch.epoch or counter is None:
-        counter = _next_counter(books, instance, held.id)
+        counter = next_counter(books, instance, held.id)
     # Otherwise it was refused in an epoch that is closed: under another key the counter is still unused, and taking
     # the next one would look like a lost message to all others.
     body: Body = Unknown(queued.kind, queued.body)  # as it was encoded when it was written
@@ -125,7 +125,8 @@ def seal_queued(books: Books, held: Held, epoch: Epoch, queued: Queued, instance
     return dataclasses.replace(queued, payload=payload, epoch=epoch.epoch, instance_id=instance, counter=counter)
 
 
-def _next_counter(books: Books, instance: bytes, conversation_id: str) -> int:
+def next_counter(books: Books, instance: bytes, conversation_id: str) -> int:
+    """The counter of the next message of this opening of the store; in the transaction that gives it out it is used."""
     query = "SELECT next FROM sending WHERE instance_id = ? AND conversation_id = ?"
     row = books.connection.execute(query, (instance, conversation_id)).fetchone()
     counter: int = row[0] if row else 0

@@ -188,6 +188,24 @@ def news(books: Books, conversation_id: str, after: int) -> tuple[list[Message],
     return found, revision
 
 
+def one(books: Books, conversation_id: str, seq: int) -> Message | None:
+    """The message at a place by itself, edits and deletions too; None for one that repeats another.
+
+    Raises the cause of what cannot be read, and `InvalidMessage` for a change of a message that it may not change.
+    """
+    row = inbox.row_at(books, conversation_id, seq)
+    if row is None:
+        return None
+    if row.shown is None:
+        raise errors.from_code(row.cause, row.detail)
+    shown = row.shown
+    if isinstance(shown.body, EditBody | DeleteBody):
+        for ignored in fold_timeline(inbox.opened_messages(books, conversation_id)).ignored:
+            if ignored.seq == seq:
+                raise errors.InvalidMessage(ignored.reason)
+    return of_body(seq, shown.name, shown.epoch, shown.content.sent_at, shown.body, shown.trust)
+
+
 def of_body(seq: int, name: Name, epoch: int, sent_at: int, body: Body, trust: Trust) -> Message:
     """One opened message by itself."""
     text = target = ""

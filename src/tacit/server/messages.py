@@ -117,6 +117,14 @@ def push(here: Backend, conversation_id: str, delivered: Delivered) -> None:
     here.hub.push_item(conversation_id, delivered.members, lambda _: item)
 
 
+def check_key_id(sent: api.SendMessages) -> None:
+    """`keyId` beside messages is each one's own; raises `FieldMismatch`."""
+    one = [] if isinstance(sent.encrypted_payload, UnsetType) else [sent.encrypted_payload]
+    batch = [] if isinstance(sent.messages, UnsetType) else [each.encrypted_payload for each in sent.messages]
+    if not isinstance(sent.key_id, UnsetType) and any(each.key_id != sent.key_id for each in one + batch):
+        raise errors.FieldMismatch("keyId")
+
+
 @post("/api/messages/encrypted", status_code=200)
 async def send(request: Call) -> api.Sent | api.Results:
     """Take one message, or a batch of which each is taken or refused by itself."""
@@ -128,6 +136,7 @@ async def send(request: Call) -> api.Sent | api.Results:
         keyfields.read_grant(each.encrypted_key)
     if isinstance(sent.messages, UnsetType) == isinstance(sent.encrypted_payload, UnsetType):
         raise errors.MalformedJson("either encryptedPayload or messages is needed")
+    check_key_id(sent)
     if isinstance(sent.encrypted_payload, UnsetType):
         assert not isinstance(sent.messages, UnsetType)
         return await send_batch(request, session, conversation_id, sent.messages, posted)
