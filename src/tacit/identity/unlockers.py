@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tacit import errors
@@ -81,6 +81,34 @@ class Cost:
         if profile is Profile.STANDARD:
             return PasswordParameters(ARGON2ID, self.memory_kib, self.iterations, self.lanes, salt)
         return PasswordParameters(PBKDF2, 0, self.pbkdf2_iterations, 0, salt)
+
+
+def bounds_of(profile: Profile, cost: Cost | None = None) -> KdfBounds:
+    """The bounds of a profile; a cost below its floor, which only tests give, lowers the floor to it."""
+    bounds = BOUNDS[profile]
+    if cost is None:
+        return bounds
+    lowest = cost.parameters(profile, bytes(SALT_BYTES))
+    return replace(
+        bounds,
+        memory_kib=(min(lowest.memory_kib, bounds.memory_kib[0]), bounds.memory_kib[1]),
+        iterations=(min(lowest.iterations, bounds.iterations[0]), bounds.iterations[1]),
+        lanes=(min(lowest.lanes, bounds.lanes[0]), bounds.lanes[1]),
+    )
+
+
+def bounds_of(profile: Profile, cost: Cost | None = None) -> KdfBounds:
+    """What a client configured for a profile derives by; a `cost` below the floor, as tests have it, lowers that."""
+    usual = BOUNDS[profile]
+    if cost is None:
+        return usual
+    made = cost.parameters(profile, bytes(SALT_BYTES))
+    return KdfBounds(
+        (min(made.memory_kib, usual.memory_kib[0]), usual.memory_kib[1]),
+        (min(made.iterations, usual.iterations[0]), usual.iterations[1]),
+        (min(made.lanes, usual.lanes[0]), usual.lanes[1]),
+        usual.kdf,
+    )
 
 
 @dataclass(frozen=True, slots=True)
