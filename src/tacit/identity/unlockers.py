@@ -84,20 +84,6 @@ class Cost:
 
 
 def bounds_of(profile: Profile, cost: Cost | None = None) -> KdfBounds:
-    """The bounds of a profile; a cost below its floor, which only tests give, lowers the floor to it."""
-    bounds = BOUNDS[profile]
-    if cost is None:
-        return bounds
-    lowest = cost.parameters(profile, bytes(SALT_BYTES))
-    return replace(
-        bounds,
-        memory_kib=(min(lowest.memory_kib, bounds.memory_kib[0]), bounds.memory_kib[1]),
-        iterations=(min(lowest.iterations, bounds.iterations[0]), bounds.iterations[1]),
-        lanes=(min(lowest.lanes, bounds.lanes[0]), bounds.lanes[1]),
-    )
-
-
-def bounds_of(profile: Profile, cost: Cost | None = None) -> KdfBounds:
     """What a client configured for a profile derives by; a `cost` below the floor, as tests have it, lowers that."""
     usual = BOUNDS[profile]
     if cost is None:
