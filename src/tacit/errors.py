@@ -331,6 +331,13 @@ class IdentityChanged(PeerError):
     remedy = "Ask the person by another way than this chat, then confirm the new identity."
 
 
+class ProfileMismatch(UsageError):
+    """The account has another profile than this client is configured for."""
+
+    code = "profile_mismatch"
+    remedy = "Set the client's profile to the account's, if you know it to be that one."
+
+
 class NotConfirmed(UsageError):
     """A person has to look at the account's devices first, and did not confirm them."""
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,6 +12,8 @@ import uvicorn
 
 from client.simulator import Simulator
 from client.world import Clock, Wire, World
+from tacit.server.app import application, open_backend
+from tacit.server.config import Config
 
 
 @pytest.fixture
@@ -52,3 +55,17 @@ async def live(listening: Simulator, server_url: str, tmp_path: Path) -> AsyncIt
     """People on that server, over real sockets."""
     async with AsyncExitStack() as stack:
         yield World(server_url, tmp_path, stack, lambda: Wire(httpx2.AsyncHTTPTransport()))
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[World]:
+    """People on the product's own server, without a socket between them."""
+    clock = Clock()
+    backend = await open_backend(Config("127.0.0.1", 8080, tmp_path / "server.db"), clock, os.urandom)
+    server = application(backend)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(backend.store.close)
+        made = World("http://127.0.0.1:8080", tmp_path, stack, lambda: Wire(httpx2.ASGITransport(server)))
+        made.clock = clock
+        made.backend = backend
+        yield made

@@ -325,7 +325,7 @@ class Simulator:
 
     def _tell(self, user: str, kind: str, body: dict[str, Any]) -> None:
         stream = self.events[user]
-        stream.append(sync.AccountEvent(len(stream) + 1, kind, body))
+        stream.append(sync.AccountEvent(len(stream) + 1, kind, body, self.clock()))
         self._pushes.append(({user}, to_json_bytes(sync.AccountPush(len(stream)))))
 
     def _leave(self, conversation_id: str, user: str, body: conversations.LeaveConversation) -> auth.Done:

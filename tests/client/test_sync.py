@@ -391,7 +391,7 @@ async def test_events_that_make_no_sense_are_passed_over(world: World) -> None:
         ("leave", {"conversationId": "unknown", "leave": "AA=="}),
         ("something later", {"conversationId": team.id}),
     ]
-    events = [AccountEvent(100 + number, kind, body) for number, (kind, body) in enumerate(bodies)]
+    events = [AccountEvent(100 + number, kind, body, 0) for number, (kind, body) in enumerate(bodies)]
     named = await bob.device._run(lambda books: take_events(books, AccountPage(200, False, events)))
     assert named == set()
     assert await rows(bob, "SELECT id FROM conversations") == [(team.id,)]

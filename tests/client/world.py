@@ -15,10 +15,12 @@ from client.simulator import Simulator
 from tacit import errors
 from tacit.api.problems import to_problem
 from tacit.client import Client, Conversation
+from tacit.client.accountview import AccountView
 from tacit.client.books import Books
 from tacit.client.timing import wall_clock
 from tacit.client.transport import ATTEMPTS
 from tacit.identity.unlockers import Cost
+from tacit.server.backend import Backend
 
 CHEAP = Cost(8, 1, 1)
 """Passwords are not what these tests are about."""
@@ -135,6 +137,7 @@ class World:
         self._make_wire = make_wire
         self.wires: dict[str, Wire] = {}
         self.simulator: Simulator | None = None
+        self.backend: Backend | None = None
 
     async def open(self, name: str, **options: Any) -> Client:
         """A client on this person's store; the wire to it is in `wires`."""
@@ -152,11 +155,25 @@ class World:
             clients.append(client)
         return clients
 
+    async def another(self, name: str, device: str, **how: Any) -> Client:
+        """The person's next device, in a store of its own; signed in with the password unless `how` says otherwise."""
+        client = await self.open(f"{name}-{device}", **how.pop("options", {}))
+        given: dict[str, Any] = {"name": device, "confirm": yes} | how
+        if not {"password", "words"} & given.keys():
+            given["password"] = password_of(name)
+        await client.sign_in_new_device(name, **given)
+        return client
+
     async def come_back(self, name: str) -> Client:
         """The person's next process, after the last one ended in whatever way."""
         client = await self.open(name)
         await client.sign_in(name, password_of(name))
         return client
+
+
+async def yes(_: AccountView) -> bool:
+    """A person who knows the account as it is shown."""
+    return True
 
 
 def password_of(name: str) -> str:

@@ -199,10 +199,10 @@ def test_a_grant_in_another_way_than_the_profiles_is_refused(
         opened(world, epoch, grant, "bob")
 
 
-def test_a_grant_to_a_key_that_one_has_not_is_refused(world: World, chat: Chat) -> None:
+def test_a_grant_to_a_key_that_one_has_not_yet_waits(world: World, chat: Chat) -> None:
     (grant,) = chat.epochs[0].grants(world["bob"])
     world["bob"].wraps.clear()
-    with pytest.raises(errors.InvalidGrant, match="does not have"):
+    with pytest.raises(errors.RecordPending, match="not here"):
         opened(world, chat.epochs[0], grant, "bob")
 
 

@@ -16,7 +16,7 @@ class Sync(Body, frozen=True):
 
 
 class AccountEvent(Body, frozen=True):
-    """One entry of the account's stream.
+    """One entry of the account's stream; `created_at` by the server's clock, in Unix milliseconds.
 
     `body` by `kind`: `conversation` {conversationId, epoch} (an epoch was opened or granted), `removed`
     {conversationId, epoch}, `account` {version}, `vault` {accountVersion, version}, `leave` {conversationId, leave},
@@ -27,6 +27,7 @@ class AccountEvent(Body, frozen=True):
     seq: int
     kind: str
     body: dict[str, Any]
+    created_at: int
 
 
 class AccountPage(Body, frozen=True):

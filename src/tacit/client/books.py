@@ -223,7 +223,8 @@ class Books:
     def keep_notice(self, at: int, kind: str, body: Mapping[str, object]) -> None:
         """Keep something that the person is to be told of the account."""
         row = (at, kind, to_json(dict(body)))
-        self.connection.execute("INSERT INTO notices (at, kind, body) VALUES (?, ?, ?)", row)
+        # After a restore of the server the same events come once more.
+        self.connection.execute("INSERT OR IGNORE INTO notices (at, kind, body) VALUES (?, ?, ?)", row)
 
     def private_key(self, hash_named: bytes, algorithm: KeyAlgorithm) -> Secret | None:
         """One's account's private key of this algorithm, of the account record with this hash; None where none fits.

@@ -12,6 +12,8 @@ from typing import Self, final
 import httpx2
 
 from tacit import errors
+from tacit.client.account import Account, key_of
+from tacit.client.accountview import Confirm
 from tacit.client.conversation import Conversation
 from tacit.client.device import Device
 from tacit.client.keychain import Keychain
@@ -77,6 +79,33 @@ class Client:
     async def sign_in(self, user_id: str, password: str | None = None) -> None:
         """Open the store and a session; raises `StoreLocked` for a wrong password, `SignInRefused`."""
         await self.device.sign_in(user_id, password)
+
+    async def sign_in_new_device(
+        self,
+        user_id: str,
+        *,
+        password: str | None = None,
+        words: str | Sequence[str] | None = None,
+        name: str,
+        confirm: Confirm,
+        new_password: str | None = None,
+    ) -> None:
+        """Sign this device in to an account that there is, with its password or the 24 words of its recovery key.
+
+        The store has to be new. `confirm` is shown the account's version, devices and the age of its vault, and says
+        whether that is what the person knows of it. Forgotten passwords: `words` and `new_password`. Raises
+        `SignInRefused`, `NotConfirmed`, `InvalidVault`, `ServerMisbehaved`, `VersionConflict` (do it again).
+        """
+        await self.device.sign_in_new_device(user_id, key_of(password, words), name, confirm, new_password)
+
+    async def wipe(self) -> None:
+        """Sign out and take everything from this device. Another device should revoke it besides."""
+        await self.device.wipe()
+
+    @property
+    def account(self) -> Account:
+        """Devices, password, recovery key, and what is known of other accounts."""
+        return Account(self.device)
 
     async def sign_out(self) -> None:
         """End the session; the keys stay in the store."""

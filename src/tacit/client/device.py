@@ -16,21 +16,20 @@ import httpx2
 
 from tacit import errors
 from tacit.client import changes, enrolment, inbox, view
-from tacit.client.accounts import Directory
+from tacit.client.accountview import Confirm
+from tacit.client.arrival import Arrival
 from tacit.client.books import Books
-from tacit.client.changes import Changes
 from tacit.client.conversations import after_update, confirm
+from tacit.client.keeping import AccountKeeper
 from tacit.client.keychain import Keychain, system_keychain
 from tacit.client.keystore import BOUNDS, FLOOR, SecureKeyStore
-from tacit.client.locks import Locks
 from tacit.client.openings import ADD, RAISE, REMOVE, ROTATE, SET_ROLE, Intent
-from tacit.client.outbox import Outbox
-from tacit.client.socket import Socket
+from tacit.client.parts import Parts
 from tacit.client.store import Store
-from tacit.client.sync import Notifier, Syncer
+from tacit.client.sync import Notifier
 from tacit.client.timing import Clock, Sleep, wall_clock
 from tacit.client.transport import EncryptionAPIClient
-from tacit.client.vaults import VaultKeeper
+from tacit.client.unlocking import Key
 from tacit.client.view import Alarm, Message, PendingRecord, Snapshot
 from tacit.conversation.content import Body, DeleteBody, EditBody, Name, NameNotice, TextBody
 from tacit.conversation.judging import Trust
@@ -39,6 +38,7 @@ from tacit.crypto.secret import Randomness, Secret
 from tacit.identity.unlockers import Cost, password_bytes
 from tacit.signed.profiles import profile_of
 from tacit.signed.record import Role
+from tacit.signed.vault import UnlockerKind
 from tacit.wire.text import from_hex
 
 T = TypeVar("T")
@@ -94,7 +94,8 @@ class Device:
             url, server_name=server_name, clock=clock, random=random, sleep=sleep, transport=transport
         )
         self._store: Store | None = None
-        self._parts: _Parts | None = None
+        self._store_key: Secret | None = None
+        self._parts: Parts | None = None
         self._vault_written = 0
 
     # --- coming and going ------------------------------------------------------------
@@ -116,6 +117,27 @@ class Device:
             raise
         self._begin(store)
         return words
+
+    async def sign_in_new_device(
+        self, user_id: str, key: Key, name: str, confirm: Confirm, new_password: str | None = None
+    ) -> None:
+        """Sign a new device in, in an empty store: certified by the account's next version, which `key` opens.
+
+        `name` is the device's, for the account's devices alone; `confirm` lets the person look at the account first;
+        `new_password` takes the place of a forgotten one. Raises what `Arrival.sign_in` does.
+        """
+        typed = password_bytes(new_password) if new_password is not None else None
+        own = key.secret if key.kind is UnlockerKind.PASSWORD else None
+        await self.api.get_server()
+        store = await self._open_store(typed or own, create=True)
+        arrival = Arrival(store, self.api, self._clock, self._random, self._cost, self._profile)
+        try:
+            await arrival.sign_in(user_id, key, name, confirm, typed)
+        except (errors.PeerError, errors.UsageError):
+            await self._remove_store(store)
+            raise
+        parts = self._begin(store)
+        await parts.vault.check()
 
     async def sign_in(self, user_id: str, password: str | None = None) -> None:
         """Open the store with the password (or `passphrase=`, or `keychain=`) and a session with its device's key.
@@ -139,6 +161,14 @@ class Device:
         await self._write_vault()
         await self.api.delete_auth_session()
         self._parts = None
+
+    async def wipe(self) -> None:
+        """End the session and take the store and its key from this device. Revoke it on another one besides."""
+        with suppress(errors.TacitError):  # the server may be out of reach, or have closed the session already
+            await self.sign_out()
+        await self.close()
+        self._path.unlink(missing_ok=True)
+        await asyncio.to_thread(self._keys.remove)
 
     async def close(self) -> None:
         """Write what is due and close everything; what is under way is safe to lose."""
@@ -166,6 +196,7 @@ class Device:
         else:
             key = await asyncio.to_thread(self._keys.open, secret)
         self._store = await Store.open(self._path, key)
+        self._store_key = key
         return self._store
 
     async def _remove_store(self, store: Store) -> None:
@@ -176,14 +207,35 @@ class Device:
             self._path.unlink(missing_ok=True)
             await asyncio.to_thread(self._keys.remove)
 
-    def _begin(self, store: Store) -> _Parts:
-        self._parts = _Parts(store, self.api, self._clock, self._random, self._sleep)
+    def _begin(self, store: Store) -> Parts:
+        self._parts = Parts(store, self.api, self._clock, self._random, self._sleep, self._cost)
         return self._parts
 
-    def _parts_now(self) -> _Parts:
+    def _parts_now(self) -> Parts:
         if self._parts is None:
             raise errors.NotSignedIn()
         return self._parts
+
+    # --- the account -----------------------------------------------------------------
+
+    def keeper(self) -> AccountKeeper:
+        """What changes the account; raises `NotSignedIn`."""
+        return self._parts_now().keeper
+
+    async def run(self, work: Callable[[Books], T]) -> T:
+        """What `work` finds in the store; raises `NotSignedIn`."""
+        return await self._run(work)
+
+    async def check_vault(self) -> None:
+        """Compare what the server has of the vault with what is held here, and take what other devices wrote."""
+        await self._parts_now().vault.check()
+
+    async def change_password(self, key: Key, new_password: str, confirm: Confirm | None) -> None:
+        """Another password for the account, and for this store where the old one opened it."""
+        secret = password_bytes(new_password)
+        await self.keeper().change_password(key, secret, confirm)
+        if self._passphrase is None and self._keys.needs_passphrase() and self._store_key is not None:
+            await asyncio.to_thread(self._keys.wrap_anew, self._store_key, secret)
 
     async def _run(self, work: Callable[[Books], T]) -> T:
         self._parts_now()
@@ -342,26 +394,3 @@ def read_hash(text: str) -> bytes:
         return from_hex(text)
     except errors.PeerError:
         raise errors.InvalidArgument("a record is named by 64 hex digits") from None
-
-
-@final
-class _Parts:
-    """What works on an open store in a session."""
-
-    def __init__(
-        self, store: Store, api_client: EncryptionAPIClient, clock: Clock, random: Randomness, sleep: Sleep
-    ) -> None:
-        locks = Locks()
-        self.directory = Directory(store, api_client, clock)
-        self.syncer = Syncer(store, api_client, self.directory, clock, random)
-        self.socket = Socket(api_client, self.syncer, self.settle, random, sleep)
-        self.changes = Changes(store, api_client, self.directory, self.syncer, locks, clock, random, sleep)
-        self.outbox = Outbox(
-            store, api_client, self.directory, self.syncer, self.changes, locks, clock, random, self.socket
-        )
-        self.vault = VaultKeeper(store, api_client, self.directory, clock)
-
-    async def settle(self) -> None:
-        """Bring interrupted changes to an end, and send what waits."""
-        await self.changes.resume()
-        await self.outbox.flush_all()

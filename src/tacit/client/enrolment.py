@@ -178,7 +178,7 @@ def drop_unsent(books: Books) -> bool:
 
 def is_empty(books: Books) -> bool:
     """Whether a store holds the keys of no account, nor of one that may have come to be."""
-    return books.find_me() is None and books.meta("enrolment") is None
+    return not any(books.meta(name) for name in ("device", "enrolment", "account_change"))
 
 
 def _enrolment(server_name: str, made: Registration) -> Enrolment:

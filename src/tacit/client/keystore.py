@@ -163,6 +163,10 @@ class SecureKeyStore:
         self._write(key, new, replace=True)
         self._forget(before)
 
+    def wrap_anew(self, key: Secret, passphrase: Secret) -> None:
+        """The same key, which is open, under another passphrase: for one that was forgotten."""
+        self._write(key, passphrase, replace=True)
+
     def remove(self) -> None:
         """Take away the key, and its entry in the keychain: what it opened is lost."""
         if self.exists():

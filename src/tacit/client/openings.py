@@ -182,6 +182,7 @@ def _record(
 def wanted_changes(books: Books, roster: Roster, intent: Intent) -> dict[str, Change]:
     """What the person asked for, as changes to the roster; raises `NoRight` and the like."""
     me = books.me.user_id
+    check_known(books, intent)
     if intent.op == CREATE:
         members = {user: place(newest(books, user), Role.MEMBER) for user in intent.users}
         return members | {me: place(newest(books, me), Role.ADMIN)}
@@ -208,6 +209,17 @@ def wanted_changes(books: Books, roster: Roster, intent: Intent) -> dict[str, Ch
             case _:
                 pass
     return changes
+
+
+def check_known(books: Books, intent: Intent) -> None:
+    """Raises `IdentityChanged` where somebody who was reset is to be brought in and no person confirmed them."""
+    if intent.op in (CREATE, ADD, SET_ROLE):
+        for user in intent.users:
+            known, account = books.contact(user), books.accounts.newest(user)
+            if known is None or account is None:
+                continue
+            if known.aik_fingerprint != aik_fingerprint(account.value.profile, account.value.aik):
+                raise errors.IdentityChanged(user)
 
 
 def check_own(roster: Roster, me: str, intent: Intent) -> None:

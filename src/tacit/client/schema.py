@@ -33,7 +33,8 @@ MIGRATIONS: Final = (
         id INTEGER PRIMARY KEY,
         at INTEGER NOT NULL,
         kind TEXT NOT NULL,
-        body TEXT NOT NULL
+        body TEXT NOT NULL,
+        UNIQUE (at, kind, body)
     );
 
     -- The conversations in which a revocation still has to be followed by an epoch of this device.

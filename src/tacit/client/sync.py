@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -26,6 +26,13 @@ from tacit.wire import limits
 
 ACCOUNT_CURSOR: Final = "account_cursor"
 INCARNATION: Final = "incarnation"
+TOLD: Final[Mapping[str, Mapping[str, type]]] = {
+    "unlocker": {"kind": str, "deviceId": str, "succeeded": bool},
+    "reset": {"version": int, "deviceId": str, "dueAt": int},
+    "reset_cancelled": {"version": int},
+}
+"""The events that a person is told of, with their facts."""
+FACT_LENGTH: Final = 64
 
 
 class Notifier:
@@ -60,6 +67,8 @@ class Syncer:
         self._random = random
         self._lock = asyncio.Lock()
         self.news = Notifier()
+        self.own_account_changed: Callable[[], Awaitable[None]] | None = None
+        """Called once a later version of one's own account is known: its vault may hold keys for what comes."""
         self.caught_up: set[str] = set()
         """Conversations that were fetched to their end since this store was opened."""
 
@@ -177,6 +186,8 @@ class Syncer:
         if any(event.kind == "account" for event in page.events):
             me = await self._store.run(lambda books: books.me.user_id)
             await self._directory.try_refresh([me])
+            if self.own_account_changed is not None:
+                await self.own_account_changed()
         if page.events:
             self.news.notify()
         return page.more or bool(added - known)
@@ -215,6 +226,8 @@ def take_events(books: Books, page: AccountPage) -> set[str]:
     """Take a page of the account's stream, and move its cursor; the conversations that it names."""
     named: set[str] = set()
     for event in page.events:
+        if event.kind in TOLD:
+            books.keep_notice(event.created_at, event.kind, facts_of(event))
         conversation_id = event.body.get("conversationId")
         if not isinstance(conversation_id, str) or not 1 <= len(conversation_id.encode()) <= limits.ID_BYTES:
             continue
@@ -225,6 +238,16 @@ def take_events(books: Books, page: AccountPage) -> set[str]:
             _take_leave(books, conversation_id, event)
     books.set_meta(ACCOUNT_CURSOR, str(page.cursor).encode())
     return named
+
+
+def facts_of(event: AccountEvent) -> dict[str, object]:
+    """What a notice keeps of an event: the facts that are known, each of its kind and no longer than it can be."""
+    expected = TOLD[event.kind]
+    return {
+        name: value
+        for name, kind in expected.items()
+        if type(value := event.body.get(name)) is kind and len(str(value)) <= FACT_LENGTH
+    }
 
 
 def _take_leave(books: Books, conversation_id: str, event: AccountEvent) -> None:

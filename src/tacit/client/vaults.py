@@ -12,11 +12,11 @@ from tacit.api.base import binary
 from tacit.client.accounts import Directory
 from tacit.client.answers import check_vault
 from tacit.client.books import Books
-from tacit.client.conversations import contradicts_vault, stop
+from tacit.client.conversations import after_update, contradicts_vault, stop
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
-from tacit.crypto.secret import Secret
+from tacit.crypto.secret import Randomness, Secret
 from tacit.identity.account import open_box
 from tacit.identity.vault import (
     ConversationHead,
@@ -25,6 +25,7 @@ from tacit.identity.vault import (
     combine,
     contact_entry,
     conversation_entry,
+    keys_among,
     merge,
     open_outer,
     seal_outer,
@@ -40,14 +41,24 @@ from tacit.wire.codec import decode, encode
 from tacit.wire.text import to_base64
 
 ATTEMPTS: Final = 3
+DEVICE_NAME: Final = "device_name "
+"""Under this and a device's id the name stands that it was given here."""
 
 
 @final
 class VaultKeeper:
     """Keeps the outer part on the server as new as what this device knows."""
 
-    def __init__(self, store: Store, api_client: EncryptionAPIClient, directory: Directory, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        api_client: EncryptionAPIClient,
+        directory: Directory,
+        clock: Clock,
+        random: Randomness,
+    ) -> None:
         self._store = store
+        self._random = random
         self._api = api_client
         self._directory = directory
         self._clock = clock
@@ -64,8 +75,11 @@ class VaultKeeper:
 
         def take(books: Books) -> None:
             check_version_known(books, answer)
+            before = keys_among(books.entries())
             take_outer(books, answer, asked)
             compare_heads(books, now)
+            if keys_among(books.entries()) != before:
+                after_update(books, now, self._random)  # grants that came before the keys which open them
 
         try:
             if await self._store.run(lambda books: is_account_newer(books, answer)):
@@ -116,7 +130,12 @@ def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
 
 def wanted_entries(books: Books) -> list[NewEntry]:
     """What the vault should say of contacts and conversations; a head that is further on than one's own stays."""
-    entries: list[NewEntry] = []
+    entries = [
+        NewEntry(EntryKind.DEVICE_NAME, name.removeprefix(DEVICE_NAME).encode(), bytes(value))
+        for name, value in books.connection.execute(
+            "SELECT key, value FROM meta WHERE key GLOB ?", (DEVICE_NAME + "*",)
+        )
+    ]
     query = "SELECT user_id FROM contacts ORDER BY user_id"
     for (user_id,) in books.connection.execute(query).fetchall():
         contact = books.contact(user_id)
@@ -153,7 +172,16 @@ def keep_outer(books: Books, outer: Outer) -> None:
     me, record = books.me, books.own_account().value
     writers = writers_of([each.value for each in books.accounts.versions(me.user_id)])
     entries = open_outer(record, outer, Secret(me.secrets.outer_key), writers)
-    books.set_entries(combine(books.entries(), entries, books.certified()))
+    held = held_header(books)
+    if held is not None and of_this_chain(books, held) is None:
+        # After a reset the clocks begin anew: what only this device holds of keys goes in with its next write.
+        new = [NewEntry(each.entry.kind, each.entry.key, each.entry.value) for each in keys_among(books.entries())]
+        there = {(each.entry.kind, each.entry.key) for each in entries}
+        missing = [each for each in new if (each.kind, each.key) not in there]
+        writer = Writer(me.device_id, me.request_key.sign)
+        books.set_entries(merge(entries, missing, outer.header.version + 1, writer))
+    else:
+        books.set_entries(combine(books.entries(), entries, books.certified()))
     books.set_meta("outer_header", encode(outer.header))
 
 

@@ -85,8 +85,8 @@ def open_grant(
     `roster` is the epoch's own; `private_keys` gives one's account's by the hash of the account record that names
     them and their algorithm. Raises `InvalidGrant` for a grant of another epoch, by or to somebody else, wrapped in
     another way than the conversation's profile has it, or with another key, and for one's own in an epoch of others
-    whose policy does not open the history; `BadSignature`, and `RecordPending` where the granter's account record is
-    not known.
+    whose policy does not open the history; `BadSignature`, and `RecordPending` where the granter's account record or
+    the private key is not known.
     """
     grant = signed.grant
     if grant.record_hash != record_hash(record):
@@ -100,7 +100,8 @@ def open_grant(
         raise errors.InvalidGrant("it is not wrapped as the conversation's profile has it")
     private = private_keys(grant.account_hash, algorithm)
     if private is None:
-        raise errors.InvalidGrant("it is wrapped to a key that this account does not have")
+        # A new version of one's own account, made on another device, may come before the vault with its keys.
+        raise errors.RecordPending("it is wrapped to a key that is not here", accounts=[user_id])
     context = labelled(labels.GRANT_WRAP, GrantContext(grant.record_hash, grant.recipient, grant.account_hash))
     try:
         opened = unwrap(algorithm, private, context, grant.ciphertext).reveal()

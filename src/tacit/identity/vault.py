@@ -246,6 +246,11 @@ def check_entry(record: AccountRecord, version: int, signed: SignedEntry, writer
     verify(labels.ENTRY, signed.entry, writer, signed.signature, record.profile)
 
 
+def keys_among(entries: Iterable[SignedEntry]) -> list[SignedEntry]:
+    """The entries that hold a private key of the account."""
+    return [each for each in entries if each.entry.kind in _KEYS and each.entry.value]
+
+
 def values(entries: Iterable[SignedEntry], kind: EntryKind, certified: Container[str] | None = None) -> list[bytes]:
     """The present values of one kind, tombstones left out; with `certified` those that these devices wrote only.
 

@@ -35,7 +35,10 @@ async def sync(request: Call) -> api.Synced:
         api.AccountPage(
             events.cursor,
             events.more,
-            [api.AccountEvent(event.seq, event.kind, json.loads(event.body)) for event in events.events],
+            [
+                api.AccountEvent(event.seq, event.kind, json.loads(event.body), event.created_at)
+                for event in events.events
+            ],
         ),
         {name: page_of(page) for name, page in pages.items()},
     )

@@ -1,0 +1,272 @@
+"""One's own account on several devices: signing in, revoking, recovering, resetting, on the product's own server."""
+
+from __future__ import annotations
+
+import pytest
+
+from client.world import World, password_of, texts, yes
+from tacit import errors
+from tacit.client import Client
+from tacit.client.accountview import AccountView
+
+HOUR = 60 * 60 * 1000
+
+
+async def id_of(client: Client) -> str:
+    return await client.device.run(lambda books: books.me.device_id)
+
+
+async def pair(town: World) -> tuple[Client, Client]:
+    """Alice and bob, who talk."""
+    alice, bob = await town.register("alice", "bob")
+    team = await alice.create_conversation("team", members=["bob"])
+    await team.send("one")
+    await bob.sync()
+    his = await bob.conversation("team")
+    await his.send("two")
+    await alice.sync()
+    return alice, bob
+
+
+def readable(every: list[str]) -> list[str]:
+    """Without what was written while the account was not in the conversation."""
+    return [each for each in every if each != "no_grant"]
+
+
+async def said(client: Client, name: str = "team") -> list[str]:
+    await client.sync()
+    return [text for _, text in await texts(await client.conversation(name))]
+
+
+async def test_a_new_device_reads_the_whole_history_and_talks(town: World) -> None:
+    alice, bob = await pair(town)
+    tablet = await town.another("alice", "tablet")
+    assert await said(tablet) == ["one", "two"]
+    team = await tablet.conversation("team")
+    await team.send("three")
+    assert await said(bob) == ["one", "two", "three"]
+    assert await said(alice) == ["one", "two", "three"]
+    for client in (alice, bob, tablet):
+        assert await client.alarms() == []
+
+
+async def test_the_person_sees_the_account_before_a_device_is_certified(town: World) -> None:
+    alice, _ = await pair(town)
+    shown: list[AccountView] = []
+
+    async def no(view: AccountView) -> bool:
+        shown.append(view)
+        return False
+
+    with pytest.raises(errors.NotConfirmed):
+        await town.another("alice", "tablet", confirm=no)
+    (view,) = shown
+    assert (view.user_id, view.version, view.vault_is_old) == ("alice", 1, False)
+    assert [each.device_id for each in view.devices] == [await id_of(alice)]
+    assert view.revoked == ()
+    assert view.vault_written_by == await id_of(alice)
+    tablet = await town.another("alice", "tablet")
+    assert (await tablet.account.view()).version == 2
+
+
+async def test_an_old_vault_is_shown_as_old(town: World) -> None:
+    await pair(town)
+    town.clock.ahead += 49 * HOUR
+    shown: list[bool] = []
+
+    async def look(view: AccountView) -> bool:
+        shown.append(view.vault_is_old)
+        return True
+
+    await town.another("alice", "tablet", confirm=look)
+    assert shown == [True]
+
+
+async def test_devices_have_names_that_the_server_does_not_know(town: World) -> None:
+    alice, _ = await pair(town)
+    tablet = await town.another("alice", "a tablet")
+    await alice.account.name_device(await id_of(alice), "her first phone")
+    await alice.device._write_vault()
+    await tablet.sync()
+    await tablet.device.check_vault()
+    view = await tablet.account.view()
+    assert {each.name for each in view.devices} == {"her first phone", "a tablet"}
+    assert [each.this for each in view.devices if each.name == "a tablet"] == [True]
+    raw = (town.folder / "server.db").read_bytes() + (town.folder / "server.db-wal").read_bytes()
+    assert b"tablet" not in raw
+    assert (await id_of(tablet)).encode() in raw
+
+
+async def test_a_revoked_device_is_out_and_reads_nothing_new(town: World) -> None:
+    alice, bob = await pair(town)
+    tablet = await town.another("alice", "tablet")
+    lost = await id_of(alice)
+    steps: list[tuple[int, int]] = []
+    await tablet.sync()
+    await tablet.account.revoke(lost, password=password_of("alice"), confirm=yes, progress=lambda *at: steps.append(at))
+    assert steps == [(1, 1)]
+    assert (await tablet.account.rotations()).waiting == ()
+    team = await tablet.conversation("team")
+    assert team.epoch == 2
+    await team.send("three")
+    assert await said(bob) == ["one", "two", "three"]
+    with pytest.raises(errors.SignInRefused):
+        await alice.sync()
+    view = await tablet.account.view()
+    assert [each.device_id for each in view.revoked] == [lost]
+    assert [each.name for each in view.devices] == ["tablet"]
+    assert await said(tablet) == ["one", "two", "three"]
+    for client in (tablet, bob):
+        assert await client.alarms() == []
+
+
+async def test_the_other_devices_get_the_new_outer_key(town: World) -> None:
+    alice, bob = await pair(town)
+    tablet = await town.another("alice", "tablet")
+    laptop = await town.another("alice", "laptop")
+    await laptop.sync()
+    await tablet.account.revoke(await id_of(alice), password=password_of("alice"), confirm=yes)
+    assert await said(laptop) == ["one", "two"]
+    team = await laptop.conversation("team")
+    await team.send("three")
+    assert await said(bob) == ["one", "two", "three"]
+    await laptop.device._write_vault()
+    await tablet.device.check_vault()
+    keys = [await each.device.run(lambda books: books.me.secrets.outer_key) for each in (tablet, laptop, alice)]
+    assert keys[0] == keys[1] != keys[2]
+    for client in (tablet, laptop, bob):
+        assert await client.alarms() == []
+
+
+async def test_with_the_words_alone_the_account_is_back_under_another_password(town: World) -> None:
+    (alice,) = [await town.open("alice")]
+    words = await alice.register("alice", password_of("alice"))
+    await alice.create_conversation("diary")
+    await (await alice.conversation("diary")).send("one")
+    tablet = await town.another("alice", "tablet", words=list(words), new_password="another password")
+    assert await said(tablet, "diary") == ["one"]
+    with pytest.raises(errors.SignInRefused):
+        await town.another("alice", "thief")
+    laptop = await town.another("alice", "laptop", password="another password")
+    assert await said(laptop, "diary") == ["one"]
+    await tablet.device.close()
+    again = await town.open("alice-tablet")
+    await again.sign_in("alice", "another password")
+
+
+async def test_a_new_password_and_new_words_end_the_old_ones(town: World) -> None:
+    alice = await town.open("alice")
+    old = await alice.register("alice", password_of("alice"))
+    await alice.account.change_password("another password", password=password_of("alice"))
+    words = await alice.account.new_recovery_key(password="another password")
+    assert len(words) == 24
+    for how in ({"password": password_of("alice")}, {"words": old, "new_password": "a thief's"}):
+        with pytest.raises(errors.SignInRefused):
+            await town.another("alice", "thief", **how)
+    await town.another("alice", "tablet", words=words, options={"passphrase": "of the tablet alone"})
+    await alice.device.close()
+    again = await town.open("alice")
+    with pytest.raises(errors.StoreLocked):
+        await again.sign_in("alice", password_of("alice"))
+    await again.sign_in("alice", "another password")
+
+
+async def test_every_use_of_an_unlocker_is_told(town: World) -> None:
+    alice, _ = await pair(town)
+    with pytest.raises(errors.SignInRefused):
+        await town.another("alice", "thief", password="a guess")
+    tablet = await town.another("alice", "tablet")
+    await alice.sync()
+    told = [(each.kind, each.facts["kind"], each.facts["succeeded"]) for each in await alice.account.notices()]
+    assert told == [("unlocker", "password", False), ("unlocker", "password", True)]
+    assert (await alice.account.notices())[1].facts["deviceId"] == await id_of(tablet)
+
+
+# --- resets ------------------------------------------------------------------------------------
+
+
+async def test_a_reset_ends_roles_and_is_not_followed_silently(town: World) -> None:
+    alice, bob = await pair(town)
+    words, until = await alice.account.reset("another password", password=password_of("alice"))
+    assert (len(words), until) == (24, 0)
+    await alice.sync()
+    team = await alice.conversation("team")
+    assert "reset" in team.blocked
+    with pytest.raises(errors.SendingBlocked):
+        await team.send("under a new name")
+    await bob.sync()
+    his = await bob.conversation("team")
+    await his.send("who are you?")
+    assert [each.user_id for each in his.members()] == ["bob"]
+    (told,) = [each for each in await bob.account.notices() if each.kind == "identity"]
+    assert told.facts["userId"] == "alice"
+    with pytest.raises(errors.IdentityChanged):
+        await bob.create_conversation("another", members=["alice"])
+    (contact,) = await bob.account.contacts()
+    assert contact.changed
+    with pytest.raises(errors.InvalidArgument):
+        await bob.account.confirm_identity("alice", contact.fingerprint)
+    await bob.account.confirm_identity("alice", contact.fingerprint_now)
+    another = await bob.create_conversation("another", members=["alice"])
+    await another.send("hello again")
+    assert await said(alice, "another") == ["hello again"]
+    assert await said(alice) == ["one", "two"]
+    assert await bob.alarms() == await alice.alarms() == []
+
+
+async def test_an_admin_adds_who_was_reset_again(town: World) -> None:
+    alice, bob = await pair(town)
+    await bob.account.reset("another password", password=password_of("bob"))
+    team = await alice.conversation("team")
+    await alice.sync()
+    await team.send("three")
+    with pytest.raises(errors.IdentityChanged):
+        await team.add("bob")
+    (contact,) = await alice.account.contacts()
+    await alice.account.confirm_identity("bob", contact.fingerprint_now)
+    await team.add("bob")
+    await team.send("four")
+    assert readable(await said(bob)) == ["one", "two", "four"]
+    await (await bob.conversation("team")).send("five")
+    assert (await said(alice))[-1] == "five"
+    tablet = await town.another("bob", "tablet", password="another password")
+    assert readable(await said(tablet)) == ["one", "two", "four", "five"]
+
+
+async def test_a_device_alone_waits_for_its_reset(town: World) -> None:
+    alice, bob = await pair(town)
+    tablet = await town.another("alice", "tablet")
+    _, until = await tablet.account.reset("another password")
+    assert until >= town.clock() + 71 * HOUR
+    await alice.sync()
+    (told,) = [each for each in await alice.account.notices() if each.kind == "reset"]
+    assert told.facts["deviceId"] == await id_of(tablet)
+    town.clock.ahead += 71 * HOUR
+    await tablet.sync()
+    assert (await tablet.account.view()).version == 2
+    town.clock.ahead += 2 * HOUR
+    await tablet.sync()
+    view = await tablet.account.view()
+    assert view.version == 3
+    assert [each.device_id for each in view.devices] == [await id_of(tablet)]
+    with pytest.raises(errors.SignInRefused):
+        await alice.sync()
+    assert await said(tablet) == ["one", "two"]
+    await bob.sync()
+    await (await bob.conversation("team")).send("to nobody")
+    assert [each.kind for each in await bob.account.notices()] == ["identity"]
+
+
+async def test_whoever_has_the_password_cancels_it(town: World) -> None:
+    alice, _ = await pair(town)
+    tablet = await town.another("alice", "tablet")
+    await tablet.account.reset("another password")
+    await alice.sync()
+    await alice.account.cancel_reset(password=password_of("alice"))
+    town.clock.ahead += 80 * HOUR
+    await tablet.sync()
+    assert (await tablet.account.view()).version == 3
+    assert [each.kind for each in await tablet.account.notices()][-1] == "change_refused"
+    assert "reset_cancelled" in [each.kind for each in await tablet.account.notices()]
+    again = await town.another("alice", "laptop")
+    assert await said(again) == ["one", "two"]
