@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "tacit"
-SERVERS_DOORS = {"secret", "digest", "verify", "x509", "server"}
+SERVERS_DOORS = {"secret", "digest", "verify", "curves", "goldilocks", "x509", "server"}
 SANS_IO = {"wire", "crypto", "signed", "identity", "mls", "transparency", "conversation"}
 
 

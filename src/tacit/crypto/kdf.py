@@ -1,7 +1,8 @@
-"""Keys out of keys (HKDF, RFC 5869) and out of passwords (Argon2id, RFC 9106)."""
+"""Keys out of keys (HKDF, RFC 5869) and out of passwords (Argon2id, RFC 9106; PBKDF2, RFC 8018)."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from typing import Final, NamedTuple
 
@@ -82,3 +83,12 @@ def argon2id(
     except (ValueError, TypeError, OverflowError):
         raise errors.InvalidArgument("Argon2id cannot use these parameters") from None
     return Secret(made.derive(revealed(password)))
+
+
+def pbkdf2_sha256(password: Secret, salt: bytes, iterations: int, length: int = 32) -> Secret:
+    """PBKDF2 with HMAC-SHA256 (RFC 8018 §5.2); raises `InvalidArgument` for iterations or a length below 1."""
+    need_bytes(salt)
+    try:
+        return Secret(hashlib.pbkdf2_hmac("sha256", revealed(password), salt, iterations, length))
+    except (ValueError, TypeError, OverflowError):
+        raise errors.InvalidArgument("PBKDF2 cannot use these parameters") from None
