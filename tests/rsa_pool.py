@@ -15,7 +15,7 @@ _turn = count()
 @cache
 def rsa_key(number: int, bits: int = 3072) -> RsaKey:
     """One of the keys, made when it is asked for first."""
-    return generate()
+    return generate(bits)
 
 
 def pooled_rsa() -> RsaKey:

@@ -8,12 +8,13 @@ from conversation.world import Chat, Opened, Person, World
 from tacit import errors
 from tacit.conversation.envelope import make_grants, open_grant
 from tacit.conversation.keys import ConversationKey
-from tacit.crypto import hpke
+from tacit.crypto import hpke, rsa
+from tacit.crypto.kem import XWing
 from tacit.crypto.secret import Secret
 from tacit.signed import labels
 from tacit.signed.account import account_hash
 from tacit.signed.grant import Grant, GrantContext, Granter, SignedGrant, WrapAlgorithm, sign_grant
-from tacit.signed.profiles import KeyAlgorithm
+from tacit.signed.profiles import KeyAlgorithm, Profile
 from tacit.signed.record import DEFAULT_POLICY, Role
 from tacit.signed.verify import labelled
 
@@ -84,6 +85,7 @@ def test_a_grant_is_wrapped_to_the_named_account_record_with_its_context(world: 
     assert (grant.record_hash, grant.account_hash) == (epoch.state.head_hash, account_hash(bob.newest))
     context = GrantContext(epoch.state.head_hash, "bob", account_hash(bob.newest))
     private = bob.wraps[grant.account_hash, KeyAlgorithm.X_WING]
+    assert isinstance(private, XWing)
     assert hpke.open(hpke.STANDARD, private, labelled(labels.GRANT_WRAP, context), grant.ciphertext) == (
         epoch.key.secret.reveal()
     )
@@ -208,7 +210,7 @@ def test_a_grant_to_a_key_that_one_has_not_yet_waits(world: World, chat: Chat) -
 
 def test_a_grant_wrapped_to_a_substituted_key_is_refused(world: World, chat: Chat) -> None:
     (grant,) = chat.epochs[0].grants(world["bob"])
-    world["bob"].wraps[grant.grant.account_hash, KeyAlgorithm.X_WING] = Secret(bytes(32))
+    world["bob"].wraps[grant.grant.account_hash, KeyAlgorithm.X_WING] = XWing(Secret(bytes(32)))
     with pytest.raises(errors.InvalidGrant):
         opened(world, chat.epochs[0], grant, "bob")
 
@@ -233,3 +235,52 @@ def test_a_grant_changed_in_any_field_is_refused(world: World, chat: Chat, field
     signature = signed.signature if field != "signature" else bytes([signed.signature[0] ^ 1]) + signed.signature[1:]
     with pytest.raises((errors.InvalidGrant, errors.BadSignature)):
         opened(world, chat.epochs[0], SignedGrant(changed, signature), "bob")
+
+
+# --- profiles ----------------------------------------------------------------------------
+
+CIPHERTEXTS = {Profile.STANDARD: (WrapAlgorithm.HPKE_X_WING, 1168), Profile.FIPS: (WrapAlgorithm.RSA_OAEP_SHA256, 384)}
+
+
+@pytest.mark.parametrize(
+    ("account", "conversation"),
+    [
+        (Profile.STANDARD, Profile.STANDARD),
+        (Profile.FIPS, Profile.FIPS),
+        (Profile.COMPAT, Profile.COMPAT),
+        (Profile.STANDARD, Profile.COMPAT),
+    ],
+)
+def test_the_conversations_profile_fixes_the_wrap(account: Profile, conversation: Profile) -> None:
+    world = World(alice=account, bob=account)
+    epoch = Chat(world, "alice", "bob", profile=conversation).epochs[0]
+    (grant,) = epoch.grants(world["bob"])
+    wrapped = CIPHERTEXTS[Profile.STANDARD if conversation is Profile.STANDARD else Profile.FIPS]
+    assert (grant.grant.algorithm, len(grant.grant.ciphertext)) == wrapped
+    assert opened(world, epoch, grant, "bob") == epoch.key
+
+
+def test_an_rsa_grant_is_bound_by_its_signature_alone() -> None:
+    """OAEP carries no label, so that only the granter's signature says for which epoch and for whom it is."""
+    world = World(alice=Profile.COMPAT, bob=Profile.COMPAT, carol=Profile.COMPAT)
+    chat = Chat(world, "alice", "bob", "carol", profile=Profile.COMPAT)
+    (grant,) = chat.epochs[0].grants(world["bob"])
+    later = chat.open("alice")
+    for moved in (
+        dataclasses.replace(grant.grant, record_hash=later.state.head_hash),
+        dataclasses.replace(grant.grant, recipient="carol", account_hash=account_hash(world["carol"].newest)),
+    ):
+        epoch = later if moved.recipient == "bob" else chat.epochs[0]
+        with pytest.raises(errors.BadSignature):
+            opened(world, epoch, dataclasses.replace(grant, grant=moved), moved.recipient)
+
+
+def test_a_grant_under_rsa_is_refused_where_x_wing_belongs(world: World, chat: Chat) -> None:
+    """Whoever breaks RSA must not be handed the keys of a conversation that is not wrapped by it."""
+    epoch = chat.epochs[0]
+    bob = world["bob"].newest
+    public = next(key.public_key for key in bob.encryption_keys if key.algorithm is KeyAlgorithm.RSA)
+    raw = rsa.wrap(public, epoch.key.secret.reveal())
+    made = Grant(epoch.state.head_hash, epoch.granter(), "bob", account_hash(bob), WrapAlgorithm.RSA_OAEP_SHA256, raw)
+    with pytest.raises(errors.InvalidGrant, match="profile"):
+        opened(world, epoch, sign_grant(made, world["alice"].device.request.sign), "bob")

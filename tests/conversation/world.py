@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from rsa_pool import pooled_rsa
 from tacit.conversation.content import Name
@@ -14,7 +15,7 @@ from tacit.conversation.judging_records import Received, Standpoint
 from tacit.conversation.keys import ConversationKey, finish_record
 from tacit.conversation.sealing import Epoch, Sender
 from tacit.crypto.secret import Randomness, Secret
-from tacit.identity.keys import SigningKey, new_signing_key, new_wrapping_key
+from tacit.identity.keys import PrivateKey, SigningKey, WrappingKey, new_signing_key, new_wrapping_key, private_key
 from tacit.signed import labels
 from tacit.signed.account import (
     AccountRecord,
@@ -82,7 +83,7 @@ class Person:
         self.profile = profile
         self._random = seeded(user_id)
         self.aik = new_signing_key(profile, self._random)
-        self.wraps: dict[tuple[bytes, KeyAlgorithm], Secret] = {}
+        self.wraps: dict[tuple[bytes, KeyAlgorithm], PrivateKey] = {}
         self.versions: list[Verified[AccountRecord]] = []
         self.all_devices = [self._new_device() for _ in range(devices)]
         self.publish()
@@ -125,10 +126,10 @@ class Person:
         )
         signature = sign(labels.ACCOUNT_RECORD, record, self.aik.sign)
         self.versions.append(verify(labels.ACCOUNT_RECORD, record, self.aik.public, signature, record.profile))
-        self.wraps |= {(account_hash(record), each.algorithm): each.private for each in wraps}
+        self.wraps |= {(account_hash(record), each.algorithm): read_key(each) for each in wraps}
         return record
 
-    def private_key(self, hash_named: bytes, algorithm: KeyAlgorithm) -> Secret | None:
+    def private_key(self, hash_named: bytes, algorithm: KeyAlgorithm) -> PrivateKey | None:
         return self.wraps.get((hash_named, algorithm))
 
     def add_device(self) -> Device:
@@ -157,6 +158,18 @@ class Person:
         account = self.versions[version - 1].value if version else self.newest
         fingerprint = aik_fingerprint(account.profile, account.aik)
         return Change(self.user_id, fingerprint, role, account.version, account_hash(account))
+
+
+@cache
+def rsa_of(private: bytes) -> PrivateKey:
+    """An RSA key, read once."""
+    return private_key(KeyAlgorithm.RSA, Secret(private))
+
+
+def read_key(key: WrappingKey) -> PrivateKey:
+    return (
+        rsa_of(key.private.reveal()) if key.algorithm is KeyAlgorithm.RSA else private_key(key.algorithm, key.private)
+    )
 
 
 class World:

@@ -15,7 +15,7 @@ from typing import Any
 from tacit.crypto.kem import XWing
 from tacit.crypto.rsa import generate as generate_rsa
 from tacit.crypto.secret import Randomness
-from tacit.crypto.sign import Ed25519Key
+from tacit.crypto.sign import Ed25519Key, P256Key
 from tacit.identity.keys import SigningKey
 from tacit.signed import labels
 from tacit.signed.account import (
@@ -79,7 +79,7 @@ def seeded(seed: str) -> Randomness:
 @cache
 def rsa_public(generation: int = 0, bits: int = 3072) -> bytes:
     """One RSA key for everybody's keys of one generation: nothing is wrapped to it here, and making one is slow."""
-    return generate_rsa().public
+    return generate_rsa(bits).public
 
 
 @cache
@@ -145,7 +145,8 @@ class Person:
 
     def make_key(self) -> SigningKey:
         """A signing key of the account's profile."""
-        return Ed25519Key.generate(self.random)
+        kind = Ed25519Key if self.profile is Profile.STANDARD else P256Key
+        return kind.generate(self.random)
 
     def wrapping(self, generation: int) -> tuple[EncryptionKey, ...]:
         """The account's encryption keys of one generation."""

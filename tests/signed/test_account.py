@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from signed.chains import Person, seeded, x_wing_public
+from signed.chains import Person, rsa_public, seeded, x_wing_public
 from tacit import errors
 from tacit.crypto.digest import sha256
 from tacit.crypto.sign import Ed25519Key
@@ -29,8 +29,9 @@ from tacit.signed.account import (
     sign_record,
     verify_chain,
     verify_first,
+    verify_next,
 )
-from tacit.signed.profiles import KeyAlgorithm, Profile
+from tacit.signed.profiles import KeyAlgorithm, Profile, profile_of
 from tacit.signed.verify import ZERO_HASH, Verified, sign
 from tacit.wire.codec import decode, encode
 
@@ -221,10 +222,105 @@ def test_nothing_is_a_reset_by_nobody_who_asked() -> None:
     assert ResetNote(ResetBy.NO_RESET, "") == NO_RESET
 
 
-@pytest.mark.parametrize("profile", [Profile.COMPAT, Profile.FIPS])
-def test_a_profile_that_is_not_here_is_unsupported(profile: Profile) -> None:
-    with pytest.raises(errors.UnsupportedSuite, match=profile.name.lower()):
-        first_of(moved(FIRST, profile=profile))
+# --- profiles ----------------------------------------------------------------------------
+
+BY_PROFILE = {profile: Person(f"of {profile.name.lower()}", profile) for profile in Profile}
+
+
+def bent(profile: Profile, **other: Any) -> AccountRecord:
+    return moved(BY_PROFILE[profile].newest, **other)
+
+
+def bent_device(profile: Profile, **other: Any) -> AccountRecord:
+    return bent(profile, devices=(dataclasses.replace(BY_PROFILE[profile].newest.devices[0], **other),))
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_an_account_of_each_profile_has_what_the_profile_has(profile: Profile) -> None:
+    person = BY_PROFILE[profile]
+    record = person.newest
+    assert first_of(record, person).value == record
+    (made,) = record.devices
+    keys = [(key.algorithm, len(key.public_key)) for key in record.encryption_keys]
+    assert (len(record.aik), len(made.request_key), len(made.mls_key), len(made.kem_key), made.suites, keys) == {
+        Profile.COMPAT: (65, 65, 0, 294, (), [(KeyAlgorithm.RSA, 294)]),
+        Profile.STANDARD: (32, 32, 32, 1216, (1,), [(KeyAlgorithm.X_WING, 1216), (KeyAlgorithm.RSA, 422)]),
+        Profile.FIPS: (65, 65, 65, 422, (2,), [(KeyAlgorithm.RSA, 422)]),
+    }[profile]
+
+
+@pytest.mark.parametrize("profile", Profile)
+@pytest.mark.parametrize("other", Profile)
+def test_an_accounts_profile_never_changes(profile: Profile, other: Profile) -> None:
+    """Not even by its own identity key, with everything else as the other profile has it."""
+    person, stranger = Person("alice", profile), BY_PROFILE[other].newest
+    before = person.versions[-1]
+    following = moved(
+        before.value,
+        version=2,
+        previous_hash=account_hash(before.value),
+        profile=other,
+        encryption_keys=stranger.encryption_keys,
+    )
+    if other is profile:
+        verify_next(before, following, sign_record(following, person.aik.sign))
+        return
+    with pytest.raises(errors.InvalidAccountRecord, match="the profile changed"):
+        verify_next(before, following, sign_record(following, person.aik.sign))
+
+
+P256_KEY = BY_PROFILE[Profile.FIPS].aik.public
+SHORT_RSA = (EncryptionKey(KeyAlgorithm.RSA, rsa_public(0, 2048)),)
+
+
+@pytest.mark.parametrize(
+    ("record", "error"),
+    [
+        (bent(Profile.STANDARD, aik=P256_KEY), errors.WrongLength),
+        (bent(Profile.FIPS, aik=ALICE.aik.public), errors.SecretKeyRefused),
+        (bent(Profile.COMPAT, aik=ALICE.aik.public), errors.SecretKeyRefused),
+        (bent(Profile.FIPS, aik=b"\x04" + b"k" * 64), errors.Malformed),
+        (bent_device(Profile.FIPS, mls_key=b""), errors.WrongLength),
+        (bent_device(Profile.FIPS, mls_key=ALICE.aik.public), errors.SecretKeyRefused),
+        (bent_device(Profile.STANDARD, mls_key=b""), errors.WrongLength),
+        (bent_device(Profile.COMPAT, mls_key=P256_KEY), errors.InvalidAccountRecord),
+        (bent_device(Profile.COMPAT, suites=(2,)), errors.InvalidAccountRecord),
+        (bent_device(Profile.FIPS, suites=(1, 2)), errors.InvalidAccountRecord),
+        (bent_device(Profile.STANDARD, suites=(2,)), errors.InvalidAccountRecord),
+        (bent_device(Profile.STANDARD, kem_key=rsa_public()), errors.WrongLength),
+        (bent_device(Profile.COMPAT, kem_key=x_wing_public()), errors.WrongLength),
+        (bent_device(Profile.FIPS, kem_key=rsa_public(0, 2048)), errors.WrongLength),
+        (bent(Profile.FIPS, encryption_keys=SHORT_RSA), errors.WrongLength),
+        (bent(Profile.STANDARD, encryption_keys=(FIRST.encryption_keys[0], *SHORT_RSA)), errors.WrongLength),
+        (bent(Profile.COMPAT, encryption_keys=FIRST.encryption_keys), errors.InvalidAccountRecord),
+        (bent(Profile.STANDARD, encryption_keys=FIRST.encryption_keys[1:]), errors.InvalidAccountRecord),
+    ],
+)
+def test_a_record_with_what_its_profile_does_not_have_is_refused(
+    record: AccountRecord, error: type[errors.PeerError]
+) -> None:
+    with pytest.raises(error):
+        check_form(record)
+
+
+def test_a_short_rsa_key_is_told_as_such() -> None:
+    with pytest.raises(errors.WrongLength, match="at least 422 bytes in the profile fips"):
+        check_form(bent(Profile.FIPS, encryption_keys=SHORT_RSA))
+
+
+@pytest.mark.parametrize("profile", Profile)
+@pytest.mark.parametrize("other", Profile)
+def test_the_profile_is_part_of_the_fingerprint(profile: Profile, other: Profile) -> None:
+    assert (aik_fingerprint(profile, P256_KEY) == aik_fingerprint(other, P256_KEY)) is (profile is other)
+
+
+def test_what_a_profile_is_called() -> None:
+    assert [profile_of(name) for name in ("compat", "standard", "fips")] == list(Profile)
+    with pytest.raises(errors.InvalidArgument, match="standard, fips or compat"):
+        profile_of("FIPS")
+
+
+# --- the rest of the form ----------------------------------------------------------------
 
 
 def keyed(index: int, public: bytes) -> AccountRecord:

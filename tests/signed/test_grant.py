@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tacit import errors
 from tacit.crypto.secret import Secret
-from tacit.crypto.sign import Ed25519Key
+from tacit.crypto.sign import Ed25519Key, P256Key
 from tacit.signed.grant import Grant, GrantContext, Granter, SignedGrant, WrapAlgorithm, sign_grant, verify_grant
 from tacit.signed.profiles import Profile
 from tacit.signed.verify import Verified
@@ -52,9 +52,13 @@ def test_a_grant_is_verified_under_its_granters_key() -> None:
 
 
 @pytest.mark.parametrize("profile", [Profile.FIPS, Profile.COMPAT])
-def test_a_granter_of_another_profile_is_told_as_such(profile: Profile) -> None:
-    with pytest.raises(errors.UnsupportedSuite):
+def test_a_granters_profile_says_how_it_signs(profile: Profile) -> None:
+    key = P256Key.from_seed(Secret(b"p" * 32))
+    assert verify_grant(sign_grant(GRANT, key.sign), key.public, profile).value == GRANT
+    with pytest.raises(errors.BadSignature):
         verify_grant(sign_grant(GRANT, KEY.sign), KEY.public, profile)
+    with pytest.raises(errors.BadSignature):
+        verify_grant(sign_grant(GRANT, key.sign), key.public, Profile.STANDARD)
 
 
 def test_an_unknown_way_of_wrapping_is_refused_while_reading() -> None:

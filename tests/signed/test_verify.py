@@ -5,7 +5,7 @@ import pytest
 from tacit import errors
 from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Secret
-from tacit.crypto.sign import Ed25519Key
+from tacit.crypto.sign import Ed25519Key, P256Key
 from tacit.crypto.verify import verify_ed25519
 from tacit.signed import labels
 from tacit.signed.profiles import Profile
@@ -64,8 +64,8 @@ def test_a_signature_is_over_both() -> None:
 def test_what_was_checked_holds_what_it_was_checked_with() -> None:
     signature = sign(LABEL, PLACE, KEY.sign)
     for found in (
-        verify_by_key(LABEL, PLACE, KEY.public, signature),
         verify(LABEL, PLACE, KEY.public, signature, Profile.STANDARD),
+        verify_by_key(LABEL, PLACE, KEY.public, signature),
     ):
         assert (found.value, found.key, found.signature) == (PLACE, KEY.public, signature)
 
@@ -95,10 +95,19 @@ def test_what_is_no_signature_is_bad(signature: bytes) -> None:
 
 
 @pytest.mark.parametrize("profile", [Profile.COMPAT, Profile.FIPS])
-def test_a_profile_that_is_not_here_is_never_verified(profile: Profile) -> None:
-    signature = sign(LABEL, PLACE, KEY.sign)
-    with pytest.raises(errors.UnsupportedSuite, match="P-256"):
-        verify(LABEL, PLACE, KEY.public, signature, profile)
+def test_the_profile_says_which_algorithm_a_signature_has(profile: Profile) -> None:
+    key = P256Key.generate(lambda count: b"p" * count)
+    signature = sign(LABEL, PLACE, key.sign)
+    assert verify(LABEL, PLACE, key.public, signature, profile).key == key.public
+    assert verify_by_key(LABEL, PLACE, key.public, signature).key == key.public
+    assert not signature_holds(LABEL, PLACE, key.public, signature, Profile.STANDARD)
+    assert not signature_holds(LABEL, PLACE, KEY.public, sign(LABEL, PLACE, KEY.sign), profile)
+
+
+@pytest.mark.parametrize("public", [b"", b"k" * 31, b"k" * 33, b"\x04" + b"k" * 64, KEY.public])
+def test_a_key_alone_verifies_nothing_that_it_did_not_sign(public: bytes) -> None:
+    with pytest.raises(errors.BadSignature):
+        verify_by_key(LABEL, PLACE, public, b"s" * 64)
 
 
 def test_profiles_have_their_numbers() -> None:

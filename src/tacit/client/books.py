@@ -18,8 +18,8 @@ from tacit.conversation.keys import ConversationKey
 from tacit.conversation.sealing import Epoch
 from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Secret
+from tacit.identity import keys
 from tacit.identity.account import DeviceSecrets
-from tacit.identity.keys import SigningKey, halves_fit
 from tacit.identity.vault import ContactPin, ConversationHead, PrivateKey, values
 from tacit.signed.account import AccountRecord, is_reset
 from tacit.signed.profiles import KeyAlgorithm
@@ -45,7 +45,7 @@ class Me:
     server_name: str
     user_id: str
     device_id: str
-    request_key: SigningKey
+    request_key: keys.SigningKey
     secrets: DeviceSecrets
 
 
@@ -100,7 +100,7 @@ class Books:
         self._conversations: dict[str, Held] = {}
         self._me: Me | None = None
         self._vault: Contents | None = None
-        self._fitting: dict[tuple[bytes, bytes], bool] = {}
+        self._private: dict[tuple[bytes, bytes], keys.PrivateKey | None] = {}
 
     # --- this device -----------------------------------------------------------------
 
@@ -226,7 +226,7 @@ class Books:
         # After a restore of the server the same events come once more.
         self.connection.execute("INSERT OR IGNORE INTO notices (at, kind, body) VALUES (?, ?, ?)", row)
 
-    def private_key(self, hash_named: bytes, algorithm: KeyAlgorithm) -> Secret | None:
+    def private_key(self, hash_named: bytes, algorithm: KeyAlgorithm) -> keys.PrivateKey | None:
         """One's account's private key of this algorithm, of the account record with this hash; None where none fits.
 
         An entry whose private half does not belong to its public half is none.
@@ -235,17 +235,19 @@ class Books:
         named = account.value.encryption_keys if account is not None else ()
         wanted = {key.public_key for key in named if key.algorithm is algorithm}
         for value in values(self.entries(), EntryKind.ENCRYPTION_KEY):
-            key = decode(PrivateKey, value)
-            if key.algorithm is algorithm and key.public_key in wanted and self._fits(key):
-                return Secret(key.private)
+            held = decode(PrivateKey, value)
+            if held.algorithm is algorithm and held.public_key in wanted:
+                found = self._read(held)
+                if found is not None:
+                    return found
         return None
 
-    def _fits(self, key: PrivateKey) -> bool:
-        """Whether an entry's halves belong together: looked at once, as the entries stay what they are."""
-        place = (key.public_key, sha256(key.private))
-        if place not in self._fitting:
-            self._fitting[place] = halves_fit(key.algorithm, key.public_key, Secret(key.private))
-        return self._fitting[place]
+    def _read(self, held: PrivateKey) -> keys.PrivateKey | None:
+        """An entry's key where its halves belong together; read once, which for RSA costs 40 to 400 ms."""
+        place = (held.public_key, sha256(held.private))
+        if place not in self._private:
+            self._private[place] = keys.private_key_of(held.algorithm, held.public_key, Secret(held.private))
+        return self._private[place]
 
     # --- conversations ---------------------------------------------------------------
 

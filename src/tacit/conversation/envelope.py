@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from tacit import errors
 from tacit.conversation.keys import KEY_BYTES, ConversationKey, is_key_of
 from tacit.crypto.secret import Secret
-from tacit.identity.keys import unwrap, wrap
+from tacit.identity.keys import PrivateKey, unwrap, wrap
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint, certificate
 from tacit.signed.grant import WRAPS, Grant, GrantContext, Granter, SignedGrant, sign_grant, verify_grant
@@ -19,7 +19,7 @@ from tacit.signed.record import ConversationRecord, Roster, record_hash
 from tacit.signed.rights import Accounts
 from tacit.signed.verify import Signer, Verified, labelled
 
-PrivateKeys = Callable[[bytes, KeyAlgorithm], Secret | None]
+PrivateKeys = Callable[[bytes, KeyAlgorithm], PrivateKey | None]
 """One's account's private key of an algorithm, by the hash of the account record that names its public half."""
 
 
@@ -104,7 +104,7 @@ def open_grant(
         raise errors.RecordPending("it is wrapped to a key that is not here", accounts=[user_id])
     context = labelled(labels.GRANT_WRAP, GrantContext(grant.record_hash, grant.recipient, grant.account_hash))
     try:
-        opened = unwrap(algorithm, private, context, grant.ciphertext).reveal()
+        opened = unwrap(private, context, grant.ciphertext).reveal()
     except errors.DecryptionError:
         opened = b""
     return check_granted(opened, record)

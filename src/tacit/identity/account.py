@@ -13,7 +13,7 @@ from tacit.identity.keys import (
     SigningKey,
     new_signing_key,
     new_wrapping_key,
-    public_half,
+    private_key,
     signing_key,
     unwrap,
     wrap,
@@ -97,7 +97,7 @@ def certificate_of(device: DeviceSecrets) -> DeviceCertificate:
         device.device_id(),
         device.request_key().public,
         signing_key(device.profile, Secret(device.mls_seed)).public if has.mls is not None else b"",
-        public_half(has.kem, Secret(device.kem_private)),
+        private_key(has.kem, Secret(device.kem_private)).public,
         has.suites,
     )
 
@@ -218,4 +218,4 @@ def open_box(record: AccountRecord, box: Box, kem_private: Secret) -> Secret:
     Boxes wrapped by RSA are bound to the account's version by the record's `boxes_hash` alone.
     """
     info = labelled(labels.BOX, BoxContext(record.server_name, record.user_id, record.version, box.device_id))
-    return unwrap(ALGORITHMS[record.profile].kem, kem_private, info, box.wrapped_outer_key)
+    return unwrap(private_key(ALGORITHMS[record.profile].kem, kem_private), info, box.wrapped_outer_key)

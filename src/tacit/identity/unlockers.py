@@ -9,7 +9,7 @@ from typing import Final
 from tacit import errors
 from tacit.crypto import sealed
 from tacit.crypto.digest import sha256
-from tacit.crypto.kdf import argon2id, hkdf_sha256
+from tacit.crypto.kdf import argon2id, hkdf_sha256, pbkdf2_sha256
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity.keys import SigningKey, signing_key
 from tacit.signed import labels
@@ -126,7 +126,7 @@ def password_secret(
     bounds.check(parameters)
     salt = sha256(labelled(labels.PASSWORD_SALT, PasswordSalt(server_name, user_id, parameters.salt)))
     if parameters.kdf == PBKDF2:
-        raise errors.UnsupportedSuite("PBKDF2")
+        return pbkdf2_sha256(password, salt, iterations=parameters.iterations)
     return argon2id(
         password,
         salt,

@@ -13,9 +13,9 @@ from typing import Any, Final, TypeVar
 
 from tacit import errors
 from tacit.api import base
-from tacit.crypto.verify import looks_secret
+from tacit.crypto.verify import check_public, looks_secret
 from tacit.signed.grant import SignedGrant
-from tacit.signed.profiles import ED25519_BYTES
+from tacit.signed.profiles import ED25519_BYTES, P256_BYTES, KeyAlgorithm
 from tacit.signed.vault import Boxes, Vault
 from tacit.wire import limits
 from tacit.wire.codec import decode
@@ -64,6 +64,9 @@ def request_key(text: str) -> bytes:
             raise errors.SecretKeyRefused from None
         raise
     if len(key) == ED25519_BYTES:
+        return key
+    if len(key) == P256_BYTES:
+        check_public(KeyAlgorithm.P256, key)
         return key
     if _text_looks_secret(text):
         raise errors.SecretKeyRefused

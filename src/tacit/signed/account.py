@@ -179,8 +179,6 @@ def _require(holds: bool, rule: str) -> None:
 
 def check_form(record: AccountRecord) -> None:
     """The rules that one record alone can break; raises `InvalidAccountRecord` or `UnsupportedSuite`."""
-    if record.profile is not Profile.STANDARD:
-        raise errors.UnsupportedSuite(f"profile {record.profile.name.lower()}")
     has = ALGORITHMS[record.profile]
     doors.check_public(has.signature, record.aik)
     ended = not record.devices and not record.encryption_keys

@@ -24,7 +24,7 @@ class KeyAlgorithm(IntEnum):
     ED25519 = doors.ED25519
     X_WING = doors.X_WING
     RSA = doors.RSA
-    P256 = 5
+    P256 = doors.P256
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def signed_by(algorithm: KeyAlgorithm, public: bytes, message: bytes, signature:
     """Whether a signature over these bytes is by this key: Ed25519, or ECDSA with P-256 and SHA-256, raw r and s."""
     if algorithm is KeyAlgorithm.ED25519:
         return doors.verify_ed25519(public, message, signature)
-    raise errors.UnsupportedSuite("signatures by P-256")
+    return doors.verify_ecdsa(doors.P256, public, message, signature)
 
 
 def signature_algorithm(public: bytes) -> KeyAlgorithm:
