@@ -16,19 +16,17 @@ from tacit import errors
 from tacit.api.base import binary
 from tacit.api.messages import Item, MessageItem, RecordItem
 from tacit.client import inbox, later, openings, queue
-from tacit.client.answers import check_beside, check_grant, check_record
+from tacit.client.answers import check_beside, check_record
 from tacit.client.books import COUNTS, Books, Held
+from tacit.client.grants import keep_grants, open_keys
 from tacit.client.openings import Opening
 from tacit.conversation.content import NameNotice
-from tacit.conversation.envelope import open_grant
 from tacit.conversation.judging_records import Judgement, Place, Received, judge_records
-from tacit.conversation.keys import ConversationKey
 from tacit.crypto.secret import Randomness
-from tacit.signed.grant import SignedGrant
 from tacit.signed.record import record_hash
 from tacit.signed.rights import ChainState
 from tacit.wire import limits
-from tacit.wire.codec import decode, encode
+from tacit.wire.codec import encode
 
 STOPS: Final = frozenset({Place.INVALID, Place.FORK})
 """What becomes of a record that stops its conversation."""
@@ -127,7 +125,7 @@ def apply_items(
     records: list[Received] = []
     for item in items:
         if isinstance(item, RecordItem):
-            keep_grants(books, held, item)
+            keep_grants(books, held, item.encrypted_keys)
             received = _received(books, held, item, now)
             if received is not None:
                 records.append(received)
@@ -324,76 +322,8 @@ def stop(books: Books, held: Held, error: errors.TacitError, body: bytes, now: i
         books.save(held)
 
 
-def keep_grants(books: Books, held: Held, item: RecordItem) -> None:
-    """Keep the grants that were served with a record, as they are; a later program may read what this one cannot.
-
-    Raises `UnexpectedAnswer` for one whose fields say something else than the grant.
-    """
-    for each in item.encrypted_keys:
-        try:
-            raw = binary(each.encrypted_key, limits.RECORD_BYTES)
-            named = later.granted_record(raw)
-            check_grant(each, decode(SignedGrant, raw).grant)
-        except errors.UnknownVersion:
-            pass
-        except errors.PeerError:
-            continue  # without a readable grant there is no key, which is said where the key is missed
-        books.connection.execute("INSERT OR IGNORE INTO grants VALUES (?, ?, ?)", (held.id, named, raw))
-
-
-def open_keys(books: Books, held: Held, now: int) -> bool:
-    """Try the grants of every epoch that has no key yet; whether one was opened.
-
-    A grant that is refused is kept as evidence: its epoch stays without a key, and nothing is sent in it.
-    """
-    query = """SELECT record_hash, grant_bytes FROM grants WHERE conversation_id = ?1 AND record_hash NOT IN
-        (SELECT record_hash FROM epoch_keys WHERE conversation_id = ?1)"""
-    numbers = {known.record_hash: number for number, known in held.known.items() if known.opened is None}
-    opened = False
-    for own_hash, raw in books.connection.execute(query, (held.id,)).fetchall():
-        number = numbers.get(bytes(own_hash))
-        if number is None or held.known[number].opened is not None:
-            continue
-        key = _open(books, held, number, bytes(raw), now)
-        if key is not None:
-            books.keep_key(held, number, key)
-            opened = True
-    return opened
-
-
-def _open(books: Books, held: Held, number: int, raw: bytes, now: int) -> ConversationKey | None:
-    known = held.known[number]
-    try:
-        return open_grant(
-            decode(SignedGrant, raw),
-            record=known.record,
-            roster=known.roster,
-            user_id=books.me.user_id,
-            private_keys=books.private_key,
-            accounts=books.accounts.named,
-        )
-    except (errors.RecordPending, errors.UnknownVersion, errors.UnsupportedSuite):
-        return None
-    except errors.PeerError as error:
-        books.keep_evidence(now, "grant", held.id, error, raw)
-        return None
-
-
 def refresh_name(books: Books, held: Held, revision: int) -> None:
     """Take the conversation's name from the newest notice among what changed since `revision`."""
     for row in inbox.rows_after(books, held.id, revision):
         if row.shown is not None and isinstance(row.shown.body, NameNotice) and row.seq > held.name_seq:
             held.name, held.name_seq = row.shown.body.name, row.seq
-
-
-def grant_failure(books: Books, held: Held, number: int) -> str:
-    """Why an epoch's grants were refused, or the empty text."""
-    query = "SELECT code, detail, body FROM evidence WHERE about = 'grant' AND subject = ? ORDER BY id DESC"
-    for code, detail, body in books.connection.execute(query, (held.id,)).fetchall():
-        try:
-            named = decode(SignedGrant, body).grant.record_hash
-        except errors.PeerError:
-            continue
-        if named == held.known[number].record_hash:
-            return f"{code}: {detail}"
-    return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from tacit import errors
 from tacit.client import inbox
 from tacit.client.books import Books, Held
-from tacit.client.conversations import grant_failure
+from tacit.client.grants import grant_failure
 from tacit.client.openings import due_leaves
 from tacit.conversation.judging_records import Place
 from tacit.conversation.sealing import Epoch
