@@ -20,6 +20,7 @@ from tacit.client.accountview import Confirm
 from tacit.client.arrival import Arrival
 from tacit.client.books import Books
 from tacit.client.conversations import after_update, confirm
+from tacit.client.handing import Handing
 from tacit.client.keeping import AccountKeeper
 from tacit.client.keychain import Keychain, system_keychain
 from tacit.client.keystore import BOUNDS, FLOOR, SecureKeyStore
@@ -36,6 +37,7 @@ from tacit.conversation.judging import Trust
 from tacit.conversation.timeline import Gaps
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity.unlockers import Cost, password_bytes
+from tacit.signed.account import AccountRecord
 from tacit.signed.profiles import profile_of
 from tacit.signed.record import Role
 from tacit.signed.vault import UnlockerKind
@@ -117,6 +119,13 @@ class Device:
             raise
         self._begin(store)
         return words
+
+    async def prepare_account(self, user_id: str, password: str) -> AccountRecord:
+        """Make an account's keys and keep them; nothing is sent until `register` goes on with the same arguments."""
+        secret = password_bytes(password)
+        store = await self._open_store(secret, create=True)
+        enroller = enrolment.Enroller(store, self.api, self._clock, self._random, self._profile, self._cost)
+        return (await enroller.prepare(user_id, secret)).record
 
     async def sign_in_new_device(
         self, user_id: str, key: Key, name: str, confirm: Confirm, new_password: str | None = None
@@ -221,6 +230,10 @@ class Device:
     def keeper(self) -> AccountKeeper:
         """What changes the account; raises `NotSignedIn`."""
         return self._parts_now().keeper
+
+    def handing(self) -> Handing:
+        """What seals for an application, and judges what it was served; raises `NotSignedIn`."""
+        return self._parts_now().handing
 
     async def run(self, work: Callable[[Books], T]) -> T:
         """What `work` finds in the store; raises `NotSignedIn`."""

@@ -81,18 +81,22 @@ class Enroller:
         account.
         """
         begun = await self._store.run(lambda books: find_enrolment(books, user_id))
-        if begun is not None:
-            check_profile(self._profile, begun.record.profile)
-        if begun is None:
-            made = await asyncio.to_thread(self._make, user_id, password)
-            enrolment = _enrolment(self._api.server_name, made)
-            await self._store.run(lambda books: books.set_meta("enrolment", encode(enrolment)))
-        else:
-            enrolment = begun
+        enrolment = await self.prepare(user_id, password)
         if begun is None or not await self._arrived(enrolment):
             await self._publish(enrolment)
         await self._store.run(lambda books: finish(books, enrolment))
         return tuple(each.word for each in enrolment.words)
+
+    async def prepare(self, user_id: str, password: Secret) -> Enrolment:
+        """Make an account's keys and keep them, unless that was done before; nothing is sent. Raises `StoreLocked`."""
+        begun = await self._store.run(lambda books: find_enrolment(books, user_id))
+        if begun is not None:
+            check_profile(self._profile, begun.record.profile)
+            return begun
+        made = await asyncio.to_thread(self._make, user_id, password)
+        enrolment = _enrolment(self._api.server_name, made)
+        await self._store.run(lambda books: books.set_meta("enrolment", encode(enrolment)))
+        return enrolment
 
     def _make(self, user_id: str, password: Secret) -> Registration:
         return identity.register(

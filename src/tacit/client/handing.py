@@ -17,6 +17,7 @@ from tacit import errors
 from tacit.api.base import convert
 from tacit.api.messages import EncryptedPayload
 from tacit.client import inbox, queue, view
+from tacit.client.accounts import Directory
 from tacit.client.books import Books, Held
 from tacit.client.outbox import Outbox
 from tacit.client.store import Store
@@ -86,8 +87,11 @@ def read_served(payload: Mapping[str, Any], seq: int | None) -> Served:
 class Handing:
     """Seals for an application, and judges what it brings. Its counters are of an `instance_id` of their own."""
 
-    def __init__(self, store: Store, syncer: Syncer, outbox: Outbox, clock: Clock, random: Randomness) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, syncer: Syncer, outbox: Outbox, clock: Clock, random: Randomness
+    ) -> None:
         self._store = store
+        self._directory = directory
         self._syncer = syncer
         self._outbox = outbox
         self._clock = clock
@@ -100,18 +104,42 @@ class Handing:
             await self._syncer.pull()
             await self._store.run(lambda books: books.held(conversation_id))
 
-    async def newest_key(self, conversation_id: str, recipients: Collection[str]) -> KeyInfo:
+    async def has_keys(self, user_id: str) -> bool:
+        """Whether somebody has an account with a device, as the server says now."""
+        try:
+            await self._directory.refresh([user_id])
+        except errors.NoSuchAccount:
+            return False
+        account = await self._store.run(lambda books: books.accounts.newest(user_id))
+        return account is not None and bool(account.value.devices)
+
+    async def newest_key(self, conversation_id: str, recipients: Collection[str] | None = None) -> KeyInfo:
         """The key to send under, of the next epoch where one is due; raises `WrongRecipients`."""
+        await self._make_ready(conversation_id, recipients)
+        return await self._store.run(partial(newest, conversation_id=conversation_id, recipients=recipients))
+
+    async def key(self, conversation_id: str, key_id: str) -> KeyInfo:
+        """A key that this device has; raises `RecordMissing` or `NoGrant`."""
+        await self.find(conversation_id)
+        look = partial(of_key_id, conversation_id=conversation_id, key_id=key_id)
+        try:
+            return await self._store.run(look)
+        except (errors.RecordMissing, errors.NoGrant):
+            await self._syncer.pull_conversation(conversation_id)
+            return await self._store.run(look)
+
+    async def _make_ready(self, conversation_id: str, recipients: Collection[str] | None) -> None:
+        """Do what comes before sealing, and know of whoever is named and no member whether there is an account."""
         await self.find(conversation_id)
         await self._outbox.make_ready(conversation_id)
-        return await self._store.run(partial(newest, conversation_id=conversation_id, recipients=recipients))
+        members = await self._store.run(lambda books: set(books.held(conversation_id).roster()))
+        await self._directory.try_refresh(set(recipients or ()) - members)
 
     async def seal(self, conversation_id: str, wish: Wish) -> dict[str, Any]:
         """A sealed message, once its counter is used up; raises `WrongRecipients`, `EpochClosed`, `SendingBlocked`."""
-        await self.find(conversation_id)
         sent_at = self._clock()
         for _ in range(ATTEMPTS):
-            await self._outbox.make_ready(conversation_id)
+            await self._make_ready(conversation_id, wish.recipients)
             sealed = await self._store.run(partial(self._seal, conversation_id, wish, sent_at))
             if sealed is not None:
                 return sealed
@@ -141,19 +169,26 @@ class Handing:
         )
         return to_fields(sealed.message, sealed.signature)
 
-    async def check_sendable(self, conversation_id: str, payload: Mapping[str, Any]) -> None:
-        """Whether a message that was sealed earlier may still go out; raises `EpochClosed`, `SendingBlocked`."""
+    async def posted(self, conversation_id: str, served: Served) -> Message | None:
+        """A message that was sealed earlier as it came back, or None where it may still go out.
+
+        Raises `EpochClosed` and `SendingBlocked` where it may not, and `InvalidArgument` for another device's.
+        """
         await self.find(conversation_id)
         await self._syncer.pull_conversation(conversation_id)
-        await self._store.run(partial(self._check_sendable, conversation_id, payload))
+        return await self._store.run(partial(self._posted, conversation_id, served))
 
-    def _check_sendable(self, conversation_id: str, payload: Mapping[str, Any], books: Books) -> None:
+    def _posted(self, conversation_id: str, served: Served, books: Books) -> Message | None:
+        found = find_message(books, conversation_id, served)
+        if found is not None:
+            return found
+        me = books.me
+        if served.name[:2] != (me.user_id, me.device_id):
+            raise errors.InvalidArgument("it was not sealed by this device")
         if self._outbox.next_step(conversation_id, books) is not None:
             raise errors.EpochClosed("the next epoch is due")
-        held, me = books.held(conversation_id), books.me
-        check_key(held, str(payload.get("keyId")))
-        if (payload.get("senderId"), payload.get("deviceId")) != (me.user_id, me.device_id):
-            raise errors.InvalidArgument("it was not sealed by this device")
+        check_key(books.held(conversation_id), from_json(served.payload)["keyId"])
+        return None
 
     async def judged(self, conversation_id: str, served: Served) -> Message:
         """What an application was served, as the inbox judges it; see `find_message` and `refused`."""
@@ -187,10 +222,11 @@ def check_key(held: Held, key_id: str) -> None:
         raise errors.EpochClosed("another key took its place")
 
 
-def newest(books: Books, conversation_id: str, recipients: Collection[str]) -> KeyInfo:
-    """The newest key, for these recipients."""
+def newest(books: Books, conversation_id: str, recipients: Collection[str] | None) -> KeyInfo:
+    """The newest key, for these recipients where some are named."""
     held = books.held(conversation_id)
-    check_recipients(books, held, recipients)
+    if recipients is not None:
+        check_recipients(books, held, recipients)
     return describe(books, held, held.epoch)
 
 

@@ -6,6 +6,7 @@ from typing import final
 
 from tacit.client.accounts import Directory
 from tacit.client.changes import Changes
+from tacit.client.handing import Handing
 from tacit.client.keeping import AccountKeeper
 from tacit.client.locks import Locks
 from tacit.client.outbox import Outbox
@@ -42,6 +43,7 @@ class Parts:
         )
         self.vault = VaultKeeper(store, api_client, self.directory, clock, random)
         self.syncer.own_account_changed = self.vault.check
+        self.handing = Handing(store, self.directory, self.syncer, self.outbox, clock, random)
         self.keeper = AccountKeeper(store, api_client, self.directory, self.syncer, self.changes, clock, random, cost)
 
     async def settle(self) -> None:
