@@ -22,7 +22,7 @@ from tacit.client.transport import ATTEMPTS
 from tacit.identity.unlockers import Cost
 from tacit.server.backend import Backend
 
-CHEAP = Cost(8, 1, 1)
+CHEAP = Cost(8, 1, 1, 1)
 """Passwords are not what these tests are about."""
 
 

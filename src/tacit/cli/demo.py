@@ -17,6 +17,7 @@ from tacit.cli.claims import CLAIMS, Evidence
 from tacit.cli.handover import hand_over, later_rows
 from tacit.cli.inspection import ciphertext, device_needles, recovery_needles, vault_needles
 from tacit.cli.needles import Needle, haystack
+from tacit.cli.session import PROFILES
 from tacit.cli.stage import Person, Stage
 
 TEAM = "Project Nightingale"
@@ -40,14 +41,14 @@ def step(text: str) -> None:
     click.echo(f"  · {text}", err=True)
 
 
-def play(stage: Stage) -> Evidence:
-    """The whole play; what it leaves behind."""
+def play(stage: Stage, profile: str) -> Evidence:
+    """The whole play, everybody with accounts of this profile; what it leaves behind."""
     evidence = Evidence(name=TEAM)
     step("a server starts on a free loopback port, with an empty database")
     stage.open()
     alice, bob, carol = people = [stage.person(name) for name in ("alice", "bob", "carol")]
     step("alice, bob and carol register, each in a process and a folder of their own")
-    answers = stage.run_each(people, "register", "{name}", "--server", stage.url)
+    answers = stage.run_each(people, "register", "{name}", "--server", stage.url, "--profile", profile)
     words = [answer["recoveryWords"] for (answer,) in answers]
     step(f"alice opens “{TEAM}” with bob and carol")
     stage.run(alice, "create", TEAM, "bob", "carol")
@@ -152,14 +153,15 @@ def ciphertexts(evidence: Evidence) -> dict[str, str]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print each claim as a JSON object.")
 @click.option("--keep", is_flag=True, help="Keep the folder with all files, and say where it is.")
-def demo(as_json: bool, keep: bool) -> int:
+@click.option("--profile", type=PROFILES, default="standard", show_default=True, help="Everybody's algorithms.")
+def demo(as_json: bool, keep: bool, profile: str) -> int:
     """Three people talk through a server that cannot read; every claim is checked."""
     start = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="tacit-demo-"))
     stage = Stage(folder)
     signal.signal(signal.SIGTERM, lambda number, _: stage.stop(number))
     try:
-        evidence = play(stage)
+        evidence = play(stage, profile)
         if not as_json:
             click.echo("\n" + side_by_side(evidence) + "\n")
         held = judge(evidence, as_json)

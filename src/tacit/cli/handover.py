@@ -21,6 +21,7 @@ from tacit.conversation.sealing import MessageKeyContext
 from tacit.crypto import hpke
 from tacit.crypto.aead import aes_gcm_open
 from tacit.crypto.kdf import hkdf_sha256
+from tacit.crypto.rsa import RsaKey, unwrap
 from tacit.crypto.secret import Secret
 from tacit.signed import labels
 from tacit.signed.grant import GrantContext, SignedGrant
@@ -93,13 +94,15 @@ def hand_over(person: Person, later: Later, now: int) -> list[dict[str, Any]]:
     key = store_key(home, person.password)
     in_store(home, key, lambda books: take(books, later, now))
     held = in_store(home, key, secrets_of)
-    keys = [needle for needle in (*held, Needle("store's key", key.reveal())) if len(needle.value) == KEY_BYTES]
+    every = (*held, Needle("store's key", key.reveal()))
+    keys = [needle for needle in every if len(needle.value) == KEY_BYTES]
+    rsa_keys = [(needle.name, rsa_key) for needle in every if (rsa_key := rsa_key_of(needle.value)) is not None]
     verdicts = in_store(home, key, lambda books: list(verdicts_of(books, later)))
     rows: list[GrantRow | MessageRow] = [*later.grants, *later.messages]
     for verdict, row in zip(verdicts, rows, strict=True):
-        verdict["tried"] = len(keys)
+        verdict["tried"] = len(keys) + len(rsa_keys)
         if isinstance(row.value, SignedGrant):
-            name, found = try_grant(row.value, person.name, keys)
+            name, found = try_grant(row.value, person.name, keys, rsa_keys)
             if len(found) == KEY_BYTES:  # whatever it is, it is tried on what follows
                 keys.append(Needle(f"key in the {verdict['row']}", found))
         else:
@@ -135,9 +138,24 @@ def verdict_of(kind: str, row: str, seq: int, opened: bool, cause: str) -> dict[
     return {"kind": kind, "row": row, "seq": seq, "opened": "the client" if opened else "", "cause": cause, "tried": 0}
 
 
-def try_grant(signed: SignedGrant, name: str, keys: Sequence[Needle]) -> tuple[str, bytes]:
+def rsa_key_of(value: bytes) -> RsaKey | None:
+    """The RSA private key that this is, or None."""
+    try:
+        return RsaKey.from_private(Secret(value))
+    except errors.Malformed:
+        return None
+
+
+def try_grant(
+    signed: SignedGrant, name: str, keys: Sequence[Needle], rsa_keys: Sequence[tuple[str, RsaKey]]
+) -> tuple[str, bytes]:
     """The name of the key that opens a grant, as its recipient's or as one's own, and what it holds; else empty."""
     grant = signed.grant
+    for key_name, rsa_key in rsa_keys:
+        try:
+            return key_name, unwrap(rsa_key, grant.ciphertext)
+        except errors.TacitError:
+            continue
     for recipient in (grant.recipient, name):
         info = labelled(labels.GRANT_WRAP, GrantContext(grant.record_hash, recipient, grant.account_hash))
         for key in keys:

@@ -1,0 +1,169 @@
+"""The profiles fips and compat through a whole client, and what can follow what."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from client.world import World, password_of, texts
+from rsa_pool import pooled_rsa
+from tacit import errors
+from tacit.client import Client
+from tacit.client.books import Books
+from tacit.identity.vault import PrivateKey, values
+from tacit.signed.account import account_hash
+from tacit.signed.profiles import KeyAlgorithm
+from tacit.signed.vault import EntryKind, SignedEntry
+from tacit.wire.codec import decode, encode
+
+PROFILES = ("standard", "fips", "compat")
+
+
+@pytest.fixture(autouse=True)
+def rsa_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tacit.crypto.rsa.generate", pooled_rsa)
+
+
+async def registered(world: World, **profiles: str) -> list[Client]:
+    """New people, each of a profile."""
+    clients = []
+    for name, profile in profiles.items():
+        client = await world.open(name, profile=profile)
+        await client.register(name, password_of(name))
+        clients.append(client)
+    return clients
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_people_of_a_profile_talk_and_come_back(world: World, profile: str) -> None:
+    alice, bob, carol = await registered(world, alice=profile, bob=profile, carol=profile)
+    team = await alice.create_conversation("team", ["bob", "carol"])
+    assert team.profile == profile
+    await team.send("hello")
+    await bob.sync()
+    await (await bob.conversation("team")).send("hi")
+    await team.remove("carol")
+    await team.send("without carol")
+    for client in (bob, carol):
+        await client.sync()
+    assert await texts(await carol.conversation("team")) == [("alice", "hello"), ("bob", "hi")]
+    await bob.sign_out()
+    again = await world.open("bob", profile=profile)
+    await again.sign_in("bob", password_of("bob"))
+    await again.sync()
+    said = [("alice", "hello"), ("bob", "hi"), ("alice", "without carol")]
+    assert await texts(await again.conversation("team")) == said
+
+
+async def test_compat_and_standard_accounts_meet_in_a_compat_conversation(world: World) -> None:
+    alice, bob = await registered(world, alice="standard", bob="compat")
+    team = await alice.create_conversation("team", ["bob"], profile="compat")
+    assert team.profile == "compat"
+    await team.send("hello")
+    await bob.sync()
+    view = await bob.conversation("team")
+    await view.rotate()
+    await view.send("hi")
+    await alice.sync()
+    assert await texts(team) == [("alice", "hello"), ("bob", "hi")]
+
+
+@pytest.mark.parametrize(
+    ("founder", "member", "profile", "told"),
+    [
+        ("standard", "compat", None, "bob: profile compat. A conversation of the profile standard"),
+        ("standard", "fips", None, "bob: profile fips"),
+        ("standard", "fips", "compat", "bob: profile fips. A conversation of the profile compat"),
+        ("fips", "standard", None, "bob: profile standard. A conversation of the profile fips"),
+        ("compat", "fips", None, "bob: profile fips"),
+        ("compat", "standard", "standard", "alice: profile compat"),
+        ("fips", "fips", "compat", "alice, bob: profile fips"),
+    ],
+)
+async def test_who_cannot_follow_is_named_before_anything_is_sent(
+    world: World, founder: str, member: str, profile: str | None, told: str
+) -> None:
+    alice, _ = await registered(world, alice=founder, bob=member)
+    with pytest.raises(errors.CannotFollow, match=told):
+        await alice.create_conversation("team", ["bob"], profile=profile)
+    assert ("POST", "/api/encryption/conversation/keys") not in world.wires["alice"].requests
+    assert await alice.conversations() == []
+
+
+async def test_who_cannot_follow_is_not_added(world: World) -> None:
+    alice, _ = await registered(world, alice="standard", bob="compat")
+    team = await alice.create_conversation("team")
+    sent = len(world.wires["alice"].requests)
+    with pytest.raises(errors.CannotFollow, match="found one of the profile compat"):
+        await team.add("bob")
+    assert ("POST", "/api/encryption/conversation/keys") not in world.wires["alice"].requests[sent:]
+    await team.send("alone")
+
+
+async def test_an_admin_raises_a_profile_once_everybody_can_follow(world: World) -> None:
+    alice, _, carol = await registered(world, alice="standard", bob="compat", carol="standard")
+    team = await alice.create_conversation("team", ["bob", "carol"], profile="compat")
+    with pytest.raises(errors.CannotFollow, match="bob: profile compat"):
+        await team.raise_profile("standard")
+    await carol.sync()
+    with pytest.raises(errors.NoRight):
+        await (await carol.conversation("team")).raise_profile("standard")
+    await team.remove("bob")
+    await team.raise_profile("standard")
+    assert (team.profile, team.epoch) == ("standard", 3)
+    await team.raise_profile("standard")
+    assert team.epoch == 3
+    await team.send("raised")
+    await carol.sync()
+    view = await carol.conversation("team")
+    assert (view.profile, await texts(view)) == ("standard", [("alice", "raised")])
+    for down in ("compat", "fips"):
+        with pytest.raises(errors.InvalidArgument, match="goes from compat to standard"):
+            await team.raise_profile(down)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("configured", PROFILES)
+async def test_signing_in_with_another_profile_says_what_to_set(world: World, profile: str, configured: str) -> None:
+    (alice,) = await registered(world, alice=profile)
+    await alice.device.close()
+    again = await world.open("alice", profile=configured)
+    if configured == profile:
+        await again.sign_in("alice", password_of("alice"))
+        return
+    with pytest.raises(errors.InvalidArgument, match=f"set the profile to {profile}"):
+        await again.sign_in("alice", password_of("alice"))
+
+
+async def test_there_is_no_other_profile(world: World) -> None:
+    with pytest.raises(errors.InvalidArgument, match="standard, fips or compat"):
+        await world.open("alice", profile="plain")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_a_private_key_that_does_not_belong_to_its_public_half_is_not_used(world: World, profile: str) -> None:
+    alice, bob = await registered(world, alice=profile, bob=profile)
+    algorithm = KeyAlgorithm.X_WING if profile == "standard" else KeyAlgorithm.RSA
+
+    def private_of(books: Books) -> bytes:
+        keys = [decode(PrivateKey, value) for value in values(books.entries(), EntryKind.ENCRYPTION_KEY)]
+        return next(key.private for key in keys if key.algorithm is algorithm)
+
+    def own_key(books: Books) -> object:
+        return books.private_key(account_hash(books.own_account().value), algorithm)
+
+    def swapped(signed: SignedEntry, private: bytes) -> SignedEntry:
+        if signed.entry.kind is not EntryKind.ENCRYPTION_KEY:
+            return signed
+        key = dataclasses.replace(decode(PrivateKey, signed.entry.value), private=private)
+        return dataclasses.replace(signed, entry=dataclasses.replace(signed.entry, value=encode(key)))
+
+    assert await alice.device._run(own_key) is not None
+    for private in (await bob.device._run(private_of), b"no key at all"):
+        await alice.device._run(
+            lambda books, other=private: books.set_entries(  # type: ignore[misc]
+                tuple(swapped(each, other) for each in books.entries())
+            )
+        )
+        assert await alice.device._run(own_key) is None
