@@ -7,6 +7,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from http_message_signatures import (
     HTTPMessageSigner,
@@ -18,7 +19,7 @@ from http_message_signatures import (
 
 from tacit import errors
 from tacit.crypto.secret import Secret
-from tacit.crypto.sign import Ed25519Key
+from tacit.crypto.sign import Ed25519Key, P256Key
 from tacit.signed import labels, request
 from tacit.signed.request import SocketChallenge, read_signature, sign_request, verify_request
 
@@ -261,6 +262,57 @@ def test_ours_verifies_the_oracle(body: bytes) -> None:
     check(headers, body=body)
     ours = signed(body=body)
     assert {name: headers[name] for name in ours} == ours
+
+
+P256 = P256Key.from_seed(Secret(bytes(range(32))))
+
+
+class P256Keys(HTTPSignatureKeyResolver):
+    def resolve_private_key(self, key_id: str) -> ec.EllipticCurvePrivateKey:
+        assert key_id == DEVICE
+        return ec.derive_private_key(int.from_bytes(P256.seed.reveal(), "big"), ec.SECP256R1())
+
+    def resolve_public_key(self, key_id: str) -> ec.EllipticCurvePublicKey:
+        assert key_id == DEVICE
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), P256.public)
+
+
+def test_the_oracle_verifies_ours_by_p256() -> None:
+    message = message_of(signed(signer=P256.sign), REQUEST["body"])
+    verifier = AtAnyTime(signature_algorithm=algorithms.ECDSA_P256_SHA256, key_resolver=P256Keys())
+    verifier.verify(message, max_age=None, expect_tag="tacit/1", expect_label="tacit", body=REQUEST["body"])
+    message.headers["Signature"] = signed(signer=P256Key.from_seed(Secret(b"o" * 32)).sign)["Signature"]
+    with pytest.raises(InvalidSignature):
+        verifier.verify(message, max_age=None, expect_tag="tacit/1")
+
+
+def test_ours_verifies_the_oracle_by_p256() -> None:
+    body = REQUEST["body"]
+    message = message_of({}, body)
+    signer = HTTPMessageSigner(signature_algorithm=algorithms.ECDSA_P256_SHA256, key_resolver=P256Keys())
+    signer.sign(
+        message,
+        key_id=DEVICE,
+        created=dt.datetime.fromtimestamp(NOW, dt.UTC),
+        expires=dt.datetime.fromtimestamp(NOW + 60, dt.UTC),
+        nonce=NONCE,
+        label="tacit",
+        tag=labels.REQUEST_TAG,
+        include_alg=False,
+        covered_component_ids=COMPONENTS,
+        body=body,
+    )
+    headers = {name: str(value) for name, value in message.headers.items()}
+    check(headers, public=P256.public)
+    with pytest.raises(errors.RequestSignatureInvalid):
+        check(headers)
+
+
+def test_a_keys_length_says_its_algorithm() -> None:
+    check(signed(signer=P256.sign), public=P256.public)
+    for signer, public in ((KEY.sign, P256.public), (P256.sign, KEY.public), (P256.sign, P256.public[:-1])):
+        with pytest.raises(errors.RequestSignatureInvalid):
+            check(signed(signer=signer), public=public)
 
 
 # --- the WebSocket's challenge ---------------------------------------------------------
