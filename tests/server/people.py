@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from rsa_pool import pooled_rsa
 from tacit.conversation.content import FRANKING_KEY_BYTES, Content, TextBody, kind_and_bytes
 from tacit.conversation.envelope import make_grants
 from tacit.conversation.keys import ConversationKey, finish_record
@@ -87,7 +88,7 @@ def one_rsa_key() -> RsaKey:
 
 
 @cache
-def registration(user_id: str, server_name: str = NAME) -> Registration:
+def registration(user_id: str, server_name: str = NAME, profile: Profile = Profile.STANDARD) -> Registration:
     """Somebody's account, made once for all tests; each takes it to a server of its own."""
     return register(
         server_name,
@@ -95,8 +96,9 @@ def registration(user_id: str, server_name: str = NAME) -> Registration:
         password_bytes(f"the password of {user_id}"),
         now=1,
         random=seeded(user_id),
-        generate_rsa=one_rsa_key,
-        cost=Cost(8, 1, 1),
+        generate_rsa=one_rsa_key if profile is Profile.STANDARD else pooled_rsa,
+        cost=Cost(8, 1, 1, 1),
+        profile=profile,
     )
 
 
@@ -155,10 +157,10 @@ class Town:
 class Person:
     """Somebody with one device; `token` is the session's."""
 
-    def __init__(self, town: Town, user_id: str) -> None:
+    def __init__(self, town: Town, user_id: str, profile: Profile = Profile.STANDARD) -> None:
         self.town = town
         self.user_id = user_id
-        self.made = registration(user_id)
+        self.made = registration(user_id, profile=profile)
         self.key: SigningKey = self.made.device.request_key()
         self.device_id = self.made.device.device_id()
         self.token = ""
