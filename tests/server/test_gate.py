@@ -80,6 +80,8 @@ async def valid(talk: Talk, person: Person, route: tuple[str, str]) -> tuple[str
             return path, talk.message(person)
         case "POST", ["sync"]:
             return path, {"accountCursor": 0, "conversations": {talk.id: 0}}
+        case "POST", ["conversations", _, "grant-requests"]:
+            return path.replace("{conversation_id:str}", talk.id), {"keyId": talk.posted["keyId"]}
         case "POST", ["conversations", _, "leave"]:
             return path.replace("{conversation_id:str}", talk.id), {"leave": to_base64(encode(talk.leave(person)))}
         case _:

@@ -64,6 +64,12 @@ class Epochs(Body, frozen=True):
     epochs: list[Epoch]
 
 
+class GrantRequest(Body, frozen=True):
+    """`POST /api/conversations/{id}/grant-requests`: a member of the epoch with this key id lacks its key."""
+
+    key_id: Hex
+
+
 class LeaveConversation(Body, frozen=True):
     """`POST /api/conversations/{id}/leave`: struct SignedLeave."""
 

@@ -20,6 +20,7 @@ class AccountEvent(Body, frozen=True):
 
     `body` by `kind`: `conversation` {conversationId, epoch} (an epoch was opened or granted), `removed`
     {conversationId, epoch}, `account` {version}, `vault` {accountVersion, version}, `leave` {conversationId, leave},
+    `grant_request` {conversationId, epoch, userId} (a member of that epoch lacks its key),
     `unlocker` {kind, deviceId, succeeded} (somebody used the password or the recovery key, or tried to), `reset`
     {version, deviceId, dueAt} (a device alone asks for a reset), `reset_cancelled` {version}.
     """

@@ -98,10 +98,13 @@ def reconsider(books: Books, conversation_id: str, now: int, random: Randomness)
     return True
 
 
-def after_update(books: Books, now: int, random: Randomness) -> None:
-    """Judge again what an earlier program could not read: called once when a store is opened."""
+def after_update(books: Books, now: int, random: Randomness, only: str = "") -> None:
+    """Judge again what could not be read: by an earlier program, or for want of a key that is here now.
+
+    Called when a store is opened, and for one conversation (`only`) when a key of it comes.
+    """
     unread = set(inbox.of_later_programs(books))
-    for conversation_id in books.conversation_ids():
+    for conversation_id in [only] if only else books.conversation_ids():
         held = books.held(conversation_id)
         before, epoch = books.number("revision"), held.epoch
         changed = take_records(books, held, (), now, random)

@@ -50,4 +50,5 @@ class Parts:
         """Bring interrupted changes to an end, and send what waits."""
         await self.keeper.resume()
         await self.changes.resume()
+        await self.syncer.granting.settle()
         await self.outbox.flush_all()

@@ -86,6 +86,20 @@ MIGRATIONS: Final = (
         PRIMARY KEY (conversation_id, record_hash)
     ) WITHOUT ROWID;
 
+    -- Keys that this device asked the other members for, and those that others ask for.
+    CREATE TABLE grants_asked (
+        conversation_id TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        asked_at INTEGER NOT NULL,
+        PRIMARY KEY (conversation_id, epoch)
+    ) WITHOUT ROWID;
+    CREATE TABLE grants_wanted (
+        conversation_id TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        user_id TEXT NOT NULL,
+        PRIMARY KEY (conversation_id, epoch, user_id)
+    ) WITHOUT ROWID;
+
     -- An epoch that this device is opening: the exact bytes, until their outcome is known.
     CREATE TABLE openings (
         conversation_id TEXT PRIMARY KEY,

@@ -13,7 +13,7 @@ from tacit import errors
 from tacit.api.base import binary
 from tacit.api.messages import Item, Page
 from tacit.api.sync import AccountEvent, AccountPage, Sync
-from tacit.client import openings
+from tacit.client import granting, openings
 from tacit.client.accounts import Directory
 from tacit.client.books import Books
 from tacit.client.conversations import apply_items, check_own, pending_accounts, reconsider, wanted_accounts
@@ -65,6 +65,7 @@ class Syncer:
         self._directory = directory
         self._clock = clock
         self._random = random
+        self.granting = granting.Granting(store, api_client, directory, clock, random)
         self._lock = asyncio.Lock()
         self.news = Notifier()
         self.own_account_changed: Callable[[], Awaitable[None]] | None = None
@@ -182,12 +183,16 @@ class Syncer:
         """The account's own stream; whether something has to be asked for again."""
         known = await self._store.run(lambda books: set(books.conversation_ids()))
         check_events(page, after)
+        late = await self._store.run(lambda books: keys_that_came(books, page))
         added = await self._store.run(lambda books: take_events(books, page))
         if any(event.kind == "account" for event in page.events):
             me = await self._store.run(lambda books: books.me.user_id)
             await self._directory.try_refresh([me])
             if self.own_account_changed is not None:
                 await self.own_account_changed()
+        for conversation_id, epoch in sorted(late):
+            with suppress(errors.NotAMember):
+                await self.granting.fetch(conversation_id, epoch)
         if page.events:
             self.news.notify()
         return page.more or bool(added - known)
@@ -236,8 +241,29 @@ def take_events(books: Books, page: AccountPage) -> set[str]:
             named.add(conversation_id)
         elif event.kind == "leave":
             _take_leave(books, conversation_id, event)
+        elif event.kind == "grant_request":
+            _take_wish(books, conversation_id, event)
     books.set_meta(ACCOUNT_CURSOR, str(page.cursor).encode())
     return named
+
+
+def _take_wish(books: Books, conversation_id: str, event: AccountEvent) -> None:
+    epoch, user_id = event.body.get("epoch"), event.body.get("userId")
+    if type(epoch) is int and isinstance(user_id, str) and books.find(conversation_id) is not None:
+        granting.want(books, granting.Wanted(conversation_id, epoch, user_id))
+
+
+def keys_that_came(books: Books, page: AccountPage) -> set[tuple[str, int]]:
+    """The epochs that a page names, of which the record was received before and the key was not."""
+    came: set[tuple[str, int]] = set()
+    for event in page.events:
+        conversation_id, epoch = event.body.get("conversationId"), event.body.get("epoch")
+        if event.kind == "conversation" and isinstance(conversation_id, str) and type(epoch) is int:
+            held = books.find(conversation_id)
+            known = held.known.get(epoch) if held is not None else None
+            if known is not None and known.opened is None:
+                came.add((conversation_id, epoch))
+    return came
 
 
 def facts_of(event: AccountEvent) -> dict[str, object]:

@@ -210,6 +210,13 @@ class EncryptionAPIClient:
         """The conversations that the server knows this account in; clients go by the account's stream instead."""
         return await self._request("GET", "/api/conversations", conversations.Conversations)
 
+    async def post_conversations_grant_requests(
+        self, conversation_id: str, body: conversations.GrantRequest
+    ) -> auth.Done:
+        """Ask the other members of an epoch for its key."""
+        path = f"/api/conversations/{quote(conversation_id, safe='')}/grant-requests"
+        return await self._request("POST", path, auth.Done, body)
+
     async def post_conversations_leave(self, conversation_id: str, body: conversations.LeaveConversation) -> auth.Done:
         """Ask to be taken out of a conversation."""
         path = f"/api/conversations/{quote(conversation_id, safe='')}/leave"

@@ -41,6 +41,7 @@ HANDLERS = (
     conversations.add_members,
     conversations.remove_members,
     conversations.list_conversations,
+    conversations.request_grant,
     conversations.leave,
     messages.send,
     messages.page,

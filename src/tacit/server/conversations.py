@@ -16,6 +16,7 @@ from tacit.api.auth import Done
 from tacit.api.base import binary, identifier
 from tacit.server import epochs, items
 from tacit.server.backend import Backend, Call, Query, backend, body, full_session, read, write
+from tacit.server.config import HOUR_MS
 from tacit.server.epochs import Posted
 from tacit.server.known import ON_THE_LOOP, Chains
 from tacit.server.store import account_events, conversations, grants
@@ -213,6 +214,34 @@ async def list_conversations(request: Call) -> api.Conversations:
             for place in places
         ]
     )
+
+
+@post("/api/conversations/{conversation_id:str}/grant-requests", status_code=200)
+async def request_grant(request: Call, conversation_id: FromPath[str]) -> Done:
+    """Tell the other members that one who was in an epoch lacks its key, at most once an hour.
+
+    Raises `NotAMember`, and `KeyIdMismatch` for an epoch that one was not in. Whether to grant is the members' to say.
+    """
+    here, session = backend(request), full_session(request)
+    posted = await body(request, api.GrantRequest)
+
+    def job(db: sqlite3.Connection) -> dict[str, int]:
+        present = epochs.present_members(db, conversation_id, session)
+        epoch = conversations.epoch(db, conversation_id, posted.key_id)
+        if epoch is None:
+            raise errors.KeyIdMismatch("no epoch of this conversation has this key id")
+        _, roster = epochs.roster_of(grants.each_epoch(db, conversation_id, up_to_seq=epoch.seq))
+        if session.user_id not in roster:
+            raise errors.KeyIdMismatch("you were not in this epoch")
+        now = here.clock()
+        if not grants.ask(db, conversation_id, posted.key_id, session.user_id, now, now - HOUR_MS):
+            return {}
+        told = {"conversationId": conversation_id, "epoch": epoch.epoch, "userId": session.user_id}
+        asked = sorted(present.intersection(roster) - {session.user_id})
+        return account_events.append(db, asked, "grant_request", told, now)
+
+    here.hub.push_account(await write(request, job))
+    return Done(True)
 
 
 @post("/api/conversations/{conversation_id:str}/leave", status_code=200)

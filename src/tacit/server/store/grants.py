@@ -111,3 +111,16 @@ def _granted(connection: sqlite3.Connection, epoch_id: str, user_id: str | None)
         (epoch_id, user_id),
     )
     return tuple(Grant._make(row) for row in rows)
+
+
+def ask(connection: sqlite3.Connection, conversation_id: str, key_id: str, user_id: str, now: int, since: int) -> bool:
+    """Remember that a user asks for an epoch's key; False where that was asked after `since` already."""
+    row = connection.execute(
+        "SELECT asked_at FROM grant_requests WHERE conversation_id = ? AND key_id = ? AND user_id = ?",
+        (conversation_id, key_id, user_id),
+    ).fetchone()
+    if row is not None and row[0] > since:
+        return False
+    values = (conversation_id, key_id, user_id, now)
+    connection.execute("INSERT OR REPLACE INTO grant_requests VALUES (?, ?, ?, ?)", values)
+    return True

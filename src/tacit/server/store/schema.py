@@ -148,6 +148,13 @@ TABLES: Final = (
         granted_by TEXT NOT NULL,
         UNIQUE (conversation_key_id, user_id, granted_by)
     )""",
+    """CREATE TABLE grant_requests (
+        conversation_id TEXT NOT NULL REFERENCES conversations (conversation_id),
+        key_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        asked_at INTEGER NOT NULL,
+        PRIMARY KEY (conversation_id, key_id, user_id)
+    ) WITHOUT ROWID""",
     # That the conversation exists is proven by the seq taken from its row; a foreign key would look it up again.
     """CREATE TABLE messages (
         id INTEGER PRIMARY KEY,
