@@ -4,44 +4,17 @@ from typing import Any
 
 import nacl.pwhash.argon2id
 import pytest
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, SHAKE128, SHAKE256, Hash
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tacit import errors
 from tacit.crypto import kdf
 from tacit.crypto.secret import Secret
-from vectors_dir import load
 
 KEY = Secret(b"k" * 32)
-
-
-@pytest.mark.parametrize(
-    ("file", "using", "count"),
-    [
-        ("hkdf_sha256_test.json", kdf.SHA256, 86),
-        ("hkdf_sha384_test.json", kdf.SHA384, 83),
-        ("hkdf_sha512_test.json", kdf.SHA512, 83),
-    ],
-)
-def test_wycheproof_hkdf(file: str, using: kdf.Hash, count: int) -> None:
-    cases: list[dict[str, Any]] = [case for group in load("wycheproof", file)["testGroups"] for case in group["tests"]]
-    assert len(cases) == count
-    without_salt = 0
-    for case in cases:
-        key, salt, info = (bytes.fromhex(case[name]) for name in ("ikm", "salt", "info"))
-        size = case["size"]
-        if case["result"] == "invalid":
-            assert case["flags"] == ["SizeTooLarge"]
-            with pytest.raises(errors.WrongLength):
-                kdf.expand(kdf.extract(salt, key, using), info, size, using)
-            continue
-        assert kdf.expand(kdf.extract(salt, key, using), info, size, using).hex() == case["okm"], case
-        if not salt and using is kdf.SHA256:
-            assert kdf.hkdf_sha256(Secret(key), info, size) == Secret(bytes.fromhex(case["okm"]))
-            without_salt += 1
-    assert without_salt == (23 if using is kdf.SHA256 else 0)
 
 
 @given(st.binary(max_size=100), st.binary(max_size=300), st.integers(1, 8160))
@@ -114,3 +87,39 @@ def test_what_is_no_secret_is_refused() -> None:
         kdf.argon2id("password", bytes(16), memory_kib=64)  # type: ignore[arg-type]
     with pytest.raises(errors.InvalidArgument):
         kdf.argon2id(Secret(b"pw"), "saltsaltsalt", memory_kib=64)  # type: ignore[arg-type]
+
+
+def test_pbkdf2_is_that_of_another_library() -> None:
+    other = PBKDF2HMAC(SHA256(), 40, b"salt", 1000).derive(b"correct horse")
+    assert kdf.pbkdf2_sha256(Secret(b"correct horse"), b"salt", 1000, 40).reveal() == other
+    assert kdf.pbkdf2_sha256(Secret(b"correct horse"), b"salt", 1000).reveal() == other[:32]
+
+
+@pytest.mark.parametrize(
+    ("iterations", "length"), [(0, 32), (-1, 32), (2**64, 32), ("1", 32), (1, 0), (1, -1), (1, 2**64)]
+)
+def test_parameters_that_pbkdf2_has_not_are_refused(iterations: Any, length: int) -> None:
+    with pytest.raises(errors.InvalidArgument):
+        kdf.pbkdf2_sha256(Secret(b"pw"), b"salt", iterations, length)
+
+
+def test_pbkdf2_takes_a_secret_and_bytes() -> None:
+    with pytest.raises(errors.InvalidArgument):
+        kdf.pbkdf2_sha256(b"pw", b"salt", 1)  # type: ignore[arg-type]
+    with pytest.raises(errors.InvalidArgument):
+        kdf.pbkdf2_sha256(Secret(b"pw"), "salt", 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shake", ["shake_128", "shake_256"])
+def test_a_labelled_derivation_is_one_hash(shake: str) -> None:
+    """LabeledDerive of draft-ietf-hpke-hpke §4 by another library."""
+    algorithm = (SHAKE128 if shake == "shake_128" else SHAKE256)(40)
+    hashed = Hash(algorithm)
+    hashed.update(b"key" + b"HPKE-v1" + b"suite" + b"\x00\x05label" + b"\x00\x28" + b"info")
+    assert kdf.labeled_derive(b"suite", b"key", b"label", b"info", 40, shake) == hashed.finalize()
+
+
+@pytest.mark.parametrize("length", [-1, 0, 65536])
+def test_a_length_that_a_labelled_derivation_cannot_give_is_refused(length: int) -> None:
+    with pytest.raises(errors.WrongLength):
+        kdf.labeled_derive(b"suite", b"key", b"label", b"", length)

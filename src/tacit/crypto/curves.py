@@ -17,13 +17,17 @@ _UNCOMPRESSED: Final = b"\x04"
 @final
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A curve: `size` are the bytes of a scalar or coordinate, `order` is n, `hash` what ECDSA has with it here."""
+    """A curve: `size` are the bytes of a scalar or coordinate, `hash` is what ECDSA has with it here."""
 
     name: str
     size: int
-    order: int
     group: ec.EllipticCurve
     hash: HashAlgorithm
+
+    @property
+    def order(self) -> int:
+        """n, the prime order of the group."""
+        return self.group.group_order
 
     @property
     def public_bytes(self) -> int:
@@ -47,27 +51,9 @@ class Curve:
             raise errors.Malformed(f"a {self.name} public key that is no point of the curve") from None
 
 
-P256: Final = Curve(
-    "P-256",
-    32,
-    0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
-    ec.SECP256R1(),
-    SHA256(),
-)
+P256: Final = Curve("P-256", 32, ec.SECP256R1(), SHA256())
 """With SHA-256; a public key has 65 bytes."""
-P384: Final = Curve(
-    "P-384",
-    48,
-    0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
-    ec.SECP384R1(),
-    SHA384(),
-)
+P384: Final = Curve("P-384", 48, ec.SECP384R1(), SHA384())
 """With SHA-384; a public key has 97 bytes."""
-P521: Final = Curve(
-    "P-521",
-    66,
-    2**521 - 0x5AE79787C40D069948033FEB708F65A2FC44A36477663B851449048E16EC79BF7,
-    ec.SECP521R1(),
-    SHA512(),
-)
+P521: Final = Curve("P-521", 66, ec.SECP521R1(), SHA512())
 """With SHA-512; a public key has 133 bytes."""

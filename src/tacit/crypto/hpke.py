@@ -1,8 +1,9 @@
-"""HPKE in base mode (RFC 9180), with X-Wing as draft-ietf-hpke-pq adds it.
+"""HPKE in base and PSK mode (RFC 9180), with ML-KEM, X-Wing and SHAKE as draft-ietf-hpke-pq adds them.
 
 Our own small module over pyca's primitives, because MLS needs DeriveKeyPair and the exporter. What depends on suite
 and info only can be computed once (`prepare`): hashing a large `info` anew for each recipient is what makes other
-libraries slow in large groups.
+libraries slow in large groups. The modes that authenticate by the sender's KEM key are left out: nothing here uses
+them, and the next edition (draft-ietf-hpke-hpke) has them no more.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from tacit import errors
-from tacit.crypto.kdf import SHA256, SHA384, SHA512, Hash, labeled_expand, labeled_extract
+from tacit.crypto.kdf import SHA256, SHA384, SHA512, Hash, labeled_derive, labeled_expand, labeled_extract
 from tacit.crypto.kem import X25519, Kem, PrivateKey, XWing
-from tacit.crypto.secret import Secret, need_bytes
+from tacit.crypto.secret import Secret, need_bytes, revealed
 
 _MODE_BASE: Final = b"\x00"
+_MODE_PSK: Final = b"\x01"
+_PSK_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _LAST: Final = 2 ** (8 * _NONCE_BYTES) - 1
 
 
 class Kdf(NamedTuple):
-    """A KDF of HPKE (RFC 9180 §7.2)."""
+    """A KDF of HPKE (RFC 9180 §7.2); `hash` is HKDF's, or the SHAKE of a KDF of one stage with its Nh."""
 
     id: int
     hash: Hash
+    one_stage: bool = False
 
 
 class Aead(NamedTuple):
@@ -41,6 +45,8 @@ class Aead(NamedTuple):
 HKDF_SHA256: Final = Kdf(0x0001, SHA256)
 HKDF_SHA384: Final = Kdf(0x0002, SHA384)
 HKDF_SHA512: Final = Kdf(0x0003, SHA512)
+SHAKE128: Final = Kdf(0x0010, Hash("shake_128", 32), one_stage=True)
+SHAKE256: Final = Kdf(0x0011, Hash("shake_256", 64), one_stage=True)
 AES_128_GCM: Final = Aead(0x0001, 16, AESGCM)
 AES_256_GCM: Final = Aead(0x0002, 32, AESGCM)
 CHACHA20_POLY1305: Final = Aead(0x0003, 32, ChaCha20Poly1305)
@@ -57,13 +63,27 @@ class Suite:
     aead: Aead
     id: bytes = field(init=False, repr=False)
     """`suite_id`, 10 bytes (RFC 9180 §5.1)."""
-    psk_id_hash: bytes = field(init=False, repr=False)
+    no_psk_id: bytes = field(init=False, repr=False)
+    """What stands for the psk_id in the context where there is no PSK."""
 
     def __post_init__(self) -> None:
         numbers = (self.kem.ID, self.kdf.id, self.aead.id)
         suite_id = b"HPKE" + b"".join(number.to_bytes(2, "big") for number in numbers)
         object.__setattr__(self, "id", suite_id)
-        object.__setattr__(self, "psk_id_hash", labeled_extract(suite_id, b"", b"psk_id_hash", b"", self.kdf.hash))
+        object.__setattr__(self, "no_psk_id", _named(self, b"psk_id_hash", b""))
+
+
+def _named(suite: Suite, label: bytes, value: bytes) -> bytes:
+    """psk_id or info as the context has it: its hash, or with a KDF of one stage itself with its length."""
+    if suite.kdf.one_stage:
+        return _prefixed(value)
+    return labeled_extract(suite.id, b"", label, value, suite.kdf.hash)
+
+
+def _prefixed(value: bytes) -> bytes:
+    if len(value) >= 2**16:
+        raise errors.WrongLength("a KDF of one stage takes at most 65535 bytes")
+    return len(value).to_bytes(2, "big") + value
 
 
 STANDARD: Final = Suite(XWing, HKDF_SHA256, AES_256_GCM)
@@ -77,18 +97,62 @@ X25519_CHACHA20_POLY1305: Final = Suite(X25519, HKDF_SHA256, CHACHA20_POLY1305)
 
 @final
 @dataclass(frozen=True, slots=True)
+class Psk:
+    """A key that both sides have before, and its name (RFC 9180 §5.1.2).
+
+    Raises `WrongLength` for a key below 32 bytes and for an empty name.
+    """
+
+    key: Secret
+    id: bytes
+
+    def __post_init__(self) -> None:
+        need_bytes(self.id)
+        if len(revealed(self.key)) < _PSK_BYTES or not self.id:
+            raise errors.WrongLength("a PSK has at least 32 bytes, and a name")
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Info:
-    """The part of the key schedule that depends on suite and info only: `key_schedule_context` (RFC 9180 §5.1)."""
+    """The part of the key schedule that depends on suite, info and PSK only (RFC 9180 §5.1).
+
+    `context` is `key_schedule_context`, `psk` the PSK's key, empty in base mode.
+    """
 
     suite: Suite
     context: bytes
+    psk: Secret
 
 
-def prepare(suite: Suite, info: bytes) -> Info:
-    """Hashes `info` once, for many recipients."""
+def prepare(suite: Suite, info: bytes, psk: Psk | None = None) -> Info:
+    """Hashes `info` once, for many recipients; with a PSK what is set up with it is in PSK mode.
+
+    Raises `WrongLength` for more than 65535 bytes of info or PSK with a KDF of one stage.
+    """
     need_bytes(info)
-    info_hash = labeled_extract(suite.id, b"", b"info_hash", info, suite.kdf.hash)
-    return Info(suite, _MODE_BASE + suite.psk_id_hash + info_hash)
+    named = _named(suite, b"info_hash", info)
+    if psk is None:
+        return Info(suite, _MODE_BASE + suite.no_psk_id + named, Secret(b""))
+    return Info(suite, _MODE_PSK + _named(suite, b"psk_id_hash", psk.id) + named, psk.key)
+
+
+def _schedule(info: Info, shared: Secret) -> tuple[bytes, bytes, bytes]:
+    """Key, base nonce and exporter secret; the first two are empty where the suite only exports."""
+    suite, psk = info.suite, info.psk.reveal()
+    using, aead = suite.kdf.hash, suite.aead
+    key_bytes, nonce_bytes = aead.key_bytes, _NONCE_BYTES if aead.cipher else 0
+    if suite.kdf.one_stage:
+        secrets = _prefixed(psk) + _prefixed(shared.reveal())
+        size = key_bytes + nonce_bytes + using.size
+        made = labeled_derive(suite.id, secrets, b"secret", info.context, size, using.name)
+        return made[:key_bytes], made[key_bytes : -using.size], made[-using.size :]
+    secret = labeled_extract(suite.id, shared.reveal(), b"secret", psk, using)
+    exporter = labeled_expand(suite.id, secret, b"exp", info.context, using.size, using)
+    if not aead.cipher:
+        return b"", b"", exporter
+    key = labeled_expand(suite.id, secret, b"key", info.context, key_bytes, using)
+    return key, labeled_expand(suite.id, secret, b"base_nonce", info.context, nonce_bytes, using), exporter
 
 
 class _Context:
@@ -97,26 +161,23 @@ class _Context:
     __slots__ = ("_base_nonce", "_cipher", "_exporter_secret", "_suite", "sequence")
 
     def __init__(self, info: Info, shared: Secret) -> None:
-        suite = info.suite
-        using, aead = suite.kdf.hash, suite.aead
-        secret = labeled_extract(suite.id, shared.reveal(), b"secret", b"", using)
-        self._suite = suite
-        self._exporter_secret = labeled_expand(suite.id, secret, b"exp", info.context, using.size, using)
-        self._cipher: AESGCM | ChaCha20Poly1305 | None = None
-        self._base_nonce = 0
+        key, nonce, self._exporter_secret = _schedule(info, shared)
+        self._suite = info.suite
+        cipher = info.suite.aead.cipher
+        self._cipher: AESGCM | ChaCha20Poly1305 | None = cipher(key) if cipher else None
+        self._base_nonce = int.from_bytes(nonce, "big")
         self.sequence = 0
-        if aead.cipher is not None:
-            key = labeled_expand(suite.id, secret, b"key", info.context, aead.key_bytes, using)
-            nonce = labeled_expand(suite.id, secret, b"base_nonce", info.context, _NONCE_BYTES, using)
-            self._cipher = aead.cipher(key)
-            self._base_nonce = int.from_bytes(nonce, "big")
 
     def export(self, context: bytes, length: int) -> Secret:
         """A secret that both sides have; raises `WrongLength` outside of 1 to 255 times the hash's size."""
         need_bytes(context)
         suite = self._suite
-        exported = labeled_expand(suite.id, self._exporter_secret, b"sec", context, length, suite.kdf.hash)
-        return Secret(exported)
+        using = suite.kdf.hash
+        if suite.kdf.one_stage:
+            if length > 255 * using.size:
+                raise errors.WrongLength(f"HPKE exports 1 to {255 * using.size} bytes, not {length}")
+            return Secret(labeled_derive(suite.id, self._exporter_secret, b"sec", context, length, using.name))
+        return Secret(labeled_expand(suite.id, self._exporter_secret, b"sec", context, length, using))
 
     def _next(self) -> tuple[AESGCM | ChaCha20Poly1305, bytes]:
         if self._cipher is None:
@@ -168,14 +229,17 @@ def _prepared(suite: Suite, info: bytes | Info) -> Info:
 
 
 def sender(suite: Suite, public: bytes, info: bytes | Info) -> tuple[bytes, Sender]:
-    """`enc` and a context to seal with (SetupBaseS); raises `WrongLength` and `Malformed` for the public key."""
+    """`enc` and a context to seal with (SetupBaseS, SetupPSKS where `info` was prepared with one).
+
+    Raises `WrongLength` and `Malformed` for the public key.
+    """
     prepared = _prepared(suite, info)
     shared, enc = suite.kem.encapsulate(public)
     return enc, Sender(prepared, shared)
 
 
 def recipient(suite: Suite, private: Secret | PrivateKey, enc: bytes, info: bytes | Info) -> Recipient:
-    """The context of an `enc` (SetupBaseR); `private` is the 32-byte seed, or the key made of it, which is faster.
+    """The context of an `enc` (SetupBaseR); `private` is the KEM's seed, or the key made of it, which is faster.
 
     Raises `DecryptionError` for the `enc`, `WrongLength` and `InvalidArgument` for the private key.
     """

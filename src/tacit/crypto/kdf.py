@@ -57,6 +57,14 @@ def labeled_expand(suite: bytes, prk: bytes, label: bytes, info: bytes, length: 
     return expand(prk, length.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info, length, using)
 
 
+def labeled_derive(suite: bytes, key: bytes, label: bytes, info: bytes, length: int, shake: str = "shake_256") -> bytes:
+    """LabeledDerive of draft-ietf-hpke-hpke (§4) with SHAKE256 or SHAKE128; raises `WrongLength` above 65535 bytes."""
+    if not 0 < length < 2**16:
+        raise errors.WrongLength(f"LabeledDerive gives 1 to 65535 bytes, not {length}")
+    named = key + b"HPKE-v1" + suite + len(label).to_bytes(2, "big") + label + length.to_bytes(2, "big") + info
+    return hashlib.new(shake, named).digest(length)  # type: ignore[call-arg]
+
+
 def hkdf_sha256(key: Secret, info: bytes, length: int = 32) -> Secret:
     """HKDF-SHA256 with an empty salt (RFC 5869); raises `WrongLength` outside of 1 to 8160 bytes."""
     need_bytes(info)

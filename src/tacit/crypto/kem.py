@@ -1,19 +1,19 @@
-"""Key pairs for HPKE: X25519 and X-Wing, each a 32-byte seed.
+"""Key pairs for HPKE (RFC 9180 §4, §7.1; draft-ietf-hpke-pq): DHKEM with five groups, ML-KEM-768, X-Wing.
 
-A class is a KEM and an object of it a private key. `public`, `seed` and the four operations are those of
-RFC 9180 §4; another KEM is another class with the same names.
+A class is a KEM and an object of it a private key, made of a seed. DHKEM takes each group with the hash of its KDF.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Final, NoReturn, final
+from abc import ABC, abstractmethod
+from typing import ClassVar, Final, NoReturn, Self, final
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from tacit import errors
-from tacit.crypto.kdf import labeled_expand, labeled_extract
+from tacit.crypto import ecdh
+from tacit.crypto.kdf import SHA256, SHA384, SHA512, Hash, labeled_derive, labeled_expand, labeled_extract
 from tacit.crypto.secret import Randomness, Secret, need_bytes, revealed, revealed_key
 
 _MLKEM_PUBLIC: Final = 1184
@@ -21,158 +21,282 @@ _MLKEM_CIPHERTEXT: Final = 1088
 _X_WING_LABEL: Final = rb"\.//^" + b"\\"
 
 
-@final
-class X25519:
-    """An X25519 private key: DHKEM(X25519, HKDF-SHA256) (RFC 9180 §4.1, §7.1).
+class PrivateKey(ABC):
+    """A private key of a KEM: `seed` has SEED_BYTES, `public` PUBLIC_BYTES, an encapsulation ENC_BYTES.
 
-    Raises `WrongLength` for a seed that has not 32 bytes.
+    Making one costs as much as an agreement (100 µs for ML-KEM): keep it where several things are opened with it.
+    Raises `WrongLength` for a seed of another length, and `InvalidArgument` for one that is no scalar of its group.
     """
 
-    ID: Final = 0x0020
-    PUBLIC_BYTES: Final = 32
-    ENC_BYTES: Final = 32
-    _SUITE: Final = b"KEM" + ID.to_bytes(2, "big")
+    ID: ClassVar[int]
+    SEED_BYTES: ClassVar[int]
+    PUBLIC_BYTES: ClassVar[int]
+    ENC_BYTES: ClassVar[int]
 
-    __slots__ = ("_key", "public", "seed")
+    __slots__ = ("public", "seed")
 
-    def __init__(self, seed: Secret) -> None:
-        self._key = X25519PrivateKey.from_private_bytes(revealed_key(seed))
-        self.seed = seed
-        self.public = self._key.public_key().public_bytes_raw()
+    public: bytes
+    seed: Secret
+
+    @abstractmethod
+    def __init__(self, seed: Secret) -> None: ...
 
     @classmethod
-    def from_seed(cls, seed: Secret) -> X25519:
-        """The key pair of a 32-byte seed, which is the X25519 scalar (RFC 7748 §5)."""
+    def from_seed(cls, seed: Secret) -> Self:
+        """The key pair of a seed."""
         return cls(seed)
 
     @classmethod
-    def generate(cls, random: Randomness) -> X25519:
+    def generate(cls, random: Randomness) -> Self:
         """A new key pair."""
-        return cls(Secret(random(32)))
+        return cls(Secret(random(cls.SEED_BYTES)))
 
     @classmethod
-    def derive(cls, material: Secret) -> X25519:
+    @abstractmethod
+    def derive(cls, material: Secret) -> Self:
+        """DeriveKeyPair: the key pair that this material always gives."""
+
+    @classmethod
+    @abstractmethod
+    def encapsulate(cls, public: bytes) -> tuple[Secret, bytes]:
+        """A shared secret and `enc`; raises `WrongLength`, and `Malformed` for what is no public key."""
+
+    @abstractmethod
+    def decapsulate(self, enc: bytes) -> Secret:
+        """The shared secret of `enc`; raises `DecryptionError`."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a private key is not pickled")
+
+
+Kem = type[PrivateKey]
+
+
+def new_ephemeral(group: type[ecdh.EcdhKey]) -> ecdh.EcdhKey:
+    """A key for one encapsulation, from pyca's own randomness."""
+    return group.ephemeral()
+
+
+def _suite(number: int) -> bytes:
+    return b"KEM" + number.to_bytes(2, "big")
+
+
+# --- DHKEM ------------------------------------------------------------------------------
+
+
+class _Dhkem(PrivateKey):
+    """DHKEM(Group, HKDF) (RFC 9180 §4.1); the shared secret is as long as the hash."""
+
+    GROUP: ClassVar[type[ecdh.EcdhKey]]
+    HASH: ClassVar[Hash]
+
+    __slots__ = ("_key",)
+
+    def __init__(self, seed: Secret) -> None:
+        self._key = self.GROUP.from_seed(seed)
+        self.seed = seed
+        self.public = self._key.public
+
+    @classmethod
+    def generate(cls, random: Randomness) -> Self:
+        return cls(cls.GROUP.draw(lambda _: random(cls.SEED_BYTES)))
+
+    @classmethod
+    def derive(cls, material: Secret) -> Self:
         """DeriveKeyPair (RFC 9180 §7.1.3)."""
-        prk = labeled_extract(cls._SUITE, b"", b"dkp_prk", revealed(material))
-        return cls(Secret(labeled_expand(cls._SUITE, prk, b"sk", b"", 32)))
+        prk = labeled_extract(_suite(cls.ID), b"", b"dkp_prk", revealed(material), cls.HASH)
+        return cls(cls.GROUP.draw(lambda counter: cls._candidate(prk, counter)))
+
+    @classmethod
+    def _candidate(cls, prk: bytes, counter: int) -> bytes:
+        return labeled_expand(_suite(cls.ID), prk, b"sk", b"", cls.SEED_BYTES, cls.HASH)
 
     @classmethod
     def encapsulate(cls, public: bytes) -> tuple[Secret, bytes]:
-        """A shared secret (32 bytes) and `enc`; raises `WrongLength`, and `Malformed` for a key of low order."""
-        need_bytes(public)
-        if len(public) != cls.PUBLIC_BYTES:
-            raise errors.WrongLength("an X25519 public key has 32 bytes")
-        ephemeral = new_ephemeral()
-        enc = ephemeral.public_key().public_bytes_raw()
-        return cls._shared(_agree(ephemeral, public), enc, public), enc
+        ephemeral = new_ephemeral(cls.GROUP)
+        return cls._shared(ephemeral.agree(public), ephemeral.public, public), ephemeral.public
 
     def decapsulate(self, enc: bytes) -> Secret:
-        """The shared secret of `enc`; raises `DecryptionError`."""
-        need_bytes(enc)
-        if len(enc) != self.ENC_BYTES:
-            raise errors.DecryptionError()
         try:
-            agreed = _agree(self._key, enc)
-        except errors.Malformed:
+            agreed = self._key.agree(enc)
+        except (errors.WrongLength, errors.Malformed):
             raise errors.DecryptionError() from None
         return self._shared(agreed, enc, self.public)
 
     @classmethod
-    def _shared(cls, agreed: bytes, enc: bytes, public: bytes) -> Secret:
-        prk = labeled_extract(cls._SUITE, b"", b"eae_prk", agreed)
-        return Secret(labeled_expand(cls._SUITE, prk, b"shared_secret", enc + public, 32))
+    def _shared(cls, agreed: Secret, enc: bytes, public: bytes) -> Secret:
+        suite = _suite(cls.ID)
+        prk = labeled_extract(suite, b"", b"eae_prk", agreed.reveal(), cls.HASH)
+        return Secret(labeled_expand(suite, prk, b"shared_secret", enc + public, cls.HASH.size, cls.HASH))
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a private key is not pickled")
+
+class _NistDhkem(_Dhkem):
+    __slots__ = ()
+
+    @classmethod
+    def _candidate(cls, prk: bytes, counter: int) -> bytes:
+        return labeled_expand(_suite(cls.ID), prk, b"candidate", bytes((counter,)), cls.SEED_BYTES, cls.HASH)
 
 
 @final
-class XWing:
-    """An X-Wing private key: ML-KEM-768 with X25519 (draft-connolly-cfrg-xwing-kem; draft-ietf-hpke-pq).
+class X25519(_Dhkem):
+    """DHKEM(X25519, HKDF-SHA256): seed, public key, `enc` and shared secret 32 bytes."""
 
-    Making one costs about 100 µs: keep it where several things are opened with it.
-    Raises `WrongLength` for a seed that has not 32 bytes.
+    ID = 0x0020
+    GROUP = ecdh.X25519
+    HASH = SHA256
+    SEED_BYTES = 32
+    PUBLIC_BYTES = ENC_BYTES = 32
+    __slots__ = ()
+
+
+@final
+class X448(_Dhkem):
+    """DHKEM(X448, HKDF-SHA512): seed, public key and `enc` 56 bytes, shared secret 64."""
+
+    ID = 0x0021
+    GROUP = ecdh.X448
+    HASH = SHA512
+    SEED_BYTES = 56
+    PUBLIC_BYTES = ENC_BYTES = 56
+    __slots__ = ()
+
+
+@final
+class P256(_NistDhkem):
+    """DHKEM(P-256, HKDF-SHA256): seed and shared secret 32 bytes, public key and `enc` 65."""
+
+    ID = 0x0010
+    GROUP = ecdh.P256
+    HASH = SHA256
+    SEED_BYTES = 32
+    PUBLIC_BYTES = ENC_BYTES = 65
+    __slots__ = ()
+
+
+@final
+class P384(_NistDhkem):
+    """DHKEM(P-384, HKDF-SHA384): seed and shared secret 48 bytes, public key and `enc` 97."""
+
+    ID = 0x0011
+    GROUP = ecdh.P384
+    HASH = SHA384
+    SEED_BYTES = 48
+    PUBLIC_BYTES = ENC_BYTES = 97
+    __slots__ = ()
+
+
+@final
+class P521(_NistDhkem):
+    """DHKEM(P-521, HKDF-SHA512): seed 66 bytes, shared secret 64, public key and `enc` 133."""
+
+    ID = 0x0012
+    GROUP = ecdh.P521
+    HASH = SHA512
+    SEED_BYTES = 66
+    PUBLIC_BYTES = ENC_BYTES = 133
+    __slots__ = ()
+
+
+# --- post-quantum -----------------------------------------------------------------------
+
+
+def _mlkem_encapsulated(public: bytes) -> tuple[bytes, bytes]:
+    """Shared secret (32 bytes) and ciphertext (1088); raises `Malformed` (FIPS 203 §7.2)."""
+    try:
+        return MLKEM768PublicKey.from_public_bytes(public).encapsulate()
+    except ValueError:
+        raise errors.Malformed("not an ML-KEM-768 public key") from None
+
+
+@final
+class MLKEM768(PrivateKey):
+    """ML-KEM-768 (FIPS 203): seed 64 bytes (d and z), public key 1184, `enc` 1088, shared secret 32."""
+
+    ID = 0x0041
+    SEED_BYTES = 64
+    PUBLIC_BYTES = _MLKEM_PUBLIC
+    ENC_BYTES = _MLKEM_CIPHERTEXT
+
+    __slots__ = ("_key",)
+
+    def __init__(self, seed: Secret) -> None:
+        self._key = MLKEM768PrivateKey.from_seed_bytes(revealed_key(seed, self.SEED_BYTES))
+        self.seed = seed
+        self.public = self._key.public_key().public_bytes_raw()
+
+    @classmethod
+    def derive(cls, material: Secret) -> Self:
+        """DeriveKeyPair of draft-ietf-hpke-pq: SHAKE256 over the labelled material."""
+        seed = labeled_derive(_suite(cls.ID), revealed(material), b"DeriveKeyPair", b"", cls.SEED_BYTES)
+        return cls(Secret(seed))
+
+    @classmethod
+    def encapsulate(cls, public: bytes) -> tuple[Secret, bytes]:
+        need_bytes(public)
+        if len(public) != cls.PUBLIC_BYTES:
+            raise errors.WrongLength("an ML-KEM-768 public key has 1184 bytes")
+        shared, enc = _mlkem_encapsulated(public)
+        return Secret(shared), enc
+
+    def decapsulate(self, enc: bytes) -> Secret:
+        need_bytes(enc)
+        if len(enc) != self.ENC_BYTES:
+            raise errors.DecryptionError()
+        # It answers a wrong ciphertext of the right length with another secret (FIPS 203 §6.3).
+        return Secret(self._key.decapsulate(enc))
+
+
+@final
+class XWing(PrivateKey):
+    """X-Wing: ML-KEM-768 with X25519 (draft-connolly-cfrg-xwing-kem; draft-ietf-hpke-pq).
+
+    The seed of 32 bytes is expanded: SHAKE256(seed, 96) is ML-KEM's seed (64) and X25519's scalar (32). A public key
+    has 1216 bytes, `enc` 1120, a shared secret 32.
     """
 
-    ID: Final = 0x647A
-    PUBLIC_BYTES: Final = 1216
-    ENC_BYTES: Final = 1120
+    ID = 0x647A
+    SEED_BYTES = 32
+    PUBLIC_BYTES = 1216
+    ENC_BYTES = 1120
 
-    __slots__ = ("_mlkem", "_x25519", "public", "seed")
+    __slots__ = ("_mlkem", "_x25519")
 
     def __init__(self, seed: Secret) -> None:
         expanded = hashlib.shake_256(revealed_key(seed)).digest(96)
         self._mlkem = MLKEM768PrivateKey.from_seed_bytes(expanded[:64])
-        self._x25519 = X25519PrivateKey.from_private_bytes(expanded[64:])
+        self._x25519 = ecdh.X25519.from_seed(Secret(expanded[64:]))
         self.seed = seed
-        self.public = self._mlkem.public_key().public_bytes_raw() + self._x25519.public_key().public_bytes_raw()
+        self.public = self._mlkem.public_key().public_bytes_raw() + self._x25519.public
 
     @classmethod
-    def from_seed(cls, seed: Secret) -> XWing:
-        """The key pair of a 32-byte seed: SHAKE256(seed, 96) is ML-KEM's seed (64) and X25519's scalar (32)."""
-        return cls(seed)
-
-    @classmethod
-    def generate(cls, random: Randomness) -> XWing:
-        """A new key pair."""
-        return cls(Secret(random(32)))
-
-    @classmethod
-    def derive(cls, material: Secret) -> XWing:
+    def derive(cls, material: Secret) -> Self:
         """DeriveKeyPair of draft-ietf-hpke-pq: SHAKE256 over the labelled material. Not what MLS 0x0053 uses."""
-        label = b"DeriveKeyPair"
-        named = b"HPKE-v1KEM" + cls.ID.to_bytes(2, "big") + len(label).to_bytes(2, "big") + label
-        return cls(Secret(hashlib.shake_256(revealed(material) + named + (32).to_bytes(2, "big")).digest(32)))
+        seed = labeled_derive(_suite(cls.ID), revealed(material), b"DeriveKeyPair", b"", cls.SEED_BYTES)
+        return cls(Secret(seed))
 
     @classmethod
     def encapsulate(cls, public: bytes) -> tuple[Secret, bytes]:
-        """A shared secret (32 bytes) and `enc`; raises `WrongLength`, and `Malformed` for a key that is none."""
         need_bytes(public)
         if len(public) != cls.PUBLIC_BYTES:
             raise errors.WrongLength("an X-Wing public key has 1216 bytes")
-        try:
-            shared, ciphertext = MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC]).encapsulate()
-        except ValueError:
-            raise errors.Malformed("not an ML-KEM-768 public key") from None
-        ephemeral = new_ephemeral()
-        enc = ephemeral.public_key().public_bytes_raw()
+        shared, ciphertext = _mlkem_encapsulated(public[:_MLKEM_PUBLIC])
+        ephemeral = new_ephemeral(ecdh.X25519)
         theirs = public[_MLKEM_PUBLIC:]
-        return _combined(shared, _agree(ephemeral, theirs), enc, theirs), ciphertext + enc
+        return _combined(shared, ephemeral.agree(theirs), ephemeral.public, theirs), ciphertext + ephemeral.public
 
     def decapsulate(self, enc: bytes) -> Secret:
-        """The shared secret of `enc`; raises `DecryptionError`."""
         need_bytes(enc)
         if len(enc) != self.ENC_BYTES:
             raise errors.DecryptionError()
-        # ML-KEM answers a wrong ciphertext of the right length with another secret (FIPS 203 §6.3).
         shared = self._mlkem.decapsulate(enc[:_MLKEM_CIPHERTEXT])
         theirs = enc[_MLKEM_CIPHERTEXT:]
         try:
-            agreed = _agree(self._x25519, theirs)
+            agreed = self._x25519.agree(theirs)
         except errors.Malformed:
             raise errors.DecryptionError() from None
-        return _combined(shared, agreed, theirs, self.public[_MLKEM_PUBLIC:])
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a private key is not pickled")
+        return _combined(shared, agreed, theirs, self._x25519.public)
 
 
-PrivateKey = X25519 | XWing
-Kem = type[X25519] | type[XWing]
-
-
-def new_ephemeral() -> X25519PrivateKey:
-    """A key for one encapsulation, from pyca's own randomness."""
-    return X25519PrivateKey.generate()
-
-
-def _agree(own: X25519PrivateKey, theirs: bytes) -> bytes:
-    """X25519 (RFC 7748 §6.1); raises `Malformed` where the secret would be all zero."""
-    try:
-        return own.exchange(X25519PublicKey.from_public_bytes(theirs))
-    except ValueError:
-        raise errors.Malformed("an X25519 public key of low order") from None
-
-
-def _combined(mlkem: bytes, agreed: bytes, enc: bytes, public: bytes) -> Secret:
-    return Secret(hashlib.sha3_256(mlkem + agreed + enc + public + _X_WING_LABEL).digest())
+def _combined(mlkem: bytes, agreed: Secret, enc: bytes, public: bytes) -> Secret:
+    return Secret(hashlib.sha3_256(mlkem + agreed.reveal() + enc + public + _X_WING_LABEL).digest())
