@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -12,8 +13,29 @@ import uvicorn
 
 from client.simulator import Simulator
 from client.world import Clock, Wire, World
+from tacit.crypto import rsa
 from tacit.server.app import application, open_backend
 from tacit.server.config import Config
+
+MADE: list[rsa.RsaKey] = []
+POOL = 12
+"""More than one account makes in a test: what a revocation replaces must be another key."""
+
+
+@pytest.fixture(autouse=True)
+def rsa_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RSA keys out of a pool that is made once: making one takes 60 to 250 ms."""
+    make, given = rsa.generate, itertools.count()
+
+    def from_pool(bits: int = rsa.BITS) -> rsa.RsaKey:
+        number = next(given) % POOL
+        if bits != rsa.BITS:
+            return make(bits)
+        while len(MADE) <= number:
+            MADE.append(make())
+        return MADE[number]
+
+    monkeypatch.setattr(rsa, "generate", from_pool)
 
 
 @pytest.fixture

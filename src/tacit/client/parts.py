@@ -16,6 +16,7 @@ from tacit.client.sync import Syncer
 from tacit.client.timing import Clock, Sleep
 from tacit.client.transport import EncryptionAPIClient
 from tacit.client.vaults import VaultKeeper
+from tacit.client.vouching import Vouching
 from tacit.crypto.secret import Randomness
 from tacit.identity.unlockers import Cost
 
@@ -41,6 +42,7 @@ class Parts:
         self.outbox = Outbox(
             store, api_client, self.directory, self.syncer, self.changes, locks, clock, random, self.socket
         )
+        self.vouching = Vouching(store, self.syncer, self.changes)
         self.vault = VaultKeeper(store, api_client, self.directory, clock, random)
         self.syncer.own_account_changed = self.vault.check
         self.handing = Handing(store, self.directory, self.syncer, self.outbox, clock, random)
@@ -51,4 +53,5 @@ class Parts:
         await self.keeper.resume()
         await self.changes.resume()
         await self.syncer.granting.settle()
+        await self.vouching.settle()
         await self.outbox.flush_all()

@@ -1,0 +1,157 @@
+"""Changes of the account that are interrupted: each ends in the same state as no crash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from client.test_account import id_of, pair, said
+from client.world import Crash, World, abandon, password_of, yes
+from tacit import errors
+from tacit.client import Client
+
+GENERATE = "/encryption/keys/generate"
+EPOCH = "/encryption/conversation/keys"
+UNLOCK = "/auth/unlock"
+PLACES = [
+    ("crash before", UNLOCK),
+    ("crash after", UNLOCK),
+    ("crash before", "/encryption/keys/private"),
+    ("crash before", GENERATE),
+    ("crash after", GENERATE),
+    ("lose answer", GENERATE),
+    ("crash before", EPOCH),
+    ("crash after", EPOCH),
+]
+
+
+async def interrupted(town: World, name: str, fault: str, path: str, work: object) -> None:
+    wire = town.wires[name]
+    wire.fail(fault, path)
+    with pytest.raises((Crash, errors.Unreachable)):
+        await work  # type: ignore[misc]
+    assert wire.faults == []
+
+
+async def again(town: World, store: str, user: str, password: str | None = None) -> Client:
+    """The next process on a store."""
+    client = await town.open(store)
+    await client.sign_in(user, password or password_of(user))
+    return client
+
+
+@pytest.mark.parametrize(("fault", "path"), PLACES)
+async def test_a_revocation_goes_on_where_it_was_interrupted(town: World, fault: str, path: str) -> None:
+    alice, bob = await pair(town)
+    lost = await id_of(alice)
+    tablet = await town.another("alice", "tablet")
+    for name in ("second", "third"):
+        await tablet.create_conversation(name, members=["bob"])
+    await tablet.sync()
+    revoking = tablet.account.revoke(lost, password=password_of("alice"), confirm=yes)
+    await interrupted(town, "alice-tablet", fault, path, revoking)
+    await abandon(tablet)
+    tablet = await again(town, "alice-tablet", "alice")
+    await tablet.sync()
+    if not (await tablet.account.view()).revoked:
+        await tablet.account.revoke(lost, password=password_of("alice"), confirm=yes)
+    view = await tablet.account.view()
+    assert ([each.device_id for each in view.revoked], view.version) == ([lost], 3)
+    assert (await tablet.account.rotations()).waiting == ()
+    for conversation in await tablet.conversations():
+        assert conversation.epoch >= 2
+        assert conversation.blocked == ""
+    await (await tablet.conversation("team")).send("three")
+    assert (await said(bob))[-1] == "three"
+    assert await bob.alarms() == await tablet.alarms() == []
+
+
+@pytest.mark.parametrize(("fault", "path"), PLACES[:6])
+async def test_a_new_device_comes_where_it_was_interrupted(town: World, fault: str, path: str) -> None:
+    alice, bob = await pair(town)
+    tablet = await town.open("alice-tablet")
+    given: dict[str, Any] = {"password": password_of("alice"), "name": "tablet", "confirm": yes}
+    await interrupted(town, "alice-tablet", fault, path, tablet.sign_in_new_device("alice", **given))
+    await abandon(tablet)
+    tablet = await town.open("alice-tablet")
+    await tablet.sign_in_new_device("alice", **given)
+    assert (await tablet.account.view()).version == 2
+    assert await said(tablet) == ["one", "two"]
+    await (await tablet.conversation("team")).send("three")
+    assert (await said(bob))[-1] == (await said(alice))[-1] == "three"
+    assert await bob.alarms() == await tablet.alarms() == []
+
+
+@pytest.mark.parametrize(("fault", "path"), PLACES[:6])
+async def test_a_new_password_counts_or_does_not(town: World, fault: str, path: str) -> None:
+    alice, _ = await pair(town)
+    changing = alice.account.change_password("another password", password=password_of("alice"))
+    await interrupted(town, "alice", fault, path, changing)
+    await abandon(alice)
+    alice = await again(town, "alice", "alice")  # its store has the old one until the change came to its end
+    await alice.sync()
+    counts = path == GENERATE
+    good, bad = ("another password", password_of("alice")) if counts else (password_of("alice"), "another password")
+    with pytest.raises(errors.SignInRefused):
+        await town.another("alice", "thief", password=bad)
+    tablet = await town.another("alice", "tablet", password=good)
+    assert await said(tablet) == ["one", "two"]
+
+
+@pytest.mark.parametrize(("fault", "path"), [each for each in PLACES[:6] if each[1] != UNLOCK])
+async def test_a_reset_goes_on_where_it_was_interrupted(town: World, fault: str, path: str) -> None:
+    alice, _ = await pair(town)
+    resetting = alice.account.reset("another password", password=password_of("alice"))
+    await interrupted(town, "alice", fault, path, resetting)
+    await abandon(alice)
+    alice = await again(town, "alice", "alice")
+    await alice.sync()
+    if path != GENERATE:
+        await alice.account.reset("another password", password=password_of("alice"))
+    tablet = await town.another("alice", "tablet", password="another password")
+    assert await said(tablet) == ["one", "two"]
+    assert (await tablet.account.view()).version == 3
+
+
+async def test_what_was_overtaken_is_told(town: World) -> None:
+    alice, _ = await pair(town)
+    tablet = await town.another("alice", "tablet")
+    changing = alice.account.change_password("another password", password=password_of("alice"), confirm=yes)
+    await interrupted(town, "alice", "crash before", GENERATE, changing)
+    await tablet.account.new_recovery_key(password=password_of("alice"))
+    await abandon(alice)
+    alice = await again(town, "alice", "alice")
+    await alice.sync()
+    assert [each.kind for each in await alice.account.notices()][-1] == "change_refused"
+    await town.another("alice", "laptop", password=password_of("alice"))
+
+
+async def test_a_record_of_a_device_that_was_revoked_is_vouched_for_by_who_accepted_it(town: World) -> None:
+    """The revoking device stops half-way; bob, who could have done the same, opens the epoch that a joiner needs."""
+    alice, bob = await pair(town)
+    await town.register("carol", "dave")
+    team = await alice.conversation("team")
+    await team.set_role("bob", "admin")
+    await team.add("carol")
+    await team.send("three")
+    assert (await said(bob))[-1] == "three"
+    tablet = await town.another("alice", "tablet")
+    await tablet.sync()
+    revoking = tablet.account.revoke(await id_of(alice), password=password_of("alice"), confirm=yes)
+    await interrupted(town, "alice-tablet", "crash before", EPOCH, revoking)
+    await abandon(tablet)
+    parts = bob.device._parts
+    assert parts is not None
+    await parts.directory.refresh(["alice"])
+    await bob.sync()
+    his = await bob.conversation("team")
+    assert his.epoch == 4
+    await bob.sync()
+    await his.refresh()
+    assert his.epoch == 4
+    await his.add("dave")
+    await his.send("four")
+    dave = await town.come_back("dave")
+    assert (await said(dave))[-1] == "four"
+    assert await (await dave.conversation("team")).pending() == []
