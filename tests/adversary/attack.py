@@ -34,7 +34,7 @@ class Attack(ABC):
     @final
     @asynccontextmanager
     async def stage(self) -> AsyncIterator[Stage]:
-        """A server in this process, and room for people."""
+        """A server in this process, and room for people; a second one goes on with what the first one stored."""
         async with opened_stage(self.folder) as stage:
             yield stage
 

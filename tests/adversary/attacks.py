@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from adversary import attacks_account as account
 from adversary import attacks_member as member
 from adversary import attacks_network as network
 from adversary import attacks_order as order
 from adversary import attacks_server as server
 from adversary import attacks_storage as storage
+from adversary import attacks_unlock as unlock
 from adversary.attack import Attack
 
 ATTACKS: Final[dict[str, type[Attack]]] = {
@@ -34,6 +36,20 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "MS1": server.GhostMember,
     "MS1.device": server.GhostDevice,
     "MS1.leave": member.ForgedLeave,
+    "MM12.reset-role": account.RoleByAnother,
+    "MS16": account.OwnVault,
+    "MS16.amk": account.StolenAmk,
+    "MS17": account.FakeReset,
+    "MS17.role": account.CarriesRole,
+    "MS18": account.OldOuterPart,
+    "MS18.age": account.AgedOuterPart,
+    "MS2": account.SwappedContact,
+    "MS2.rotation": account.SwappedAtRotation,
+    "MS5.cost": unlock.CheapDerivation,
+    "MS5.profile": unlock.WeakerProfile,
+    "MS5.salt": unlock.SharedSalt,
+    "MS5.server": unlock.BorrowedSalt,
+    "MS5.server-name": unlock.BorrowedName,
     "MS3": server.SubstitutedGrant,
     "MS3.key": server.SwappedKey,
     "MS7.gap": order.Gap,

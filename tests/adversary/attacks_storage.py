@@ -14,7 +14,7 @@ import httpx2
 
 from adversary.attack import Attack
 from adversary.bending import StandIn, bent, command
-from adversary.stage import Tap, one_rsa_key
+from adversary.stage import FEW_RSA_KEYS, Tap
 from client.world import CHEAP, World
 from tacit.api.base import binary
 from tacit.cli.needles import Hit, Needle, haystack, search
@@ -46,7 +46,7 @@ class Dump(Attack):
 
     async def run(self) -> None:
         served = self.folder / "server"
-        with bent({"tacit.crypto.rsa:generate": one_rsa_key}):
+        with bent(FEW_RSA_KEYS):
             async with served_by_process(served, self.removed) as url, AsyncExitStack() as stack:
                 world = World(url, self.folder, stack, lambda: Tap(httpx2.AsyncHTTPTransport()))
                 await self.live(world, served)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 STAND_INS: Final = "adversary.stand_ins"
+OF_ACCOUNTS: Final = "adversary.stand_ins_account"
 
 GUARDS: Final[dict[str, dict[str, str]]] = {
     "D1": {"tacit.crypto.server:hash_token": f"{STAND_INS}:the_token_itself"},
@@ -38,6 +39,32 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
     "MS1": {"tacit.signed.verify:signature_holds": f"{STAND_INS}:any_record"},
     "MS1.device": {"tacit.signed.verify:signature_holds": f"{STAND_INS}:any_account"},
     "MS1.leave": {"tacit.signed.verify:signature_holds": f"{STAND_INS}:any_leave"},
+    "MM12.reset-role": {"tacit.signed.rights:_check_rights": f"{STAND_INS}:nothing"},
+    "MS16": {"tacit.identity.unlockers:open_amk": f"{OF_ACCOUNTS}:what_is_there"},
+    "MS16.amk": {"tacit.identity.unlockers:Account.unlock_context": f"{OF_ACCOUNTS}:of_any_identity"},
+    "MS17": {
+        "tacit.signed.account:_verify_reset": f"{OF_ACCOUNTS}:any_reset",
+        "tacit.signed.rights:_check_opener": f"{STAND_INS}:opener_after",
+    },
+    "MS17.role": {"tacit.signed.rights:_check_opener": f"{STAND_INS}:opener_after"},
+    "MS18": {
+        "tacit.signed.vault:verify_outer": f"{OF_ACCOUNTS}:any_outer",
+        "tacit.signed.account:verify_next": f"{OF_ACCOUNTS}:any_next",
+    },
+    "MS18.age": {"tacit.client.accountview:view_of": f"{OF_ACCOUNTS}:of_no_age"},
+    "MS2": {
+        "tacit.client.accountbook:check_pinned": f"{STAND_INS}:nothing",
+        "tacit.client.openings:check_known": f"{STAND_INS}:nothing",
+    },
+    "MS2.rotation": {"tacit.signed.account:verify_next": f"{OF_ACCOUNTS}:any_next"},
+    "MS5.cost": {"tacit.identity.unlockers:KdfBounds.check": f"{STAND_INS}:nothing"},
+    "MS5.profile": {"tacit.identity.unlockers:KdfBounds.check": f"{STAND_INS}:nothing"},
+    "MS5.salt": {"tacit.identity.unlockers:password_secret": f"{OF_ACCOUNTS}:unbound_secret"},
+    "MS5.server": {
+        "tacit.identity.unlockers:password_secret": f"{OF_ACCOUNTS}:unbound_secret",
+        "tacit.identity.unlockers:proof_of": f"{OF_ACCOUNTS}:unbound_proof",
+    },
+    "MS5.server-name": {"tacit.client.transport:EncryptionAPIClient.get_server": f"{OF_ACCOUNTS}:by_its_own_name"},
     "MS3": {
         "tacit.conversation.envelope:check_granter": f"{STAND_INS}:nothing",
         "tacit.conversation.keys:is_key_of": f"{STAND_INS}:yes",

@@ -29,9 +29,14 @@ from tacit.wire import limits
 from tacit.wire.codec import decode
 
 
-async def plaintexts(stage: Stage, *attackers: Client, keys: Iterable[bytes] = ()) -> set[str]:
-    """Every text that these clients' secrets, and the keys named besides, open in the server's database."""
-    seeds: list[Secret] = []
+async def plaintexts(
+    stage: Stage, *attackers: Client, keys: Iterable[bytes] = (), seeds: Iterable[Secret] = ()
+) -> set[str]:
+    """Every text that these clients' secrets open in the server's database.
+
+    Besides, `keys` of epochs, and X-Wing `seeds` that grants may be wrapped to.
+    """
+    seeds = list(seeds)
     found = {bytes(key) for key in keys}
     for attacker in attackers:
         own_seeds, own_keys = await attacker.device._run(secrets_of)

@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from socket import socket as Listening
 from typing import Any
@@ -16,13 +15,11 @@ import httpx2
 import uvicorn
 
 from adversary.bending import bent
-from client.world import Wire, World, password_of
+from client.world import Clock, Wire, World, password_of
+from rsa_pool import pooled_rsa
 from tacit import errors
 from tacit.api.messages import EncryptedPayload
 from tacit.client import Client, Conversation
-from tacit.client.timing import wall_clock
-from tacit.crypto import rsa
-from tacit.crypto.rsa import RsaKey
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen
@@ -30,14 +27,8 @@ from tacit.server.store import conversations
 from tacit.server.store.rows import Head
 from tacit.wire import limits
 
-RSA: Any = rsa.generate
-
-
-@cache
-def one_rsa_key() -> RsaKey:
-    """Everybody's: no conversation of these attacks uses RSA, and making a key takes longer than an attack."""
-    key: RsaKey = RSA()
-    return key
+FEW_RSA_KEYS: dict[str, Any] = {"tacit.crypto.rsa:generate": pooled_rsa}
+"""Several people share one: making a key takes longer than an attack."""
 
 
 class Tap(Wire):
@@ -76,6 +67,10 @@ class Stage:
         """New accounts, each on a client of its own."""
         return await self.world.register(*names)
 
+    async def tablet(self, name: str, **how: Any) -> Client:
+        """Somebody's second device, signed in with the password unless `how` says otherwise."""
+        return await self.world.another(name, "tablet", **how)
+
     def wire(self, name: str) -> Tap:
         """Somebody's way to the server."""
         wire = self.world.wires[name]
@@ -94,12 +89,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def opened_stage(folder: Path) -> AsyncIterator[Stage]:
-    """A server with an empty database in `folder`, until the block ends."""
-    config = Config("127.0.0.1", 0, folder / "server.db")
-    with listen(config) as listening, bent({"tacit.crypto.rsa:generate": one_rsa_key}):
+async def opened_stage(folder: Path, name: str | None = None) -> AsyncIterator[Stage]:
+    """A server on the database in `folder`, under the host's name or another, until the block ends.
+
+    It goes by the same clock as everybody: `world.clock`.
+    """
+    config, clock = Config("127.0.0.1", 0, folder / "server.db", name), Clock()
+    with listen(config) as listening, bent(FEW_RSA_KEYS):
         config = config.at_port(listening.getsockname()[1])
-        backend = await open_backend(config, wall_clock, os.urandom)
+        backend = await open_backend(config, clock, os.urandom)
         server = _Server(
             uvicorn.Config(
                 application(backend),
@@ -116,7 +114,9 @@ async def opened_stage(folder: Path) -> AsyncIterator[Stage]:
             await server.ready.wait()
             async with AsyncExitStack() as stack:
                 url = f"http://{config.configured_authority}"
-                yield Stage(backend, World(url, folder, stack, lambda: Tap(httpx2.AsyncHTTPTransport())))
+                world = World(url, folder, stack, lambda: Tap(httpx2.AsyncHTTPTransport()))
+                world.clock = clock
+                yield Stage(backend, world)
         finally:
             backend.hub.close_all()
             server.should_exit = True
