@@ -51,10 +51,10 @@ class House:
         """A command as a script gives it."""
         return self.stage.run(self.people[name], *arguments)
 
-    def say(self, who: str | Person, *arguments: str, typed: bytes = b"") -> Done:
+    def say(self, who: str | Person, *arguments: str, typed: bytes = b"", pass_fds: tuple[int, ...] = ()) -> Done:
         """A command as a person gives it."""
         person = self.people[who] if isinstance(who, str) else who
-        with self.stage.started(person, *arguments) as process:
+        with self.stage.started(person, *arguments, pass_fds=pass_fds) as process:
             out, err = process.communicate(typed, SECONDS)
         assert b"Traceback" not in err, err.decode()
         return Done(process.returncode, out.decode(), err.decode())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import click
 
 from tacit import errors
+from tacit.cli.asking import words_text
 from tacit.cli.printing import show
 from tacit.cli.session import PROFILES, Profile, client_of, common, password_from, runs
+from tacit.client.accountview import check_name
 
 SERVER = click.option("--server", "url", required=True, help="The server's URL, such as http://127.0.0.1:8080.")
 PROFILE = click.option(
@@ -23,6 +26,24 @@ KEYCHAIN = click.option(
     "--keychain", is_flag=True, help="Keep the key of this folder in the system's keychain: no password to open it."
 )
 NAME = click.option("--server-name", help="The server's name, where it is not the URL's host.")
+DEVICE = click.option(
+    "--device", metavar="NAME", help="This device's name, which your devices alone see (default: the computer's)."
+)
+NAME_BYTES = 64
+
+
+def own_name(given: str | None) -> str:
+    """The name of this device: as given, else the computer's."""
+    if given is not None:
+        return given
+    name = "".join(each for each in platform.node() if each.isprintable() and each.isascii()).strip()
+    return name[:NAME_BYTES] or "device"
+
+
+def check_no_account(home: Path) -> None:
+    """Raises `InvalidArgument` where a folder holds an account."""
+    if (home / "profile.json").exists():
+        raise errors.InvalidArgument(f"{home} holds an account already; choose another --home")
 
 
 @click.command()
@@ -31,6 +52,7 @@ NAME = click.option("--server-name", help="The server's name, where it is not th
 @NAME
 @PROFILE
 @KEYCHAIN
+@DEVICE
 @common
 @runs
 async def register(
@@ -39,23 +61,23 @@ async def register(
     server_name: str | None,
     algorithms: str,
     keychain: bool,
+    device: str | None,
     home: Path,
     password_fd: int | None,
     as_json: bool,
 ) -> None:
     """Make an account and this device's keys. The 24 words are shown once: write them down."""
-    if (home / "profile.json").exists():
-        raise errors.InvalidArgument(f"{home} holds an account already; choose another --home")
+    check_no_account(home)
     profile = Profile(url, user, server_name, keychain, algorithms)
+    name = check_name(own_name(device))
     password = password_from(password_fd, confirm=True)
     async with client_of(home, profile) as client:
         words = await client.register(user, password)
-    numbered = "\n".join(
-        "   ".join(f"{row * 6 + column + 1:2}. {words[row * 6 + column]:<8}" for column in range(6)) for row in range(4)
-    )
+        (this,) = (await client.account.view()).devices
+        await client.account.name_device(this.device_id, name)
     text = (
         f"{user} is registered at {url}; the keys are in {home}.\n\n"
-        f"Recovery key, shown this once. Who has these words has the account:\n\n{numbered}\n\n"
+        f"Recovery key, shown this once. Who has these words has the account:\n\n{words_text(words)}\n\n"
         "The server has none of your keys. It cannot reset a lost password for you."
     )
     try:

@@ -14,6 +14,7 @@ import click
 
 from tacit import errors
 from tacit.cli.lines import LEGEND, fields_of, line_of, lines_of, protection, summary, who
+from tacit.cli.notices import mention_notices
 from tacit.cli.printing import explain, show, warn
 from tacit.cli.session import common, runs, signed_in
 from tacit.cli.talk import warn_of_alarms
@@ -128,6 +129,7 @@ async def chat(conversation: str, home: Path, password_fd: int | None, as_json: 
         if not as_json:
             show(False, {}, f"{summary(found)}\n  {LEGEND}\n  {HINT}")
         await warn_of_alarms(client)
+        await mention_notices(client)
         tasks = [
             asyncio.create_task(show_messages(found, as_json)),
             asyncio.create_task(show_changes(client, found)),

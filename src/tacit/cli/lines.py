@@ -9,6 +9,7 @@ from typing import Any
 
 from tacit.cli.printing import one_line
 from tacit.client import Conversation, Gaps, Message
+from tacit.client.accountview import AccountView, DeviceView
 
 MARKS = {"pinned": "·", "verified": "✓", "late": "late", "marked": "!", "undecryptable": "✗"}
 LEGEND = "· key pinned on first use   late: came after a newer key   ! device since revoked   ✗ cannot be read"
@@ -138,3 +139,73 @@ def closed(count: int) -> str:
     if count == 1:
         return "--:-- ✗ 1 earlier message is closed to you: no_grant. What was written before you joined stays so."
     return f"--:-- ✗ {count} earlier messages are closed to you: no_grant. What was written before you joined stays so."
+
+
+# --- the account -------------------------------------------------------------------------
+
+ID_DIGITS = 16
+"""How much of a device's id is shown: enough to name it by."""
+
+
+def moment(at: int) -> str:
+    """A time in Unix milliseconds, as the person's clock has it."""
+    return datetime.fromtimestamp(at / 1000).strftime("%Y-%m-%d %H:%M")
+
+
+def device_line(device: DeviceView) -> str:
+    """A device: the beginning of its id, its name, since when it is there or out."""
+    name = one_line(device.name) or "(without a name)"
+    this = ", this one" if device.this else ""
+    since = f"revoked in version {device.revoked_in}" if device.revoked_in else f"since version {device.certified_in}"
+    return f"{device.device_id[:ID_DIGITS]}  {name}{this}, {since}"
+
+
+def writer_of(view: AccountView) -> str:
+    """The device that wrote the vault, by name where it has one."""
+    found = [each for each in (*view.devices, *view.revoked) if each.device_id == view.vault_written_by]
+    name = one_line(found[0].name) if found else ""
+    return name or f"device {view.vault_written_by[:ID_DIGITS]}"
+
+
+def account_text(view: AccountView) -> str:
+    """The account for a person: what they compare with what they know before anything is signed."""
+    lines = [
+        f"{one_line(view.user_id)}: version {view.version}, profile {view.profile}",
+        f"  vault written {moment(view.vault_written_at)} by {writer_of(view)}",
+    ]
+    if view.vault_is_old:
+        lines.append(
+            "  WARNING: more than 48 hours ago, and your devices rewrite it daily. Unless none was used since, the\n"
+            "  server may be showing an old one: compare with `tacit devices` on another device before you say yes."
+        )
+    lines.append("  devices:")
+    lines += [f"    {device_line(each)}" for each in view.devices] or ["    none"]
+    if view.revoked:
+        lines.append("  revoked:")
+        lines += [f"    {device_line(each)}" for each in view.revoked]
+    return "\n".join(lines)
+
+
+def describe_device(device: DeviceView) -> dict[str, Any]:
+    """A device for a script."""
+    return {
+        "deviceId": device.device_id,
+        "name": device.name,
+        "this": device.this,
+        "certifiedIn": device.certified_in,
+        "revokedIn": device.revoked_in,
+    }
+
+
+def describe_account(view: AccountView) -> dict[str, Any]:
+    """The account for a script."""
+    return {
+        "userId": view.user_id,
+        "version": view.version,
+        "profile": view.profile,
+        "vaultWrittenAt": view.vault_written_at,
+        "vaultWrittenBy": view.vault_written_by,
+        "vaultIsOld": view.vault_is_old,
+        "devices": [describe_device(each) for each in view.devices],
+        "revoked": [describe_device(each) for each in view.revoked],
+    }

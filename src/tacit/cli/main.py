@@ -23,6 +23,12 @@ COMMANDS = {
     "read": "tacit.cli.talk",
     "chat": "tacit.cli.chat",
     "keys": "tacit.cli.keys",
+    "devices": "tacit.cli.devices",
+    "password": "tacit.cli.unlockers",
+    "recovery-key": "tacit.cli.unlockers",
+    "reset": "tacit.cli.unlockers",
+    "notices": "tacit.cli.notices",
+    "contacts": "tacit.cli.contacts",
 }
 HELP = {
     "serve": "Run a server on this machine.",
@@ -36,6 +42,12 @@ HELP = {
     "read": "Read a conversation.",
     "chat": "Talk, line by line.",
     "keys": "Manage a conversation's keys.",
+    "devices": "List your devices, sign a new one in, name one, revoke a lost one.",
+    "password": "Change your account's password.",
+    "recovery-key": "Make another recovery key of 24 words.",
+    "reset": "Make the whole account anew after somebody else got into it.",
+    "notices": "Show what happened to your account, and what to do about it.",
+    "contacts": "List people's identities, confirm a new one.",
 }
 
 
@@ -51,7 +63,7 @@ class Lazy(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command = getattr(importlib.import_module(module), cmd_name)
+        command = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

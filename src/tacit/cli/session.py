@@ -91,13 +91,20 @@ def common(command: Callable[P, T]) -> Callable[P, T]:
     )(command)
 
 
-def password_from(descriptor: int | None, *, confirm: bool = False) -> str:
-    """The password: one line of a file descriptor, else prompted for without echo."""
+def password_from(
+    descriptor: int | None, *, confirm: bool = False, prompt: str = "Password", option: str = "--password-fd"
+) -> str:
+    """A password: one line of a file descriptor, else prompted for without echo; `option` names the descriptor."""
     if descriptor is None:
-        if not (sys.stdin.isatty() or has_terminal()):
-            raise click.UsageError("there is no terminal to ask for the password at: give --password-fd")
-        answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
+        if not can_ask():
+            raise click.UsageError(f"there is no terminal to ask for the password at: give {option}")
+        answer: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
         return answer
+    return line_from(descriptor, "password")
+
+
+def line_from(descriptor: int, what: str) -> str:
+    """One line of a file descriptor that holds a secret; raises `InvalidArgument` that calls it `what`."""
     line = b""
     try:
         # A byte at a time: what comes after the line is somebody else's, where it is standard input.
@@ -108,14 +115,19 @@ def password_from(descriptor: int | None, *, confirm: bool = False) -> str:
     except OSError:
         raise errors.InvalidArgument(f"file descriptor {descriptor} cannot be read") from None
     if len(line) > PASSWORD_LIMIT:
-        raise errors.InvalidArgument(f"the password is longer than {PASSWORD_LIMIT} bytes")
+        raise errors.InvalidArgument(f"the {what} is longer than {PASSWORD_LIMIT} bytes")
     try:
-        password = line.decode().removesuffix("\n")
+        text = line.decode().removesuffix("\n")
     except UnicodeDecodeError:
-        raise errors.InvalidArgument("the password is not UTF-8") from None
-    if not password:
-        raise errors.InvalidArgument(f"file descriptor {descriptor} gave no password")
-    return password
+        raise errors.InvalidArgument(f"the {what} is not UTF-8") from None
+    if not text:
+        raise errors.InvalidArgument(f"file descriptor {descriptor} gave no {what}")
+    return text
+
+
+def can_ask() -> bool:
+    """Whether there is a terminal at which a secret can be typed without echo."""
+    return sys.stdin.isatty() or has_terminal()
 
 
 def has_terminal() -> bool:
@@ -142,11 +154,33 @@ def client_of(home: Path, profile: Profile) -> Client:
 @asynccontextmanager
 async def signed_in(home: Path, password_fd: int | None) -> AsyncIterator[Client]:
     """The remembered account's client with an open session."""
+    profile, password = whose(home, password_fd)
+    async with signed_in_as(home, profile, password) as client:
+        yield client
+
+
+def whose(home: Path, password_fd: int | None) -> tuple[Profile, str | None]:
+    """The remembered account of a folder, and the password that opens the folder (None: it is in the keychain)."""
     profile = Profile.read(home)
-    password = None if profile.keychain else password_from(password_fd)
+    return profile, None if profile.keychain else password_from(password_fd)
+
+
+@asynccontextmanager
+async def signed_in_as(home: Path, profile: Profile, password: str | None) -> AsyncIterator[Client]:
+    """This account's client with an open session."""
     async with client_of(home, profile) as client:
         await client.sign_in(profile.user_id, password)
         yield client
+
+
+class Listing(click.Group):
+    """A group that lists where no command is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments, with `list` before them where they begin with an option."""
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
 
 
 def runs(body: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

@@ -117,7 +117,9 @@ class Stage:
         return Person(name, self.folder / name, secrets.token_urlsafe(18))
 
     @contextmanager
-    def started(self, person: Person, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    def started(
+        self, person: Person, *arguments: str, pass_fds: tuple[int, ...] = ()
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """One command as this person, in a process of its own, for as long as the block runs."""
         reading, writing = os.pipe()
         os.write(writing, person.password.encode() + b"\n")
@@ -129,7 +131,7 @@ class Stage:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(reading,),
+                pass_fds=(reading, *pass_fds),
             )
         finally:
             os.close(reading)

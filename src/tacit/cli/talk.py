@@ -10,6 +10,7 @@ import click
 
 from tacit import errors
 from tacit.cli.lines import describe, fields_of, lines_of, of_gaps, summary
+from tacit.cli.notices import mention_notices
 from tacit.cli.printing import one_line, show, warn
 from tacit.cli.session import PROFILES, common, runs, signed_in
 from tacit.client import Client
@@ -35,6 +36,7 @@ async def conversations(home: Path, password_fd: int | None, as_json: bool) -> N
         for conversation in found:
             show(as_json, describe(conversation), summary(conversation))
         await warn_of_alarms(client)
+        await mention_notices(client)
 
 
 @click.command()
@@ -94,3 +96,4 @@ async def read(conversation: str, home: Path, password_fd: int | None, as_json: 
         for line in of_gaps(await found.gaps()):
             warn(f"-- {line}")
         await warn_of_alarms(client)
+        await mention_notices(client)

@@ -1,0 +1,109 @@
+"""`tacit notices`: what happened to your account, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tacit.cli.lines import ID_DIGITS, moment
+from tacit.cli.printing import one_line, show, warn
+from tacit.cli.session import common, runs, signed_in
+from tacit.client import Client
+from tacit.client.accountchange import Notice
+from tacit.client.accountview import AccountView
+
+READ = "notices_read"
+"""Under this the store keeps how many notices were shown."""
+LATELY = 5
+"""Uses of password and recovery key that are shown before one of them is changed."""
+OPENERS = {"password": "the password", "recovery_key": "the recovery key"}
+
+
+def is_own(notice: Notice, own_device: str) -> bool:
+    """Whether it tells of what this device did itself."""
+    return notice.facts.get("deviceId") == own_device and notice.facts.get("succeeded", True) is True
+
+
+def device_of(notice: Notice, view: AccountView) -> str:
+    """The device that a notice names, as the person knows it."""
+    device_id = one_line(str(notice.facts.get("deviceId", "")))
+    for each in (*view.devices, *view.revoked):
+        if each.device_id == device_id:
+            state = "this device" if each.this else "revoked" if each.revoked_in else ""
+            name = one_line(each.name) or device_id[:ID_DIGITS]
+            return f"{name} ({state})" if state else name
+    return f"a device that is none of yours, {device_id[:ID_DIGITS]}"
+
+
+def use_line(notice: Notice, view: AccountView) -> str:
+    """When, by which device and with what somebody opened the account or tried to."""
+    what = OPENERS.get(str(notice.facts.get("kind")), "an unlocker")
+    how = "was used" if notice.facts.get("succeeded") else "was given wrongly"
+    return f"{moment(notice.at)}  {what} {how} by {device_of(notice, view)}"
+
+
+def described(notice: Notice, view: AccountView) -> tuple[str, str]:
+    """What happened, and what to do about it (empty for nothing)."""
+    facts, at = notice.facts, moment(notice.at)
+    match notice.kind:
+        case "unlocker":
+            remedy = (
+                "if it was not you: `tacit reset`" if facts.get("succeeded") else "if it was not you: mind the password"
+            )
+            own = next((each.this for each in view.devices if each.device_id == facts.get("deviceId")), False)
+            return use_line(notice, view), "" if own else remedy
+        case "reset":
+            due = facts.get("dueAt")
+            until = moment(due) if isinstance(due, int) else "some time"
+            text = f"{at}  {device_of(notice, view)} asks to reset your account; it waits until {until}"
+            return text, "if it was not you: `tacit reset --cancel`, then `tacit devices revoke --stolen`"
+        case "reset_cancelled":
+            return f"{at}  a reset of your account was cancelled", ""
+        case "identity":
+            user = one_line(str(facts.get("userId", "")))
+            if user == view.user_id:
+                return f"{at}  your account was reset", "if it was not you: tell your contacts, and make a new account"
+            text = f"{at}  {user}'s account was reset and has another identity key"
+            return text, f"ask {user} outside this chat, then confirm it: `tacit contacts`"
+        case "change_refused":
+            text = f"{at}  a change of your account begun here was overtaken by another device's"
+            return text, "look at `tacit devices`; if you still want it, do it again"
+        case _:
+            return f"{at}  {one_line(notice.kind)}", "update the program to have it explained"
+
+
+async def uses(client: Client) -> list[str]:
+    """The last times that somebody opened the account by password or recovery key, or tried to."""
+    view = await client.account.view()
+    found = [each for each in await client.account.notices() if each.kind == "unlocker"]
+    return [use_line(each, view) for each in found[-LATELY:]]
+
+
+async def mention_notices(client: Client) -> None:
+    """Say in one line where there is something that the person was not told yet."""
+    every = await client.account.notices()
+    read, own_device = await client.device.run(lambda books: (books.number(READ), books.me.device_id))
+    waiting = sum(not is_own(each, own_device) for each in every[read:])
+    if waiting:
+        things = "thing" if waiting == 1 else "things"
+        warn(f"-- {waiting} {things} happened to your account or a contact's: `tacit notices`")
+
+
+@click.command()
+@common
+@runs
+async def notices(home: Path, password_fd: int | None, as_json: bool) -> None:
+    """Show what happened to your account and to contacts' identities, and what to do about it."""
+    async with signed_in(home, password_fd) as client:
+        await client.sync()
+        every, view = await client.account.notices(), await client.account.view()
+        if not every and not as_json:
+            click.echo("nothing has happened to your account")
+        for each in every:
+            text, remedy = described(each, view)
+            fields: dict[str, Any] = {"at": each.at, "kind": each.kind, "facts": each.facts}
+            show(as_json, fields, f"{text}\n    {remedy}" if remedy else text)
+        count = str(len(every)).encode()
+        await client.device.run(lambda books: books.set_meta(READ, count))
