@@ -17,19 +17,24 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     pkcs12,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crypto import low_order
 from crypto.edwards import D, P, decoded
+from crypto.test_verify_ed448 import SMALL_ORDER as ED448_SMALL_ORDER
+from crypto.test_verify_ed448 import x_of as ed448_x
 from crypto.test_verify_ed25519 import NOT_CANONICAL, SMALL_ORDER
 from tacit import errors
-from tacit.crypto import verify
-from tacit.crypto.kem import X25519, XWing
+from tacit.crypto import sign, verify
+from tacit.crypto.kem import X448, X25519, XWing
 from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
 from tacit.crypto.verify import check_public, looks_secret
 
-ALGORITHMS = [verify.ED25519, verify.X_WING, verify.RSA, verify.X25519]
+NIST = {verify.P256: sign.P256Key, verify.P384: sign.P384Key, verify.P521: sign.P521Key}
+ALGORITHMS = [verify.ED25519, verify.X_WING, verify.RSA, verify.X25519, *NIST, verify.X448, verify.ED448]
+BARE = [32, 48, 56, 57, 64, 66]
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 SEED = Secret(bytes(range(32)))
 
@@ -50,6 +55,9 @@ GOOD: dict[int, bytes] = {
     verify.X_WING: XWing.from_seed(SEED).public,
     verify.RSA: spki(RSA_KEY),
     verify.X25519: X25519.from_seed(SEED).public,
+    **{number: which.generate(lambda length: bytes(range(length))).public for number, which in NIST.items()},
+    verify.X448: X448.generate(lambda length: bytes(range(length))).public,
+    verify.ED448: sign.Ed448Key.generate(lambda length: bytes(range(length))).public,
 }
 
 
@@ -70,12 +78,14 @@ def test_the_key_of_any_seed_is_taken(seed: bytes) -> None:
     check_public(verify.X25519, X25519.from_seed(Secret(seed)).public)
 
 
-@pytest.mark.parametrize("algorithm", [verify.ED25519, verify.X_WING, verify.X25519])
+@pytest.mark.parametrize("algorithm", [algorithm for algorithm in ALGORITHMS if algorithm != verify.RSA])
 @pytest.mark.parametrize("change", [-1, 1])
 def test_another_length_is_refused(algorithm: int, change: int) -> None:
     public = GOOD[algorithm]
-    with pytest.raises(errors.WrongLength):
-        check_public(algorithm, public[:change] if change < 0 else public + b"\0")
+    changed = public[:change] if change < 0 else public + b"\0"
+    # An X448 key and an Ed448 key differ by one byte, and so do their private ones.
+    with pytest.raises(errors.SecretKeyRefused if len(changed) in BARE else errors.WrongLength):
+        check_public(algorithm, changed)
     with pytest.raises(errors.WrongLength):
         check_public(algorithm, b"")
 
@@ -164,6 +174,70 @@ def test_an_x_wing_key_with_a_coefficient_above_q_is_refused() -> None:
             check_public(verify.X_WING, bytes(changed))
 
 
+# --- the other curves -------------------------------------------------------------------
+
+
+@given(st.binary(min_size=66, max_size=66))
+@settings(max_examples=30)
+def test_the_key_of_any_seed_of_another_curve_is_taken(seed: bytes) -> None:
+    check_public(verify.X448, X448.from_seed(Secret(seed[:56])).public)
+    check_public(verify.ED448, sign.Ed448Key.from_seed(Secret(seed[:57])).public)
+    for algorithm, which in NIST.items():
+        # The first byte is below that of every order, and the last is not 0.
+        scalar = b"\0" + seed[1 : which.CURVE.size - 1] + b"\x01"
+        check_public(algorithm, which.from_seed(Secret(scalar)).public)
+
+
+@pytest.mark.parametrize("algorithm", NIST)
+@pytest.mark.parametrize("name", low_order.not_of_the_curve(ec.SECP256R1()))
+def test_what_is_no_uncompressed_point_is_refused(algorithm: int, name: str) -> None:
+    group = NIST[algorithm].CURVE.group
+    public = low_order.not_of_the_curve(group)[name]
+    wanted: type[errors.TacitError] = errors.WrongLength
+    if len(public) == len(GOOD[algorithm]):
+        wanted = errors.Malformed
+    elif len(public) in BARE:
+        wanted = errors.SecretKeyRefused
+    with pytest.raises(wanted):
+        check_public(algorithm, public)
+
+
+@pytest.mark.parametrize("public", low_order.X448, ids=bytes.hex)
+def test_an_x448_key_of_low_order_is_refused(public: bytes) -> None:
+    with pytest.raises(ValueError, match="shared key"):
+        x448.X448PrivateKey.generate().exchange(x448.X448PublicKey.from_public_bytes(public))
+    with pytest.raises(errors.Malformed, match="low order"):
+        check_public(verify.X448, public)
+
+
+@pytest.mark.parametrize("public", ED448_SMALL_ORDER, ids=bytes.hex)
+def test_an_ed448_key_of_small_order_is_refused(public: bytes) -> None:
+    with pytest.raises(errors.Malformed, match="small order"):
+        check_public(verify.ED448, public)
+
+
+@pytest.mark.parametrize("y", [2**448 - 2**224 + 1, 2**448 - 1, 2**454])
+def test_an_ed448_key_that_is_not_canonical_is_refused(y: int) -> None:
+    for sign_bit in (0, 1):
+        with pytest.raises(errors.Malformed, match="canonical"):
+            check_public(verify.ED448, (y | sign_bit << 455).to_bytes(57, "little"))
+
+
+def test_an_ed448_key_off_the_curve_is_refused() -> None:
+    on = off = 0
+    for y in range(2, 60):
+        public = y.to_bytes(57, "little")
+        if ed448_x(y) is None:
+            off += 1
+            with pytest.raises(errors.Malformed, match="no point"):
+                check_public(verify.ED448, public)
+        else:
+            on += 1
+            check_public(verify.ED448, public)
+    assert on > 10
+    assert off > 10
+
+
 # --- RSA --------------------------------------------------------------------------------
 
 
@@ -229,7 +303,7 @@ def test_an_rsa_key_has_one_encoding(name: str) -> None:
         check_public(verify.RSA, other_encodings()[name])
 
 
-@given(st.binary(max_size=1024).filter(lambda data: len(data) not in (32, 64) and not looks_secret(data)))
+@given(st.binary(max_size=1024).filter(lambda data: len(data) not in BARE and not looks_secret(data)))
 def test_noise_is_no_rsa_key(data: bytes) -> None:
     with pytest.raises(errors.Malformed):
         check_public(verify.RSA, data)
@@ -298,9 +372,18 @@ def test_a_secret_form_is_recognised_and_refused(name: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_bare_bytes_of_a_secrets_length_are_refused(algorithm: int) -> None:
-    for length in (64,) if algorithm in (verify.ED25519, verify.X25519) else (32, 64):
+    refused = [length for length in BARE if length != len(GOOD[algorithm])]
+    assert len(refused) >= 5
+    for length in refused:
         with pytest.raises(errors.SecretKeyRefused):
             check_public(algorithm, os.urandom(length))
+
+
+@pytest.mark.parametrize("algorithm", NIST)
+def test_the_private_scalar_of_a_curve_is_refused(algorithm: int) -> None:
+    key = NIST[algorithm].generate(os.urandom)
+    with pytest.raises(errors.SecretKeyRefused):
+        check_public(algorithm, key.seed.reveal())
 
 
 def public_forms() -> dict[str, bytes]:
