@@ -5,7 +5,7 @@ import pytest
 from client.keyrings import InMemory
 from client.world import Crash, World, abandon, password_of, rows
 from tacit import errors
-from tacit.client import Client, device
+from tacit.client import Client, lockbox
 from tacit.client.keychain import Keychain
 
 GENERATE = "/api/encryption/keys/generate"
@@ -74,7 +74,7 @@ def spelled(words: tuple[str, ...]) -> bytes:
 
 
 async def _meta(client: Client, key: str) -> list[tuple[bytes]]:
-    store = client.device._store
+    store = client.device._box.store
     assert store is not None
     query = "SELECT value FROM meta WHERE key = ?"
     return await store.run(lambda books: books.connection.execute(query, (key,)).fetchall())
@@ -144,7 +144,7 @@ async def test_a_keychain_is_used_where_it_is_asked_for_or_not_at_all(
         asked.append(True)
         raise errors.NoKeychain
 
-    monkeypatch.setattr(device, "system_keychain", none)
+    monkeypatch.setattr(lockbox, "system_keychain", none)
     await world.register("alice")
     assert asked == []
     with pytest.raises(errors.NoKeychain):

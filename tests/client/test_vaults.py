@@ -226,7 +226,7 @@ async def test_an_outer_part_beside_the_one_that_is_held_is_refused(world: World
         await alice.create_conversation(f"{number}")
         await write(alice)
     client = await world.open("restored")
-    store = await client.device._open_store(password_bytes("the password of alice"), create=False)
+    store = await client.device._box.open(password_bytes("the password of alice"), create=False)
 
     def beside(books: Books) -> None:
         """Another second version, which the server never saw."""

@@ -201,5 +201,5 @@ async def abandon(client: Client) -> None:
     if device._parts is not None:
         await device._parts.socket.stop()
     device._parts = None
-    if device._store is not None:
-        await device._store.close()
+    if device._box.store is not None:
+        await device._box.store.close()

@@ -111,6 +111,10 @@ class Client:
         """End the session; the keys stay in the store."""
         await self.device.sign_out()
 
+    async def fetch_recent(self, count: int = 50) -> None:
+        """Fetch the newest messages of every conversation first, up to `count` of each; `sync` fetches the rest."""
+        await self.device.fetch_recent(count)
+
     async def sync(self) -> None:
         """Fetch what is new, bring interrupted changes to an end, send what waits."""
         await self.device.sync()

@@ -133,6 +133,12 @@ class Conversation:
         """What others say exists and was not received, and what the server put in another order than it was sent."""
         return await self._device.gaps(self.id)
 
+    async def received(self) -> list[Message]:
+        """The messages that this device has, oldest first, without asking the server for more."""
+        found, _ = await self._device.history(self.id)
+        await self.refresh()
+        return found
+
     async def messages(self, follow: bool = False) -> AsyncIterator[Message]:
         """The messages, oldest first, as they stand now; what cannot be read comes with cause and remedy.
 

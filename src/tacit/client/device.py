@@ -22,8 +22,8 @@ from tacit.client.books import Books
 from tacit.client.conversations import after_update, confirm
 from tacit.client.handing import Handing
 from tacit.client.keeping import AccountKeeper
-from tacit.client.keychain import Keychain, system_keychain
-from tacit.client.keystore import BOUNDS, FLOOR, SecureKeyStore
+from tacit.client.keychain import Keychain
+from tacit.client.lockbox import Lockbox
 from tacit.client.openings import ADD, RAISE, REMOVE, ROTATE, SET_ROLE, Intent
 from tacit.client.parts import Parts
 from tacit.client.store import Store
@@ -35,12 +35,13 @@ from tacit.client.view import Alarm, Message, PendingRecord, Snapshot
 from tacit.conversation.content import Body, DeleteBody, EditBody, Name, NameNotice, TextBody
 from tacit.conversation.judging import Trust
 from tacit.conversation.timeline import Gaps
-from tacit.crypto.secret import Randomness, Secret
+from tacit.crypto.secret import Randomness
 from tacit.identity.unlockers import Cost, password_bytes
 from tacit.signed.account import AccountRecord
 from tacit.signed.profiles import profile_of
 from tacit.signed.record import Role
 from tacit.signed.vault import UnlockerKind
+from tacit.wire import limits
 from tacit.wire.text import from_hex
 
 T = TypeVar("T")
@@ -81,22 +82,10 @@ class Device:
         self._sleep = sleep
         self._cost = cost
         self._profile = profile_of(profile)
-        self._passphrase = password_bytes(passphrase) if passphrase is not None else None
-        self._path = Path(store)
-        if keychain and passphrase is not None:
-            raise errors.InvalidArgument("a passphrase or a keychain, not both")
-        self._keys = SecureKeyStore(
-            self._path.with_name(self._path.name + ".key"),
-            random,
-            cost,
-            floor=FLOOR if cost is None else BOUNDS,  # a cost is given by tests alone
-            keychain=system_keychain() if keychain is True else keychain or None,
-        )
+        self._box = Lockbox(Path(store), passphrase, keychain, random, cost)
         self.api = EncryptionAPIClient(
             url, server_name=server_name, clock=clock, random=random, sleep=sleep, transport=transport
         )
-        self._store: Store | None = None
-        self._store_key: Secret | None = None
         self._parts: Parts | None = None
         self._vault_written = 0
 
@@ -110,12 +99,12 @@ class Device:
         """
         secret = password_bytes(password)
         await self.api.get_server()
-        store = await self._open_store(secret, create=True)
+        store = await self._box.open(secret, create=True)
         enroller = enrolment.Enroller(store, self.api, self._clock, self._random, self._profile, self._cost)
         try:
             words = await enroller.register(user_id, secret)
         except errors.AccountExists:
-            await self._remove_store(store)
+            await self._box.remove_empty()
             raise
         self._begin(store)
         return words
@@ -123,7 +112,7 @@ class Device:
     async def prepare_account(self, user_id: str, password: str) -> AccountRecord:
         """Make an account's keys and keep them; nothing is sent until `register` goes on with the same arguments."""
         secret = password_bytes(password)
-        store = await self._open_store(secret, create=True)
+        store = await self._box.open(secret, create=True)
         enroller = enrolment.Enroller(store, self.api, self._clock, self._random, self._profile, self._cost)
         return (await enroller.prepare(user_id, secret)).record
 
@@ -138,12 +127,12 @@ class Device:
         typed = password_bytes(new_password) if new_password is not None else None
         own = key.secret if key.kind is UnlockerKind.PASSWORD else None
         await self.api.get_server()
-        store = await self._open_store(typed or own, create=True)
+        store = await self._box.open(typed or own, create=True)
         arrival = Arrival(store, self.api, self._clock, self._random, self._cost, self._profile)
         try:
             await arrival.sign_in(user_id, key, name, confirm, typed)
         except (errors.PeerError, errors.UsageError):
-            await self._remove_store(store)
+            await self._box.remove_empty()
             raise
         parts = self._begin(store)
         await parts.vault.check()
@@ -155,7 +144,7 @@ class Device:
         no keys, `InvalidArgument` where its account has another profile than is configured, `SignInRefused` where the
         server does not know the device.
         """
-        store = await self._open_store(password_bytes(password) if password is not None else None, create=False)
+        store = await self._box.open(password_bytes(password) if password is not None else None, create=False)
         await self.api.get_server()
         await enrolment.Enroller(store, self.api, self._clock, self._random, self._profile).sign_in(user_id)
         parts = self._begin(store)
@@ -176,8 +165,7 @@ class Device:
         with suppress(errors.TacitError):  # the server may be out of reach, or have closed the session already
             await self.sign_out()
         await self.close()
-        self._path.unlink(missing_ok=True)
-        await asyncio.to_thread(self._keys.remove)
+        await self._box.remove()
 
     async def close(self) -> None:
         """Write what is due and close everything; what is under way is safe to lose."""
@@ -187,34 +175,7 @@ class Device:
                 await self._write_vault()
         self._parts = None
         await self.api.close()
-        if self._store is not None:
-            await self._store.close()
-            self._store = None
-
-    async def _open_store(self, password: Secret | None, *, create: bool) -> Store:
-        if self._store is not None:
-            return self._store
-        needed = self._keys.needs_passphrase()
-        secret = (self._passphrase or password) if needed else None
-        if needed and secret is None:
-            raise errors.InvalidArgument("a password or a passphrase is needed to open the store")
-        if create and not self._keys.exists() and not self._path.exists():
-            key = await asyncio.to_thread(self._keys.create, secret)
-        elif not self._path.exists() and not self._keys.exists():
-            raise errors.NotSignedIn(f"there is no store {self._path.name}: register first")
-        else:
-            key = await asyncio.to_thread(self._keys.open, secret)
-        self._store = await Store.open(self._path, key)
-        self._store_key = key
-        return self._store
-
-    async def _remove_store(self, store: Store) -> None:
-        """Take away a store in which no account came to be, so that another name and password can be chosen."""
-        if await store.run(enrolment.is_empty):
-            await store.close()
-            self._store = None
-            self._path.unlink(missing_ok=True)
-            await asyncio.to_thread(self._keys.remove)
+        await self._box.close()
 
     def _begin(self, store: Store) -> Parts:
         self._parts = Parts(store, self.api, self._clock, self._random, self._sleep, self._cost)
@@ -247,13 +208,12 @@ class Device:
         """Another password for the account, and for this store where the old one opened it."""
         secret = password_bytes(new_password)
         await self.keeper().change_password(key, secret, confirm)
-        if self._passphrase is None and self._keys.needs_passphrase() and self._store_key is not None:
-            await asyncio.to_thread(self._keys.wrap_anew, self._store_key, secret)
+        await self._box.follow_password(secret)
 
     async def _run(self, work: Callable[[Books], T]) -> T:
         self._parts_now()
-        assert self._store is not None
-        return await self._store.run(work)
+        assert self._box.store is not None
+        return await self._box.store.run(work)
 
     async def _write_vault(self) -> None:
         await self._parts_now().vault.write()
@@ -268,6 +228,19 @@ class Device:
         await parts.settle()
         if self._clock() - self._vault_written >= VAULT_MILLISECONDS:
             await self._write_vault()
+
+    async def fetch_recent(self, count: int = 50) -> None:
+        """Fetch the newest messages of every conversation, up to `count` (1 to 500) of each, before all the others.
+
+        For a new device with a long history: a person sees something at once, and `sync` fetches the rest.
+        """
+        if not 1 <= count <= limits.PAGE:
+            raise errors.InvalidArgument(f"1 to {limits.PAGE} messages can be fetched at once")
+        parts = self._parts_now()
+        listed = await self.api.get_conversations()
+        for each in listed.conversations:
+            await parts.syncer.pull_recent(each.conversation_id, each.head_seq, count)
+        parts.syncer.news.notify()
 
     async def pull(self, conversation_id: str) -> None:
         """Fetch what is new in one conversation."""

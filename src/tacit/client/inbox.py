@@ -69,7 +69,10 @@ def take_message(books: Books, held: Held, seq: int, created_at: int, fields: di
             error = errors.ServerMisbehaved(f"message {seq} is another now")
             books.keep_evidence(now, "conversation", held.id, error, payload.encode())
         return False
-    _write(books, held, seq, created_at, payload, judge(books, held, seq, payload))
+    judged = judge(books, held, seq, payload)
+    _write(books, held, seq, created_at, payload, judged)
+    if isinstance(judged.verdict, Shown):
+        _withdraw_retries(books, held, judged.verdict.name, seq)  # the newest messages may have been fetched first
     return True
 
 

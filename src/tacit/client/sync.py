@@ -11,7 +11,7 @@ from typing import Final, final
 
 from tacit import errors
 from tacit.api.base import binary
-from tacit.api.messages import Item, Page
+from tacit.api.messages import Item, Page, RecordItem
 from tacit.api.sync import AccountEvent, AccountPage, Sync
 from tacit.client import granting, openings
 from tacit.client.accounts import Directory
@@ -114,6 +114,47 @@ class Syncer:
         """Fetch everything of one conversation after its cursor."""
         async with self._lock:
             await self._pull_conversation(conversation_id)
+
+    async def pull_recent(self, conversation_id: str, head: int, count: int) -> None:
+        """Fetch a conversation's records and its newest messages, `count` of them, before everything in between.
+
+        `head` is the place that the server says it has come to. The cursor stays where it is: what lies between is
+        fetched later, and whatever then stands elsewhere is evidence.
+        """
+        async with self._lock:
+            records = await self._records(conversation_id)
+            cursor = await self._store.run(lambda books: books.add(conversation_id).cursor)
+            after = max(cursor, head - count)
+            page = await self._api.get_messages_encrypted(conversation_id, after, count)
+            check_page(page, after)
+            known = {item.seq for item in records}
+            items = [*records, *(item for item in page.items if item.seq not in known)]
+            await self._apply(conversation_id, items, cursor)
+
+    async def _records(self, conversation_id: str) -> list[Item]:
+        """The records after the newest one that counts here, with one's own grants."""
+        found: list[Item] = []
+        epoch = await self._store.run(lambda books: books.add(conversation_id).epoch)
+        while True:
+            answer = await self._api.get_encryption_conversation_keys(conversation_id, epoch)
+            if not answer.epochs:
+                return found
+            for each in answer.epochs:
+                found.append(
+                    RecordItem(
+                        each.seq,
+                        0,
+                        each.epoch,
+                        each.key_id,
+                        each.protocol,
+                        each.record,
+                        each.signature,
+                        each.encrypted_keys,
+                    )
+                )
+            if answer.epochs[-1].epoch <= epoch:
+                raise errors.UnexpectedAnswer("a conversation's epochs do not go forward")
+            epoch = answer.epochs[-1].epoch
 
     async def take_push(self, conversation_id: str, item: Item) -> None:
         """Take an item that was pushed: it counts where it is the next one, else it only says that there is more."""

@@ -1,0 +1,80 @@
+"""The local store with what opens it: a passphrase, the account's password, or the system's keychain."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import final
+
+from tacit import errors
+from tacit.client import enrolment
+from tacit.client.keychain import Keychain, system_keychain
+from tacit.client.keystore import BOUNDS, FLOOR, SecureKeyStore
+from tacit.client.store import Store
+from tacit.crypto.secret import Randomness, Secret
+from tacit.identity.unlockers import Cost, password_bytes
+
+
+@final
+class Lockbox:
+    """One store in `path`; its key lies wrapped in a file beside it (`.key`)."""
+
+    def __init__(
+        self, path: Path, passphrase: str | None, keychain: bool | Keychain, random: Randomness, cost: Cost | None
+    ) -> None:
+        if keychain and passphrase is not None:
+            raise errors.InvalidArgument("a passphrase or a keychain, not both")
+        self.path = path
+        self.store: Store | None = None
+        self._key: Secret | None = None
+        self._passphrase = password_bytes(passphrase) if passphrase is not None else None
+        self._keys = SecureKeyStore(
+            path.with_name(path.name + ".key"),
+            random,
+            cost,
+            floor=FLOOR if cost is None else BOUNDS,  # a cost is given by tests alone
+            keychain=system_keychain() if keychain is True else keychain or None,
+        )
+
+    async def open(self, password: Secret | None, *, create: bool) -> Store:
+        """The open store, made where there is none if `create`.
+
+        Raises `StoreLocked`, `NotSignedIn` where there is none, `InvalidArgument` where nothing is given to open it.
+        """
+        if self.store is not None:
+            return self.store
+        needed = self._keys.needs_passphrase()
+        secret = (self._passphrase or password) if needed else None
+        if needed and secret is None:
+            raise errors.InvalidArgument("a password or a passphrase is needed to open the store")
+        if create and not self._keys.exists() and not self.path.exists():
+            key = await asyncio.to_thread(self._keys.create, secret)
+        elif not self.path.exists() and not self._keys.exists():
+            raise errors.NotSignedIn(f"there is no store {self.path.name}: register first")
+        else:
+            key = await asyncio.to_thread(self._keys.open, secret)
+        self.store = await Store.open(self.path, key)
+        self._key = key
+        return self.store
+
+    async def follow_password(self, password: Secret) -> None:
+        """Wrap the store's key under the account's new password, where the old one opened it."""
+        if self._passphrase is None and self._keys.needs_passphrase() and self._key is not None:
+            await asyncio.to_thread(self._keys.wrap_anew, self._key, password)
+
+    async def remove_empty(self) -> None:
+        """Take away a store in which no account came to be, so that another name and password can be chosen."""
+        if self.store is not None and await self.store.run(enrolment.is_empty):
+            await self.remove()
+
+    async def remove(self) -> None:
+        """Take away the store and its key."""
+        await self.close()
+        self.path.unlink(missing_ok=True)
+        await asyncio.to_thread(self._keys.remove)
+
+    async def close(self) -> None:
+        """Close the store."""
+        if self.store is not None:
+            await self.store.close()
+            self.store = None
