@@ -155,3 +155,31 @@ async def test_a_record_of_a_device_that_was_revoked_is_vouched_for_by_who_accep
     dave = await town.come_back("dave")
     assert (await said(dave))[-1] == "four"
     assert await (await dave.conversation("team")).pending() == []
+
+
+async def test_words_that_nobody_was_shown_are_kept_until_somebody_was(town: World) -> None:
+    alice, _ = await pair(town)
+    asking = alice.account.new_recovery_key(password=password_of("alice"))
+    await interrupted(town, "alice", "crash after", GENERATE, asking)
+    await abandon(alice)
+    alice = await again(town, "alice", "alice")
+    assert await alice.account.unseen_words() == ()
+    await alice.sync()
+    words = await alice.account.unseen_words()
+    await town.another("alice", "tablet", words=words, new_password="another password")
+    await alice.account.words_seen()
+    assert await alice.account.unseen_words() == ()
+
+
+async def test_words_that_were_shown_are_not_kept(town: World) -> None:
+    alice, _ = await pair(town)
+    await alice.account.new_recovery_key(password=password_of("alice"))
+    assert await alice.account.unseen_words() == ()
+    words, _ = await alice.account.reset("another password")
+    raw = await alice.device.run(lambda books: books.meta("account_change"))
+    assert raw is not None
+    assert all(word.encode() not in raw for word in words if len(word) > 5)
+    town.clock.ahead += 73 * 60 * 60 * 1000
+    await alice.sync()
+    assert (await alice.account.view()).version == 3
+    assert await alice.account.unseen_words() == ()

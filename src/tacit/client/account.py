@@ -116,6 +116,17 @@ class Account:
         """Another recovery key: its 24 words, shown this once. The old words open nothing any more."""
         return await self._device.keeper().new_recovery_key(key_of(password, words), confirm)
 
+    async def unseen_words(self) -> tuple[str, ...]:
+        """The 24 words of a recovery key that counts although nobody was shown it: the process ended too early.
+
+        Show them, and say so by `words_seen`; until then they are kept, sealed, in this device's store.
+        """
+        return await self._device.run(accountchange.unseen_words)
+
+    async def words_seen(self) -> None:
+        """The person has written the words down."""
+        await self._device.run(accountchange.words_seen)
+
     async def reset(
         self,
         new_password: str,

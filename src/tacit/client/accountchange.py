@@ -27,6 +27,7 @@ UNLOCKERS: Final = "unlockers"
 REVOKE: Final = "revoke"
 RESET: Final = "reset"
 _META: Final = "account_change"
+_WORDS: Final = "unseen_words"
 
 
 @struct
@@ -103,7 +104,23 @@ def finish(books: Books, server_name: str, change: AccountChange) -> None:
         for conversation_id in books.conversation_ids():
             if user_id in books.held(conversation_id).roster():
                 books.connection.execute("INSERT OR REPLACE INTO rotations VALUES (?, 0)", (conversation_id,))
+    if change.words:
+        books.set_meta(_WORDS, " ".join(each.word for each in change.words).encode())
     drop(books)
+
+
+def unseen_words(books: Books) -> tuple[str, ...]:
+    """The words of a recovery key that counts and that nobody was shown, because the process ended before."""
+    raw = books.meta(_WORDS)
+    return tuple(raw.decode().split()) if raw is not None else ()
+
+
+def words_seen(books: Books) -> None:
+    """The person has the words: keep them no longer."""
+    books.set_meta(_WORDS, None)
+    change = find(books)
+    if change is not None and change.words:
+        books.set_meta(_META, encode(dataclasses.replace(change, words=())))
 
 
 # --- what follows a revocation ---------------------------------------------------------------

@@ -100,6 +100,7 @@ class AccountKeeper:
         at = await self._unlock(key, confirm)
         held, words = identity.with_recovery_key(at, self._random)
         await self._keep_and_publish(UNLOCKERS, lambda _: identity.change_unlockers(at, held), words)
+        await self._store.run(accountchange.words_seen)
         return words
 
     async def revoke(
@@ -148,7 +149,9 @@ class AccountKeeper:
             return made, accountchange.keep(books, RESET, made.version, books.me.secrets, made.words)
 
         made, change = await self._store.run(prepare)
-        return made.words, await self._publish(change)
+        until = await self._publish(change)
+        await self._store.run(accountchange.words_seen)
+        return made.words, until
 
     async def cancel_reset(self, key: Key, confirm: Confirm | None) -> None:
         """Cancel a reset that waits, by a version of the identity key that there is; it changes nothing else."""
