@@ -80,12 +80,33 @@ def test_the_bounds_are_asked_before_the_library(monkeypatch: pytest.MonkeyPatch
         def verify(self, *_: object) -> None:
             pass
 
-    monkeypatch.setattr(Curve, "point", lambda self, public: Anything())
+    monkeypatch.setattr(verify, "_parsed", lambda curve, public: Anything())
     key = KEYS[verify.P256]
     n = key.CURVE.order
     for r, s, taken in ((1, 1, True), (n - 1, n - 1, True), (0, 1, False), (1, 0, False), (n, 1, False), (1, n, False)):
         assert verify_ecdsa(verify.P256, key.public, MESSAGE, raw(verify.P256, r, s)) == taken
         assert verify_ecdsa_der(verify.P256, key.public, MESSAGE, encode_dss_signature(r, s)) == taken
+
+
+def test_a_key_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is the key alone: neither another curve's, nor what is none, nor any verdict."""
+    verify._parsed.cache_clear()
+    read: list[str] = []
+    plain = Curve.point
+
+    def counting(self: Curve, public: bytes) -> ec.EllipticCurvePublicKey:
+        read.append(self.name)
+        return plain(self, public)
+
+    monkeypatch.setattr(Curve, "point", counting)
+    key = KEYS[verify.P256]
+    for message, holds in ((MESSAGE, True), (b"other", False), (MESSAGE, True)):
+        assert verify_ecdsa(verify.P256, key.public, message, key.sign(MESSAGE)) == holds
+    assert read == ["P-256"]
+    for _ in range(2):
+        assert not verify_ecdsa(verify.P384, key.public, MESSAGE, KEYS[verify.P384].sign(MESSAGE))
+    assert read == ["P-256", "P-384", "P-384"]
+    assert verify._parsed.cache_info().currsize == 1
 
 
 def test_a_high_s_is_taken() -> None:

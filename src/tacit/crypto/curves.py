@@ -15,7 +15,7 @@ _UNCOMPRESSED: Final = b"\x04"
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """A curve: `size` are the bytes of a scalar or coordinate, `hash` is what ECDSA has with it here."""
 
