@@ -67,6 +67,13 @@ def wanted(path: Path) -> list[Requirement]:
     return found
 
 
+def held(folder: Path) -> list[Requirement]:
+    """What requirements/held.in holds back, for as long as runtime.in takes it as its constraints."""
+    if "-c held.in" not in _joined(folder / "runtime.in"):
+        return []
+    return wanted(folder / "held.in")
+
+
 def faults(root: Path) -> list[str]:
     """What is wrong with the locks, one line each; empty when they are fresh."""
     folder = root / "requirements"
@@ -85,6 +92,7 @@ def faults(root: Path) -> list[str]:
         found += [f"{path.name}: {pin.name} has no hash" for pin in locked[name] if not pin.hashes]
         found += _unanswered(path.name, wanted(folder / f"{name}.in"), locked[name])
         found += _strangers(path.name, wanted(folder / f"{name}.in"), locked[name])
+    found += _unanswered("runtime.txt", held(folder), locked.get("runtime", []))
     if len(locked) == len(SETS):
         runtime = {(pin.name, pin.version, pin.marker) for pin in locked["runtime"]}
         test = {(pin.name, pin.version, pin.marker) for pin in locked["test"]}

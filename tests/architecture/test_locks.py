@@ -40,6 +40,18 @@ def test_a_pin_outside_its_wish_is_noticed(copy: Path) -> None:
     assert "runtime.txt: litestar==2.25.0 is not litestar==2.24.0" in locks.faults(copy)
 
 
+def test_a_release_that_is_held_back_stays_the_one_that_is_pinned(copy: Path) -> None:
+    folder = copy / "requirements"
+    assert [str(each) for each in locks.held(folder)] == ["importlib-metadata==8.9.0"]
+    assert not any(
+        pin.name == "lazy-importer" for name in ("runtime", "test") for pin in locks.pins(folder / f"{name}.txt")
+    )
+    edit(folder / "held.in", lambda text: text.replace("==8.9.0", "==8.8.0"))
+    assert "runtime.txt: importlib-metadata==8.9.0 is not importlib-metadata==8.8.0" in locks.faults(copy)
+    edit(folder / "runtime.in", lambda text: text.replace("-c held.in\n", ""))
+    assert locks.held(folder) == []
+
+
 def test_a_pin_that_nothing_needs_is_noticed(copy: Path) -> None:
     extra = "wheel==1.0 \\\n    --hash=sha256:" + "0" * 64 + "\n"
     edit(copy / "requirements" / "test.txt", lambda text: text + extra)
