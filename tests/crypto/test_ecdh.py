@@ -98,6 +98,17 @@ def test_what_is_no_uncompressed_point_is_refused(curve: Curve, name: str) -> No
 
 
 @each_curve
+def test_a_library_that_reads_other_forms_is_not_asked(curve: Curve, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = scalar.public_point(ec.derive_private_key(5, curve.group))
+    key = curve.point(good)
+    monkeypatch.setattr(ec.EllipticCurvePublicKey, "from_encoded_point", lambda group, public: key)
+    assert curve.point(good) is key
+    for first in set(range(256)) - {4}:
+        with pytest.raises(errors.Malformed):
+            curve.point(bytes((first,)) + good[1:])
+
+
+@each_curve
 def test_a_point_of_another_curve_is_refused(curve: Curve) -> None:
     other = ec.derive_private_key(7, low_order.NIST["P-384" if curve is P256 else "P-256"])
     with pytest.raises(errors.WrongLength):

@@ -25,6 +25,13 @@ MESSAGE = b"hello"
 each_curve = pytest.mark.parametrize("curve", KEYS, ids=lambda number: KEYS[number].CURVE.name)
 
 
+class Anything:
+    """A key that verifies all, so that only the door's own checks are left."""
+
+    def verify(self, *_: object) -> None:
+        pass
+
+
 def raw(curve: int, r: int, s: int) -> bytes:
     size = KEYS[curve].CURVE.size
     return r.to_bytes(size, "big") + s.to_bytes(size, "big")
@@ -52,7 +59,9 @@ def test_a_changed_signature_is_refused(curve: int) -> None:
 def test_a_raw_signature_has_one_length(curve: int) -> None:
     key = KEYS[curve]
     signature = key.sign(MESSAGE)
-    for other in (b"", signature[:-1], signature + b"\0", b"\0" + signature, signature[1:], key.sign_der(MESSAGE)):
+    half = key.CURVE.size
+    same_numbers = (b"\0" + signature, signature[:half] + b"\0" + signature[half:])
+    for other in (b"", signature[:-1], signature + b"\0", *same_numbers, signature[1:], key.sign_der(MESSAGE)):
         assert not verify_ecdsa(curve, key.public, MESSAGE, other)
 
 
@@ -75,11 +84,6 @@ def test_r_and_s_are_at_least_1_and_below_the_order(curve: int) -> None:
 
 def test_the_bounds_are_asked_before_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a primitive that takes anything, only the door's own bounds are left."""
-
-    class Anything:
-        def verify(self, *_: object) -> None:
-            pass
-
     monkeypatch.setattr(verify, "_parsed", lambda curve, public: Anything())
     key = KEYS[verify.P256]
     n = key.CURVE.order
@@ -174,6 +178,7 @@ def test_an_encoding_that_the_library_reads_and_would_not_write_is_refused(monke
     der = key.sign_der(MESSAGE)
     lax = other_encodings(der)["long length"]
     monkeypatch.setattr(verify, "decode_dss_signature", lambda _: decode_dss_signature(der))
+    monkeypatch.setattr(verify, "_parsed", lambda curve, public: Anything())
     assert verify_ecdsa_der(verify.P256, key.public, MESSAGE, der)
     assert not verify_ecdsa_der(verify.P256, key.public, MESSAGE, lax)
 
