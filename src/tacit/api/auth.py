@@ -50,6 +50,9 @@ class Unlock(Body, frozen=True):
     unlocker_id: str
     proof: Base64
 
+    def __repr__(self) -> str:
+        return f"Unlock({self.user_id!r}, {self.unlocker_id!r})"
+
 
 class Session(Body, frozen=True):
     """An open session: the bearer token, when it ends (Unix milliseconds), and the device id of the request key."""
@@ -57,6 +60,9 @@ class Session(Body, frozen=True):
     token: str
     expires_at: int
     device_id: Hex
+
+    def __repr__(self) -> str:
+        return f"Session({self.device_id!r}, until {self.expires_at})"
 
 
 class Done(Body, frozen=True):
