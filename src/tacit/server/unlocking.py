@@ -6,6 +6,7 @@ A user that the server does not know, and one that it knows, get answers of the 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final
 
 from litestar import post
@@ -20,7 +21,7 @@ from tacit.server.backend import PROVISIONAL, Call, backend, body, read, write
 from tacit.server.sessions import new_session
 from tacit.server.store import account_events, accounts, meta, sessions
 from tacit.server.store.rows import Unlocker
-from tacit.signed.profiles import KeyAlgorithm, signature_algorithm
+from tacit.signed.profiles import Profile, name_of
 from tacit.signed.vault import PasswordParameters, UnlockerKind, proof_hash
 from tacit.wire.codec import encode
 from tacit.wire.text import to_base64
@@ -30,14 +31,17 @@ NAMES: Final = {kind.value: name for name, kind in KINDS.items()}
 PROOF_BYTES: Final = 32
 SECRET: Final = "decoys"
 """Under this name the database keeps what decoys are derived from: 32 bytes that open nothing."""
-SALT_BYTES, ID_BYTES = 16, 16
+SALT_BYTES, ID_BYTES, RANK_BYTES = 16, 16, 16
+_PBKDF2: Final = (2, 0, 600_000, 0)
+USUAL_COSTS: Final = {Profile.COMPAT: _PBKDF2, Profile.STANDARD: (1, 64 * 1024, 3, 4), Profile.FIPS: _PBKDF2}
+"""How a client of each profile derives a password that nobody set dearer: kdf, KiB, iterations, lanes."""
 
 
 @post("/api/auth/unlocker", status_code=200)
 async def unlocker(request: Call) -> api.UnlockerFound:
     """An unlocker's id and public parameters; made up for who is not known."""
     wish = await body(request, api.FindUnlocker)
-    user_id = request.auth.user_id
+    here, user_id = backend(request), request.auth.user_id
     kind = KINDS.get(wish.kind)
     if kind is None:
         raise errors.Malformed("kind is password or recovery_key")
@@ -48,18 +52,19 @@ async def unlocker(request: Call) -> api.UnlockerFound:
 
     found, secret = await read(request, find)
     if found is None:
-        found = made_up(Secret(secret), user_id, wish.kind, signature_algorithm(request.auth.request_key))
+        found = made_up(Secret(secret), user_id, wish.kind, here.config.profiles)
     return api.UnlockerFound(found.unlocker_id, to_base64(found.parameters))
 
 
-def made_up(secret: Secret, user_id: str, kind: str, algorithm: KeyAlgorithm) -> Unlocker:
-    """What somebody's unlocker could be, in the profile of whose signature algorithm who asks has a key.
+def made_up(secret: Secret, user_id: str, kind: str, profiles: Sequence[Profile]) -> Unlocker:
+    """What somebody's unlocker could be: the same at each question, whoever asks and with whatever key.
 
-    It is the same at each question.
+    Its profile is one of those of which accounts begin here (of all, where none begins), drawn once for this user: it
+    stays the same when the server offers one more or less that is not it.
     """
     salt = decoy(secret, f"{kind} salt", user_id, SALT_BYTES)
-    standard = algorithm is KeyAlgorithm.ED25519
-    cost = PasswordParameters(1, 64 * 1024, 3, 4, salt) if standard else PasswordParameters(2, 0, 600_000, 0, salt)
+    profile = min(profiles or Profile, key=lambda each: decoy(secret, f"profile {name_of(each)}", user_id, RANK_BYTES))
+    cost = PasswordParameters(*USUAL_COSTS[profile], salt)
     parameters = encode(cost) if kind == "password" else b""
     return Unlocker(decoy(secret, f"{kind} id", user_id, ID_BYTES).hex(), KINDS[kind], b"", parameters)
 
