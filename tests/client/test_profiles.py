@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
-from client.world import World, password_of, texts
+from client.world import Crash, World, abandon, password_of, texts, yes
 from rsa_pool import pooled_rsa
 from tacit import errors
 from tacit.client import Client
 from tacit.client.books import Books
+from tacit.crypto.secret import Secret
+from tacit.identity import unlockers
 from tacit.identity.vault import PrivateKey, values
 from tacit.signed.account import account_hash
 from tacit.signed.profiles import KeyAlgorithm
@@ -123,17 +127,94 @@ async def test_an_admin_raises_a_profile_once_everybody_can_follow(world: World)
             await team.raise_profile(down)
 
 
+def mismatch(profile: str, configured: str) -> AbstractContextManager[object]:
+    """Nothing is expected where both are the same."""
+    if profile == configured:
+        return nullcontext()
+    return pytest.raises(errors.ProfileMismatch, match=f" {profile}, not {configured}$")
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("configured", PROFILES)
-async def test_signing_in_with_another_profile_says_what_to_set(world: World, profile: str, configured: str) -> None:
+async def test_coming_back_with_another_profile_says_which_it_is(world: World, profile: str, configured: str) -> None:
     (alice,) = await registered(world, alice=profile)
     await alice.device.close()
     again = await world.open("alice", profile=configured)
-    if configured == profile:
+    with mismatch(profile, configured):
         await again.sign_in("alice", password_of("alice"))
-        return
-    with pytest.raises(errors.InvalidArgument, match=f"set the profile to {profile}"):
-        await again.sign_in("alice", password_of("alice"))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("configured", PROFILES)
+async def test_a_registration_goes_on_with_the_profile_that_it_began_with(
+    world: World, profile: str, configured: str
+) -> None:
+    begun = await world.open("alice", profile=profile)
+    await begun.device.prepare_account("alice", password_of("alice"))
+    await abandon(begun)
+    again = await world.open("alice", profile=configured)
+    with mismatch(profile, configured):
+        await again.register("alice", password_of("alice"))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("configured", PROFILES)
+async def test_a_new_device_is_signed_in_with_the_accounts_own_profile(
+    town: World, profile: str, configured: str
+) -> None:
+    alice = await town.open("alice", profile=profile)
+    words = await alice.register("alice", password_of("alice"))
+    with mismatch(profile, configured):
+        await town.another("alice", "tablet", words=words, new_password="another", options={"profile": configured})
+    await alice.sync()
+    view = await alice.account.view()
+    assert view.version == (2 if profile == configured else 1)
+
+
+@pytest.mark.parametrize(
+    ("profile", "configured", "refusal"),
+    [
+        ("fips", "compat", errors.ProfileMismatch),
+        ("compat", "fips", errors.ProfileMismatch),
+        ("standard", "fips", errors.InvalidVault),
+        ("compat", "standard", errors.InvalidVault),
+    ],
+)
+async def test_a_password_is_not_derived_by_another_profiles_means(
+    town: World, profile: str, configured: str, refusal: type[errors.TacitError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (alice,) = await registered(town, alice=profile)
+    derived: list[str] = []
+    for name in ("argon2id", "pbkdf2_sha256"):
+        monkeypatch.setattr(f"tacit.identity.unlockers.{name}", spying(name, getattr(unlockers, name), derived))
+    with pytest.raises(refusal):
+        await town.another("alice", "tablet", options={"profile": configured})
+    # What fips and compat have in common is derived; the profile is seen where the account is.
+    assert derived == (["pbkdf2_sha256"] if refusal is errors.ProfileMismatch else [])
+    await alice.sync()
+    assert (await alice.account.view()).version == 1
+
+
+def spying(name: str, derive: Callable[..., Secret], derived: list[str]) -> Callable[..., Secret]:
+    def spied(*given: object, **also: object) -> Secret:
+        derived.append(name)
+        return derive(*given, **also)
+
+    return spied
+
+
+async def test_a_sign_in_that_was_cut_off_goes_on_with_the_profile_that_it_began_with(town: World) -> None:
+    (alice,) = await registered(town, alice="fips")
+    tablet = await town.open("alice-tablet", profile="fips")
+    town.wires["alice-tablet"].fail("crash after", "/encryption/keys/generate")
+    with pytest.raises(Crash):
+        await tablet.sign_in_new_device("alice", password=password_of("alice"), name="tablet", confirm=yes)
+    await abandon(tablet)
+    with pytest.raises(errors.ProfileMismatch):
+        await town.another("alice", "tablet", options={"profile": "compat"})
+    await town.another("alice", "tablet", options={"profile": "fips"})
+    await alice.sync()
+    assert (await alice.account.view()).version == 2
 
 
 async def test_there_is_no_other_profile(world: World) -> None:

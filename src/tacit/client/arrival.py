@@ -11,6 +11,7 @@ from tacit.client.accountchange import CERTIFY, AccountChange
 from tacit.client.accounts import Directory
 from tacit.client.accountview import AccountView, Confirm, ask, check_name, view_of
 from tacit.client.books import Books
+from tacit.client.enrolment import check_profile
 from tacit.client.keeping import publish
 from tacit.client.store import Store
 from tacit.client.timing import Clock
@@ -23,7 +24,6 @@ from tacit.identity.account import DeviceSecrets, new_device
 from tacit.identity.changes import Unlocked
 from tacit.identity.unlockers import Cost, bounds_of
 from tacit.identity.vault import device_name_entry
-from tacit.signed.account import AccountRecord
 from tacit.signed.profiles import Profile
 from tacit.signed.vault import Unlocker
 
@@ -59,8 +59,9 @@ class Arrival:
         """Certify this device by the account's next version, with another password if one is given.
 
         The person confirms version, devices and the vault's age before the identity key signs. Raises `SignInRefused`
-        for a wrong password or words, `InvalidVault`, `ServerMisbehaved`, `NotConfirmed`, `StoreLocked` where the store
-        holds an account already, and `VersionConflict` where another device was faster: then it is done again.
+        for a wrong password or words, `InvalidVault`, `ProfileMismatch`, `ServerMisbehaved`, `NotConfirmed`,
+        `StoreLocked` where the store holds an account already, and `VersionConflict` where another device was faster:
+        then it is done again.
         """
         name = check_name(name)
         await self._store.run(check_empty)
@@ -74,7 +75,7 @@ class Arrival:
 
         def read(books: Books) -> tuple[Unlocked, AccountView]:
             versions = books.accounts.versions(user_id)
-            check_profile(versions[-1].value, self._profile)
+            check_profile(self._profile, versions[-1].value.profile)
             at = read_vault(answer, versions, proven)
             records = [each.value for each in versions]
             return at, view_of(records, at.entries, at.vault.outer.header, device.device_id(), now)
@@ -103,21 +104,13 @@ class Arrival:
             return False
         if change.record.user_id != user_id:
             raise errors.StoreLocked("another account is being opened in it")
+        check_profile(self._profile, change.record.profile)
         try:
             await self._api.post_auth_session(user_id, change.device.request_key())
         except errors.SignInRefused:
             return False
         await self._store.run(lambda books: accountchange.finish(books, self._api.server_name, change))
         return True
-
-
-def check_profile(record: AccountRecord, configured: Profile) -> None:
-    """Raises `ProfileMismatch` unless the account has the profile that this client is configured for.
-
-    On the server's word alone a client would derive the password by another profile's means.
-    """
-    if record.profile is not configured:
-        raise errors.ProfileMismatch(f"{record.profile.name.lower()}, not {configured.name.lower()}")
 
 
 def check_empty(books: Books) -> None:

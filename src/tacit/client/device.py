@@ -141,7 +141,7 @@ class Device:
         """Open the store with the password (or `passphrase=`, or `keychain=`) and a session with its device's key.
 
         Raises `StoreLocked` for a wrong password and for another account's store, `NotSignedIn` where this store holds
-        no keys, `InvalidArgument` where its account has another profile than is configured, `SignInRefused` where the
+        no keys, `ProfileMismatch` where its account has another profile than is configured, `SignInRefused` where the
         server does not know the device.
         """
         store = await self._box.open(password_bytes(password) if password is not None else None, create=False)

@@ -77,8 +77,8 @@ class Enroller:
         """Make the account and publish it; the 24 recovery words, which are kept nowhere afterwards.
 
         All of it is persisted before it is sent: called again after a crash, it goes on with the same keys. Raises
-        `AccountExists`, which takes away nothing that was ever sent, and `StoreLocked` where the store holds another
-        account.
+        `AccountExists`, which takes away nothing that was ever sent, `StoreLocked` where the store holds another
+        account, and `ProfileMismatch` where this one was begun with another profile.
         """
         begun = await self._store.run(lambda books: find_enrolment(books, user_id))
         enrolment = await self.prepare(user_id, password)
@@ -88,7 +88,10 @@ class Enroller:
         return tuple(each.word for each in enrolment.words)
 
     async def prepare(self, user_id: str, password: Secret) -> Enrolment:
-        """Make an account's keys and keep them, unless that was done before; nothing is sent. Raises `StoreLocked`."""
+        """Make an account's keys and keep them, unless that was done before; nothing is sent. Raises `StoreLocked`.
+
+        `ProfileMismatch` where that was for another profile.
+        """
         begun = await self._store.run(lambda books: find_enrolment(books, user_id))
         if begun is not None:
             check_profile(self._profile, begun.record.profile)
@@ -132,7 +135,7 @@ class Enroller:
     async def sign_in(self, user_id: str) -> Me:
         """Open a session of this store's device; raises `StoreLocked` where the store is not this account's.
 
-        `InvalidArgument` where its profile is not the one configured.
+        `ProfileMismatch` where its profile is not the one configured.
         """
         me = await self._store.run(lambda books: own(books, user_id, self._api.server_name))
         check_profile(self._profile, me.secrets.profile)
@@ -141,10 +144,12 @@ class Enroller:
 
 
 def check_profile(configured: Profile, own: Profile) -> None:
-    """Raises `InvalidArgument` unless the store's account, whose profile is for life, has the one configured."""
+    """Raises `ProfileMismatch` unless an account, whose profile is for life, has the one that is configured.
+
+    On a server's word alone a client would take another profile's means: to derive the password by, to begin with.
+    """
     if own is not configured:
-        name = name_of(own)
-        raise errors.InvalidArgument(f"this store's account has the profile {name} for life: set the profile to {name}")
+        raise errors.ProfileMismatch(f"{name_of(own)}, not {name_of(configured)}")
 
 
 def own(books: Books, user_id: str, server_name: str) -> Me:
