@@ -21,6 +21,7 @@ from tacit.conversation.judging import (
 from tacit.conversation.judging_records import Judgement, Place, Received, Standpoint, judge_records
 from tacit.conversation.sealing import Sealed, make_content, seal
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint
+from tacit.signed.message import sign_message
 from tacit.signed.record import (
     DEFAULT_POLICY,
     Change,
@@ -242,6 +243,11 @@ class Story:
                 self.served[-1] = dataclasses.replace(other.open("bob").received, seq=record.seq)
             case ["version", "is", "old"]:
                 self.served[-1] = self.signed_with_the_first_device(record)
+            case ["begins", "as", "another"]:
+                genesis = Chat(self.world, "alice", "bob", "carol", seed="other").epochs[0].received
+                self.served[0] = dataclasses.replace(genesis, seq=self.served[0].seq)
+            case ["names", "another", "record"]:
+                self.arrived[last] = self.signed_for_another_record(self.arrived[last])
             case ["comes", "again"]:
                 self.arrive(self.arrived[last])
             case ["is", "changed"]:
@@ -264,6 +270,13 @@ class Story:
         )
         record = dataclasses.replace(received.record, opener=first)
         return dataclasses.replace(received, record=record, signature=sign_record(record, person.device.request.sign))
+
+    def signed_for_another_record(self, made: Sealed) -> Sealed:
+        """The message's own device signs that it belongs to the genesis."""
+        aad = dataclasses.replace(made.message.aad, record_hash=self.chat.epochs[0].state.head_hash)
+        message = dataclasses.replace(made.message, aad=aad)
+        device = next(each for each in self.world[aad.user_id].all_devices if each.device_id == aad.device_id)
+        return made._replace(message=message, signature=sign_message(message, device.request.sign))
 
     def swap(self) -> None:
         """The server lays the newest message before the newest record."""

@@ -32,6 +32,7 @@ carol adds dave, bob rotates                                     | alice | 2    
 mallory rotates                                                  | alice | 2       | invalid
 bob rotates, its signature breaks                                | carol | 2       | invalid
 bob rotates, it is of another conversation                       | carol | 2       | invalid
+nothing, it begins as another                                    | carol | 0       | invalid waits
 bob2 rotates, its version is old                                 | carol | 2       | invalid
 
 # A fork: an alarm, and the one that was judged first stays.
@@ -199,6 +200,8 @@ bob writes, 2 is locked                                          | carol | 2    
 bob writes, 2 is locked, judged, 2 is served                     | carol | 2       | ordinary
 alice rotates, bob writes, swapped                               | carol | 2       | message_tampered
 alice rotates beside it, bob writes for the fork                 | carol | 2       | message_tampered
+alice rotates beside it, bob writes for the fork, 2 is locked    | carol | 2       | message_tampered
+bob writes, it names another record                              | carol | 2       | message_tampered
 bob writes, it is changed                                        | carol | 2       | message_tampered
 bob writes, its type is later                                    | carol | 2       | unsupported_suite
 """
