@@ -8,7 +8,7 @@ from typing import Any
 
 from vectors.maker.basics import Case, case
 from vectors.maker.chains import history, served
-from vectors.maker.people import Device, Version, certify, device, first
+from vectors.maker.people import Device, Version, certify, device, first, reset
 from vectors.maker.primitives import COMPAT, FIPS, NAMES, RSA, STANDARD, X_WING
 from vectors.maker.talks import (
     ADMIN,
@@ -102,18 +102,71 @@ def conversations() -> dict[str, Any]:
         for each, epoch in here.epochs.items():
             records[f"{name} {each}"] = told(epoch)
             names.append(f"{name} {each}")
-            state = {
-                "hash": epoch.hash,
-                "roster": in_order(list(epoch.roster.values())),
-                "roster_hash": epoch.record["roster_hash"],
-                "added": epoch.added,
-                "key": epoch.key,
-                "key_id": epoch.record["key_id"],
-            }
-            cases.append(case(f"{name} {each}", accounts=name, chain=list(names), **state))
+            cases.append(case(f"{name} {each}", accounts=name, chain=list(names), **_state(epoch)))
         for comment, count, epoch, cause in _refused(here):
             cases.append(case(f"{name}: {comment}", cause, accounts=name, chain=[*names[:count], told(epoch)]))
-    return {"accounts": accounts, "records": records, "conversations": cases}
+    more = raised()
+    accounts["raised"] = more["accounts"]
+    return {"accounts": accounts, "records": records, "conversations": [*cases, *more["cases"]]}
+
+
+def raised() -> dict[str, Any]:
+    """A conversation of the profile compat among accounts that can follow to standard, and an account that is reset."""
+    alice, bob, carol = (first(STANDARD, name) for name in ("alice", "bob", "carol"))
+    old = first(STANDARD, "dave")
+    (device_of_dave,) = old.devices
+    anew = reset(old, device_of_dave, 1, (device_of_dave,))
+    mine = alice.devices[0]
+    everybody = [change(each, MEMBER) for each in (bob, carol, old)] + [change(alice, ADMIN)]
+    low: dict[str, Any] = {"name": "raised", "profile": COMPAT}
+    high: dict[str, Any] = {"name": "raised", "profile": STANDARD}
+    genesis = open_epoch(None, alice, mine, everybody, **low)
+    up = open_epoch(genesis, alice, mine, [], **high)
+    gone = change(anew, REMOVED) | {"aik_fingerprint": change(old, MEMBER)["aik_fingerprint"]}
+    ended = open_epoch(up, bob, bob.devices[0], [gone], **high)
+    back = open_epoch(ended, alice, mine, [change(anew, MEMBER)], **high)
+    again = open_epoch(up, alice, mine, [change(anew, MEMBER)], **high)
+    rule = "invalid_record"
+    chains = {"genesis": [genesis], "raised": [genesis, up], "a member removes who was reset": [genesis, up, ended]}
+    chains |= {"an admin adds it again": [genesis, up, ended, back], "an admin takes it anew": [genesis, up, again]}
+    wrong = {
+        "a member raises it": [genesis, open_epoch(genesis, bob, bob.devices[0], [], **high)],
+        "it goes down again": [genesis, up, open_epoch(up, alice, mine, [], **low)],
+        "a member lets a new identity in": [
+            genesis,
+            open_epoch(genesis, bob, bob.devices[0], [change(anew, MEMBER)], **low),
+        ],
+        "who was reset opens under the old place": [
+            genesis,
+            open_epoch(genesis, anew, device_of_dave, [change(anew, MEMBER)], **low),
+        ],
+        "a removal names a version that ends nothing": [
+            genesis,
+            open_epoch(genesis, alice, mine, [change(old, REMOVED) | {"aik_fingerprint": bytes(32)}], **low),
+        ],
+    }
+    cases = [
+        case(f"raised: {comment}", accounts="raised", chain=[told(each) for each in chain], **_state(chain[-1]))
+        for comment, chain in chains.items()
+    ]
+    cases += [
+        case(f"raised: {comment}", rule, accounts="raised", chain=[told(each) for each in chain])
+        for comment, chain in wrong.items()
+    ]
+    return {"accounts": [[served(each) for each in chain] for chain in ([alice], [bob], [carol], [old, anew])],
+            "cases": cases}  # fmt: skip
+
+
+def _state(epoch: Epoch) -> Value:
+    """What a chain amounts to at its head."""
+    return {
+        "hash": epoch.hash,
+        "roster": in_order(list(epoch.roster.values())),
+        "roster_hash": epoch.record["roster_hash"],
+        "added": epoch.added,
+        "key": epoch.key,
+        "key_id": epoch.record["key_id"],
+    }
 
 
 def _refused(here: Town) -> list[tuple[str, int, Epoch, str]]:
