@@ -95,7 +95,9 @@ async def stage(town: World) -> tuple[Any, Any, dict[str, Any], bytes]:
     return browser, bob, given, shown
 
 
-async def test_webcrypto_reads_the_product_and_is_read_by_it(town: World, node: str) -> None:
+async def test_webcrypto_reads_the_product_and_is_read_by_it_and_refuses_what_was_changed(
+    town: World, node: str
+) -> None:
     browser, bob, given, shown = await stage(town)
     said = ask(node, given)
     assert "refused" not in said, said
@@ -110,10 +112,11 @@ async def test_webcrypto_reads_the_product_and_is_read_by_it(town: World, node: 
         assert shown_there[-1] == ("alice", "from WebCrypto, with ünïcode")
         assert len(shown_there) == 3
         assert await client.alarms() == []
+    check_refusals(node, given)
 
 
-async def test_webcrypto_refuses_what_was_changed(town: World, node: str) -> None:
-    _, _, given, _ = await stage(town)
+def check_refusals(node: str, given: dict[str, Any]) -> None:
+    """What was changed on the way is refused, each for its own reason."""
 
     def flipped(text: str) -> str:
         at = len(text) // 2
