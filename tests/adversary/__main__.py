@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from adversary.attacks import ATTACKS
+from adversary.attacks_oracle import Timing
 from adversary.guards import GUARDS
 from adversary.harness import lines, run_row
 from adversary.ids import IDS
@@ -22,4 +23,5 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    Timing.take_long()
     sys.exit(main(sys.argv[1:]))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from adversary import attacks_account as account
+from adversary import attacks_device as device
 from adversary import attacks_member as member
 from adversary import attacks_network as network
+from adversary import attacks_oracle as oracle
 from adversary import attacks_order as order
+from adversary import attacks_rules as rules
 from adversary import attacks_server as server
 from adversary import attacks_storage as storage
 from adversary import attacks_unlock as unlock
@@ -52,6 +55,8 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "MS5.server-name": unlock.BorrowedName,
     "MS3": server.SubstitutedGrant,
     "MS3.key": server.SwappedKey,
+    "MS6": oracle.Oracle,
+    "MS6.timing": oracle.Timing,
     "MS7.gap": order.Gap,
     "MS7.late": order.Late,
     "MS7.reorder": order.Reorder,
@@ -64,4 +69,18 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "N2.socket": network.StolenTokenOnSocket,
     "N2.socket-replay": network.ReplayedHello,
     "N2.token": network.StolenToken,
+    "T1": device.StolenState,
+    "T1.store": device.SearchedStore,
+    "T2": device.KeyTwice,
+    "T2.resync": device.SendsBeforeSync,
+    "T3": device.RevokedDevice,
+    "T4": device.AsksForReset,
+    "MM2": rules.ShortTag,
+    "MM2.vault": rules.ShortTagOfVault,
+    "MS4.plaintext": rules.Downgrade,
+    "MS4.profile": rules.LowerProfile,
+    "MS14": rules.OtherLabel,
+    "N1": rules.FalseKeys,
+    "N1.compat": rules.FalseKeysOfCompat,
+    "N1.fips": rules.FalseKeysOfFips,
 }

@@ -122,7 +122,7 @@ def secrets_of(books: Books) -> list[tuple[str, bytes]]:
 def opened_vault(database: Path, user_id: str, password: str) -> list[tuple[str, bytes]]:
     """What no device keeps: the vault on the server, opened with the password."""
     connection = connect(database, read_only=True)
-    query = "SELECT record, encrypted_private_key FROM user_keys WHERE user_id = ?"
+    query = "SELECT record, encrypted_private_key FROM user_keys WHERE user_id = ? ORDER BY version DESC LIMIT 1"
     record_text, vault_text = connection.execute(query, (user_id,)).fetchone()
     connection.close()
     record = decode(AccountRecord, binary(record_text, limits.RECORD_BYTES))

@@ -18,7 +18,7 @@ from tacit.client.timing import wall_clock
 from tacit.conversation.content import Body, TextBody
 from tacit.conversation.keys import ConversationKey, finish_record
 from tacit.conversation.sealing import Epoch, Sender, make_content, seal
-from tacit.crypto import hpke
+from tacit.identity.keys import wrap
 from tacit.server import epochs
 from tacit.server.epochs import Posted
 from tacit.server.messages import Delivered
@@ -29,7 +29,7 @@ from tacit.server.store.rows import Grant as GrantRow
 from tacit.server.store.rows import Inserted, Message, NewGrant, Page
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint
-from tacit.signed.grant import Grant, GrantContext, Granter, SignedGrant, WrapAlgorithm, sign_grant
+from tacit.signed.grant import WRAPS, Grant, GrantContext, Granter, SignedGrant, sign_grant
 from tacit.signed.message import to_fields
 from tacit.signed.profiles import KeyAlgorithm, Profile
 from tacit.signed.record import (
@@ -69,9 +69,14 @@ async def account_of(stage: Stage, user_id: str) -> AccountRecord:
     return found.value
 
 
+def key_to_wrap_to(account: AccountRecord, algorithm: KeyAlgorithm) -> bytes:
+    """The key of an account that grants are wrapped to."""
+    return next(key.public_key for key in account.encryption_keys if key.algorithm is algorithm)
+
+
 def x_wing_key(account: AccountRecord) -> bytes:
-    """The key that grants are wrapped to."""
-    return next(key.public_key for key in account.encryption_keys if key.algorithm is KeyAlgorithm.X_WING)
+    """The key that grants are wrapped to in the profile standard."""
+    return key_to_wrap_to(account, KeyAlgorithm.X_WING)
 
 
 def place(account: AccountRecord, role: Role) -> Change:
@@ -119,8 +124,15 @@ def granted_by(signed: SignedGrant) -> str:
     return f"{signed.grant.granter.user_id}/{signed.grant.granter.device_id}"
 
 
-def forge(before: ChainState, changes: Iterable[Change], opener: Opener, signer: Signer) -> Forged:
-    """The next record of a chain in this opener's name, signed by whatever the attacker has."""
+def forge(
+    before: ChainState,
+    changes: Iterable[Change],
+    opener: Opener,
+    signer: Signer,
+    key: ConversationKey | None = None,
+    **fields: object,
+) -> Forged:
+    """The next record of a chain in this opener's name, signed by whatever the attacker has; `fields` are replaced."""
     changed = tuple(in_order(changes))
     bare = dataclasses.replace(
         before.head,
@@ -135,7 +147,7 @@ def forge(before: ChainState, changes: Iterable[Change], opener: Opener, signer:
         created_at=wall_clock(),
         opener=opener,
     )
-    return _finished(before, bare, signer)
+    return _finished(before, dataclasses.replace(bare, **fields), signer, key)  # type: ignore[arg-type]
 
 
 def forge_genesis(conversation_id: str, changes: Iterable[Change], opener: Opener, signer: Signer) -> Forged:
@@ -165,24 +177,40 @@ def forge_genesis(conversation_id: str, changes: Iterable[Change], opener: Opene
     return _finished(None, bare, signer)
 
 
-def _finished(before: ChainState | None, bare: ConversationRecord, signer: Signer) -> Forged:
-    key = new_key()
+def _finished(
+    before: ChainState | None, bare: ConversationRecord, signer: Signer, key: ConversationKey | None = None
+) -> Forged:
+    key = key or new_key()
     record = finish_record(bare, key)
     return Forged(before, record, sign_record(record, signer), key.secret.reveal())
 
 
-def granted(forged: Forged, granter: Granter, signer: Signer, *recipients: AccountRecord) -> Forged:
+def granted(
+    forged: Forged,
+    granter: Granter,
+    signer: Signer,
+    *recipients: AccountRecord,
+    algorithm: KeyAlgorithm = KeyAlgorithm.X_WING,
+) -> Forged:
     """The record with its key wrapped to these accounts."""
-    grants = tuple(wrapped(record_hash(forged.record), forged.key, granter, signer, account) for account in recipients)
+    own_hash, key = record_hash(forged.record), forged.key
+    grants = tuple(wrapped(own_hash, key, granter, signer, account, algorithm) for account in recipients)
     return dataclasses.replace(forged, grants=grants)
 
 
-def wrapped(hash_of_record: bytes, key: bytes, granter: Granter, signer: Signer, account: AccountRecord) -> SignedGrant:
+def wrapped(
+    hash_of_record: bytes,
+    key: bytes,
+    granter: Granter,
+    signer: Signer,
+    account: AccountRecord,
+    algorithm: KeyAlgorithm = KeyAlgorithm.X_WING,
+) -> SignedGrant:
     """A key wrapped to an account, in this granter's name, signed by whatever the attacker has."""
     context = GrantContext(hash_of_record, account.user_id, account_hash(account))
     info = labelled(labels.GRANT_WRAP, context)
-    ciphertext = hpke.seal(hpke.STANDARD, x_wing_key(account), info, key)
-    grant = Grant(hash_of_record, granter, account.user_id, context.account_hash, WrapAlgorithm.HPKE_X_WING, ciphertext)
+    ciphertext = wrap(algorithm, key_to_wrap_to(account, algorithm), info, key)
+    grant = Grant(hash_of_record, granter, account.user_id, context.account_hash, WRAPS[algorithm], ciphertext)
     return sign_grant(grant, signer)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 STAND_INS: Final = "adversary.stand_ins"
+OF_CRYPTO: Final = "adversary.stand_ins_crypto"
+OF_DEVICES: Final = "adversary.stand_ins_device"
 OF_ACCOUNTS: Final = "adversary.stand_ins_account"
 
 GUARDS: Final[dict[str, dict[str, str]]] = {
@@ -70,6 +72,8 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
         "tacit.conversation.keys:is_key_of": f"{STAND_INS}:yes",
     },
     "MS3.key": {"tacit.signed.verify:signature_holds": f"{STAND_INS}:any_account"},
+    "MS6": {"tacit.crypto.rsa:unwrap": f"{OF_CRYPTO}:says_why"},
+    "MS6.timing": {"tacit.crypto.rsa:unwrap": f"{OF_CRYPTO}:takes_longer"},
     "MS7.gap": {"tacit.conversation.timeline:find_gaps": f"{STAND_INS}:no_gaps"},
     "MS7.late": {"tacit.conversation.judging:is_late": f"{STAND_INS}:nothing_is_late"},
     "MS7.reorder": {"tacit.conversation.timeline:find_misplaced": f"{STAND_INS}:nothing_is_misplaced"},
@@ -91,4 +95,33 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
     "N2.socket": {"tacit.server.socket:check_hello": f"{STAND_INS}:nothing"},
     "N2.socket-replay": {"tacit.server.socket:check_hello": f"{STAND_INS}:nothing"},
     "N2.token": {"tacit.server.gate:check_signed": f"{STAND_INS}:nothing"},
+    "T1": {
+        "tacit.identity.account:make_keys": f"{OF_DEVICES}:the_same_keys",
+        "tacit.signed.account:_check_replaced": f"{STAND_INS}:nothing",
+    },
+    "T1.store": {
+        "tacit.client.enrolment:finish": f"{OF_DEVICES}:keeping_words",
+        "tacit.client.accountchange:words_seen": f"{STAND_INS}:nothing",
+    },
+    "T2": {"tacit.client.queue:new_instance": f"{OF_DEVICES}:one_instance"},
+    "T2.resync": {"tacit.client.outbox:Outbox._first": f"{STAND_INS}:nothing"},
+    "T3": {"tacit.identity.changes:revoke": f"{OF_DEVICES}:under_the_old_key"},
+    "T4": {"tacit.server.accounts:wait": f"{STAND_INS}:nothing"},
+    "MM2": {"tacit.crypto.aead:aes_gcm_open": f"{OF_CRYPTO}:with_short_tags"},
+    "MM2.vault": {
+        "tacit.crypto.sealed:seal": f"{OF_CRYPTO}:sealed_loosely",
+        "tacit.crypto.sealed:open": f"{OF_CRYPTO}:opened_loosely",
+    },
+    "MS4.plaintext": {
+        "tacit.signed.rights:_check_link": f"{STAND_INS}:nothing",
+        "tacit.signed.rights:_check_known": f"{STAND_INS}:nothing",
+    },
+    "MS4.profile": {"tacit.signed.rights:_check_link": f"{STAND_INS}:nothing"},
+    "MS14": {"tacit.signed.verify:labelled_bytes": f"{OF_CRYPTO}:without_label"},
+    "N1": {
+        "tacit.crypto.verify:check_public": f"{STAND_INS}:nothing",
+        "tacit.crypto.verify:has_small_order": f"{OF_CRYPTO}:of_any_order",
+    },
+    "N1.compat": {"tacit.crypto.verify:check_public": f"{STAND_INS}:nothing"},
+    "N1.fips": {"tacit.crypto.verify:check_public": f"{STAND_INS}:nothing"},
 }

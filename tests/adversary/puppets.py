@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from adversary.craft import encoded
 from adversary.stage import Stage
@@ -22,11 +23,12 @@ from tacit.signed.account import (
     EncryptionKeys,
     OuterRef,
     account_hash,
+    device_id_of,
     sign_record,
 )
 from tacit.signed.profiles import KeyAlgorithm, Profile
 from tacit.signed.vault import EntryKind, Unlocker, Vault, boxes_hash, header_hash, inner_hash
-from tacit.signed.verify import ZERO_HASH
+from tacit.signed.verify import ZERO_HASH, Signer
 from tacit.wire.codec import decode
 from tacit.wire.text import to_base64
 
@@ -51,17 +53,44 @@ def only_words(account: Account, amk: Secret) -> tuple[Unlocker, ...]:
     return (unlockers.new_recovery_key(account, amk, os.urandom)[0],)
 
 
-def make_puppet(server_name: str, user_id: str, held: Held = only_words, amk: Secret | None = None) -> Puppet:
-    """The first version of an account, made as a registration makes it."""
-    profile, amk = Profile.STANDARD, amk or Secret(os.urandom(32))
+@dataclass(frozen=True, slots=True)
+class FalseKey:
+    """A public key in the place of a true one, and whatever signs for it."""
+
+    public: bytes
+    sign: Signer
+
+
+def make_puppet(
+    server_name: str,
+    user_id: str,
+    held: Held = only_words,
+    amk: Secret | None = None,
+    profile: Profile = Profile.STANDARD,
+    spoil: Mapping[str, FalseKey] = MappingProxyType({}),
+) -> Puppet:
+    """The first version of an account, made as a registration makes it.
+
+    `spoil` puts false keys in the place of `aik`, `request_key`, `mls_key`, `kem_key` or the first of
+    `encryption_keys`.
+    """
+    amk = amk or Secret(os.urandom(32))
     aik, outer_key = new_signing_key(profile, os.urandom), Secret(os.urandom(32))
     device = new_device(profile, user_id, outer_key, os.urandom, pooled_rsa)
-    certificate = certificate_of(device)
+    request_key = spoil.get("request_key") or device.request_key()
+    true = certificate_of(device)
+    true = replace(true, request_key=request_key.public, device_id=device_id_of(user_id, request_key.public))
+    mls_key = spoil["mls_key"].public if "mls_key" in spoil else true.mls_key
+    kem_key = spoil["kem_key"].public if "kem_key" in spoil else true.kem_key
+    certificate = replace(true, mls_key=mls_key, kem_key=kem_key)
     keys = make_keys(profile, os.urandom, pooled_rsa)
-    account = Account(server_name, user_id, profile, aik.public)
+    public = keys.public
+    if "encryption_keys" in spoil:
+        public = (replace(public[0], public_key=spoil["encryption_keys"].public), *public[1:])
+    by = spoil.get("aik") or aik
+    account = Account(server_name, user_id, profile, by.public)
     inner = unlockers.wrap_inner(account, held(account, amk), amk, aik, outer_key)
-    boxes = make_boxes(profile, server_name, user_id, 1, (certificate,), outer_key)
-    request_key = device.request_key()
+    boxes = make_boxes(profile, server_name, user_id, 1, (true,), outer_key)
     writer = Writer(certificate.device_id, request_key.sign)
     outer = seal_outer(server_name, user_id, 1, None, merge((), keys.entries, 1, writer), outer_key, writer, 1)
     record = AccountRecord(
@@ -69,9 +98,9 @@ def make_puppet(server_name: str, user_id: str, held: Held = only_words, amk: Se
         user_id,
         1,
         ZERO_HASH,
-        aik.public,
+        by.public,
         profile,
-        keys.public,
+        public,
         keys.archive_key_id,
         (certificate,),
         (),
@@ -80,9 +109,9 @@ def make_puppet(server_name: str, user_id: str, held: Held = only_words, amk: Se
         boxes_hash(boxes),
         OuterRef(1, header_hash(outer.header)),
     )
-    signatures = sign_record(record, aik.sign, request_key.sign)
+    signatures = sign_record(record, by.sign, request_key.sign)
     private = [decode(PrivateKey, each.value) for each in keys.entries if each.kind is EntryKind.ENCRYPTION_KEY]
-    seed = next(Secret(key.private) for key in private if key.algorithm is KeyAlgorithm.X_WING)
+    seed = Secret(next((key.private for key in private if key.algorithm is KeyAlgorithm.X_WING), bytes(32)))
     return Puppet(record, signatures, Vault(inner, boxes, outer), device, aik, seed)
 
 

@@ -32,7 +32,19 @@ def test_an_attack_succeeds_without_its_guards(attack_id: str, tmp_path: Path) -
 
 LAYERED = [
     (attack_id, guard)
-    for attack_id in ("MM4.returns", "MS17", "MS18", "MS2", "MS3", "MS5.server", "MS7.replay", "MS7.splice", "MS19")
+    for attack_id in (
+        "MM4.returns",
+        "MS17",
+        "MS18",
+        "MS2",
+        "MS3",
+        "MS4.plaintext",
+        "MS5.server",
+        "MS7.replay",
+        "MS7.splice",
+        "MS19",
+        "T1",
+    )
     for guard in GUARDS[attack_id]
 ]
 

@@ -1,0 +1,50 @@
+"""What a guard of devices and their stores is when it guards nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from adversary.bending import wraps_original
+from tacit.client.books import Books
+from tacit.identity.account import AccountKeys
+from tacit.identity.changes import Unlocked, Version
+
+
+@wraps_original
+def under_the_old_key(original: Any) -> Any:
+    """A revocation leaves the outer key as it is."""
+
+    def revoke(at: Unlocked, device: Any, gone: Collection[str], keys: AccountKeys, now: int, _: Any) -> Version:
+        made: Version = original(at, device, gone, keys, now, lambda size: at.opened.outer_key.reveal()[:size])
+        return made
+
+    return revoke
+
+
+@wraps_original
+def the_same_keys(original: Any) -> Any:
+    """All accounts have the same keys for ever: those that were made first."""
+    made: dict[int, AccountKeys] = {}
+
+    def make_keys(*arguments: Any) -> AccountKeys:
+        return made.setdefault(0, original(*arguments))
+
+    return make_keys
+
+
+@wraps_original
+def keeping_words(original: Any) -> Any:
+    """What was made for a registration is kept afterwards."""
+
+    def finish(books: Books, enrolment: Any) -> None:
+        original(books, enrolment)
+        words = b"".join(bytes([len(each.word)]) + each.word.encode() for each in enrolment.words)
+        books.set_meta("words", words)
+
+    return finish
+
+
+def one_instance(_: Any) -> bytes:
+    """Every opening of a store is the same."""
+    return b"one for all time"
