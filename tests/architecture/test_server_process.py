@@ -13,7 +13,7 @@ import pytest
 from tacit.cli.stage import Stage
 
 SECRET_ROOMS = {"client", "conversation", "identity", "mls"}
-SERVERS_DOORS = {"secret", "digest", "verify", "x509", "server"}
+SERVERS_DOORS = {"secret", "digest", "verify", "curves", "goldilocks", "x509", "server"}
 LOADED = re.compile(r"^import time:\s+\d+ \|\s+\d+ \|\s+(?P<name>[\w.]+)$", re.MULTILINE)
 
 

@@ -62,7 +62,7 @@ def not_known(monkeypatch: pytest.MonkeyPatch, cls: type, is_later: Callable[[An
         return found
 
     monkeypatch.setattr(later, "decode", read)
-    monkeypatch.setattr("tacit.client.conversations.decode", read)
+    monkeypatch.setattr("tacit.client.grants.decode", read)
 
 
 def of_protocol(record: ConversationRecord) -> bytes:

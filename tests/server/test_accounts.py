@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rsa_pool import pooled_rsa
-from server.people import Answer, Person, Talk, Town, registration, rows
+from server.people import Answer, Person, Talk, Town, rows
 from signed.chains import follow
 from tacit import errors
 from tacit.crypto.rsa import generate
@@ -272,7 +272,7 @@ async def verified(town: Town, user: str) -> Any:
 
 
 async def test_many_accounts_are_verified_in_a_thread_and_once(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    await town.people("alice", "bob")
+    alice, _ = await town.people("alice", "bob")
     monkeypatch.setattr(known, "ON_THE_LOOP", 1)
     fresh = known.KnownAccounts(town.backend.store)
     chains = await fresh.load(["alice", "bob", "nobody"])
@@ -284,7 +284,7 @@ async def test_many_accounts_are_verified_in_a_thread_and_once(town: Town, monke
     monkeypatch.setattr(known, "verify_chain", lambda pairs, pin: refuse() if pairs else [])
     again = await fresh.load(["alice", "bob"])
     assert again.newest("alice") is chains.newest("alice")
-    named = chains.named("alice", account_hash(registration("alice").record.value))
+    named = chains.named("alice", account_hash(alice.record))
     assert named is chains.newest("alice")
     assert chains.named("alice", bytes(32)) is None
 
