@@ -8,7 +8,12 @@ from collections.abc import Callable
 
 import benchmarks.__main__ as command
 import pytest
+from benchmarks.account_opening import Product as Opening
+from benchmarks.account_unlocking import Product as Unlocking
 from benchmarks.harness import Report, interleave, print_json, print_table
+
+from tacit.signed.profiles import Profile
+from tacit.signed.record import Role
 
 
 def test_rivals_are_timed_in_turn_and_each_starts_a_round() -> None:
@@ -101,3 +106,22 @@ def test_the_command_fails_on_a_missed_figure(
 
 def test_every_benchmark_in_the_tree_is_found() -> None:
     assert all(callable(run) for run in command.discover().values())
+    assert {"account", "loop", "seal", "store"} <= command.discover().keys()
+
+
+def test_unlocking_opens_a_whole_vault() -> None:
+    opened = Unlocking(Profile.STANDARD, known=True).unlock()
+    assert opened.opened.aik.public == opened.record.aik
+    assert len(opened.entries) == 303
+
+
+@pytest.mark.parametrize("profile", [Profile.STANDARD, Profile.FIPS])
+def test_an_opening_grants_to_each_member_under_a_key_of_its_own(profile: Profile) -> None:
+    product = Opening(profile, 4)
+    first, next_one = product.found(), product.rotate()
+    for made in (first, next_one):
+        assert [each.grant.recipient for each in made.grants] == [f"user-{number:04}" for number in range(4)]
+    assert [change.role for change in first.record.changes].count(Role.ADMIN) == 1
+    assert (next_one.record.epoch, next_one.record.changes) == (2, ())
+    assert len(set(product.public_keys())) == 4
+    assert product.sizes(first).record > product.sizes(next_one).record
