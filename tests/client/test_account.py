@@ -214,6 +214,20 @@ async def test_a_reset_ends_roles_and_is_not_followed_silently(town: World) -> N
     assert await bob.alarms() == await alice.alarms() == []
 
 
+async def test_after_a_reset_the_store_opens_with_the_new_password(town: World) -> None:
+    alice = await town.open("alice")
+    await alice.register("alice", password_of("alice"))
+    await alice.account.reset("another password")
+    await alice.device.close()
+    await (again := await town.open("alice")).sign_in("alice", password_of("alice"))  # it waits: nothing counts yet
+    await again.account.cancel_reset(password=password_of("alice"))
+    await again.account.reset("another password", password=password_of("alice"))
+    await again.device.close()
+    with pytest.raises(errors.StoreLocked):
+        await (await town.open("alice")).sign_in("alice", password_of("alice"))
+    await (await town.open("alice")).sign_in("alice", "another password")
+
+
 async def test_an_admin_adds_who_was_reset_again(town: World) -> None:
     alice, bob = await pair(town)
     await bob.account.reset("another password", password=password_of("bob"))

@@ -15,7 +15,6 @@ from tacit.client.device import Device
 from tacit.client.keeping import Progress
 from tacit.client.unlocking import Key, password_key, words_key
 from tacit.client.vaultbook import pin_of
-from tacit.identity.unlockers import password_bytes
 from tacit.signed.record import ConversationRecord
 from tacit.wire.codec import decode
 
@@ -145,7 +144,7 @@ class Account:
         a `sync` after it makes it count; 0 where it counts already.
         """
         key = None if password is None and words is None else key_of(password, words)
-        return await self._device.keeper().reset(key, password_bytes(new_password), keep, confirm)
+        return await self._device.reset(key, new_password, keep, confirm)
 
     async def cancel_reset(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar, final
@@ -131,8 +131,8 @@ class Device:
         arrival = Arrival(store, self.api, self._clock, self._random, self._cost, self._profile)
         try:
             await arrival.sign_in(user_id, key, name, confirm, typed)
-        except (errors.PeerError, errors.UsageError):
-            await self._box.remove_empty()
+        except errors.TacitError:
+            await self._box.remove_empty()  # with what was served: the next attempt begins with nothing
             raise
         parts = self._begin(store)
         await parts.vault.check()
@@ -209,6 +209,16 @@ class Device:
         secret = password_bytes(new_password)
         await self.keeper().change_password(key, secret, confirm)
         await self._box.follow_password(secret)
+
+    async def reset(
+        self, key: Key | None, new_password: str, keep: Collection[str], confirm: Confirm | None
+    ) -> tuple[tuple[str, ...], int]:
+        """The account made anew, see `Account.reset`; this store follows its password unless the reset waits."""
+        secret = password_bytes(new_password)
+        words, until = await self.keeper().reset(key, secret, keep, confirm)
+        if not until:
+            await self._box.follow_password(secret)
+        return words, until
 
     async def _run(self, work: Callable[[Books], T]) -> T:
         self._parts_now()
