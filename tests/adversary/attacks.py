@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from adversary import attacks_accomplice as accomplice
 from adversary import attacks_account as account
 from adversary import attacks_device as device
 from adversary import attacks_member as member
@@ -83,4 +84,9 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "N1": rules.FalseKeys,
     "N1.compat": rules.FalseKeysOfCompat,
     "N1.fips": rules.FalseKeysOfFips,
+    "D2": accomplice.EditedDump,
+    "D2.copied": accomplice.CopiedInDump,
+    "MM12.grant": accomplice.WrongGrant,
+    "MM3.fields": accomplice.Borrows,
+    "MM7.laundered": accomplice.Laundered,
 }

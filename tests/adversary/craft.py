@@ -320,7 +320,7 @@ def colluding() -> dict[str, Any]:
         aad = sealed.aad
         head = conversations.head(db, conversation_id)
         assert head is not None
-        name = f"{session.user_id} {aad.client_message_id}"
+        name = os.urandom(16).hex()  # what it knows messages by: no id was used before
         taken = stored.insert(
             db, conversation_id, aad.user_id, aad.device_id, name, sealed.text, head.key_id, sealed.payload.iv, now
         )

@@ -124,4 +124,13 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
     },
     "N1.compat": {"tacit.crypto.verify:check_public": f"{STAND_INS}:nothing"},
     "N1.fips": {"tacit.crypto.verify:check_public": f"{STAND_INS}:nothing"},
+    "D2": {"tacit.conversation.timeline:find_gaps": f"{STAND_INS}:no_gaps"},
+    "D2.copied": {
+        "tacit.conversation.judging:check_replay": f"{STAND_INS}:nothing",
+        "tacit.conversation.judging:first_shown": f"{STAND_INS}:nothing",
+        "tacit.conversation.timeline:find_gaps": f"{STAND_INS}:no_gaps",
+    },
+    "MM12.grant": {"tacit.client.granting:missing": f"{STAND_INS}:none"},
+    "MM3.fields": {"tacit.conversation.judging:check_signature": f"{STAND_INS}:by_anybody"},
+    "MM7.laundered": {"tacit.conversation.judging_records:vouches": f"{STAND_INS}:yes"},
 }
