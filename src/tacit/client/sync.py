@@ -21,6 +21,7 @@ from tacit.client.openings import Opening
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
+from tacit.client.vaults import held_header
 from tacit.crypto.secret import Randomness
 from tacit.wire import limits
 
@@ -226,7 +227,9 @@ class Syncer:
         check_events(page, after)
         late = await self._store.run(lambda books: keys_that_came(books, page))
         added = await self._store.run(lambda books: take_events(books, page))
-        if any(event.kind == "account" for event in page.events):
+        if await self._store.run(lambda books: is_vault_newer(books, page)) and self.own_account_changed is not None:
+            await self.own_account_changed()
+        elif any(event.kind == "account" for event in page.events):
             me = await self._store.run(lambda books: books.me.user_id)
             await self._directory.try_refresh([me])
             if self.own_account_changed is not None:
@@ -292,6 +295,18 @@ def _take_wish(books: Books, conversation_id: str, event: AccountEvent) -> None:
     epoch, user_id = event.body.get("epoch"), event.body.get("userId")
     if type(epoch) is int and isinstance(user_id, str) and books.find(conversation_id) is not None:
         granting.want(books, granting.Wanted(conversation_id, epoch, user_id))
+
+
+def is_vault_newer(books: Books, page: AccountPage) -> bool:
+    """Whether a page says that another device wrote the vault since, under the account version that is known here."""
+    held = held_header(books)
+    newest = books.own_account().value.version
+    if held is None or any(event.kind == "account" for event in page.events):
+        return False
+    written = [
+        event.body for event in page.events if event.kind == "vault" and event.body.get("accountVersion") == newest
+    ]
+    return any(type(body.get("version")) is int and body["version"] > held.version for body in written)
 
 
 def keys_that_came(books: Books, page: AccountPage) -> set[tuple[str, int]]:
