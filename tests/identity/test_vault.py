@@ -25,6 +25,8 @@ from tacit.identity.vault import (
     combine,
     contact_entry,
     conversation_entry,
+    device_name_entry,
+    keys_among,
     merge,
     open_outer,
     private_key_entry,
@@ -197,6 +199,19 @@ def test_a_conversation_stands_under_its_id() -> None:
     head = ConversationHead("team", 3, b"h" * 32)
     for kind in (EntryKind.CONVERSATION_PIN, EntryKind.CONVERSATION_HEAD):
         assert conversation_entry(kind, head) == NewEntry(kind, b"team", encode(head))
+
+
+def test_a_device_name_stands_under_the_devices_id() -> None:
+    assert device_name_entry("d" * 64, "phøne") == NewEntry(EntryKind.DEVICE_NAME, b"d" * 64, "phøne".encode())
+
+
+def test_keys_are_the_entries_that_hold_one() -> None:
+    name = device_name_entry(PHONE.device_id, "phone")
+    x_wing = private_key_entry(KeyAlgorithm.X_WING, b"public", Secret(b"private"))
+    gone = private_key_entry(KeyAlgorithm.RSA, b"public", Secret(b"private"))
+    entries = (entry(ONE), entry(x_wing), entry(PIN), entry(name), entry(changed(TWO, b"")), entry(changed(gone, b"")))
+    assert keys_among(entries) == [entry(ONE), entry(x_wing)]
+    assert keys_among(()) == []
 
 
 # --- sealing and opening -----------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tacit import errors
 from tacit.crypto.secret import Secret
-from tacit.crypto.sign import Ed25519Key
+from tacit.crypto.sign import Ed25519Key, P256Key
 from tacit.signed.message import (
     FIELDS,
     Message,
@@ -18,6 +18,7 @@ from tacit.signed.message import (
     aad_bytes,
     from_fields,
     message_hash,
+    sign_and_hash,
     sign_message,
     to_fields,
     verify_message,
@@ -64,6 +65,16 @@ def test_signature_and_hash_are_over_the_whole_message() -> None:
     assert decode(Message, body) == MESSAGE
     assert KEY.sign(labelled(b"tacit/1 message", body)) == sign_message(MESSAGE, KEY.sign)
     assert message_hash(MESSAGE) == hashlib.sha256(labelled(b"tacit/1 message hash", body)).digest()
+
+
+def test_signature_and_hash_are_the_same_where_the_associated_data_is_encoded_already() -> None:
+    expected = sign_message(MESSAGE, KEY.sign), message_hash(MESSAGE)
+    assert sign_and_hash(encode(AAD), MESSAGE, KEY.sign) == expected
+    assert verify_message(MESSAGE, expected[0], KEY.public, Profile.STANDARD).value == MESSAGE
+    key = P256Key.from_seed(Secret(b"k" * 32))
+    signature, digest = sign_and_hash(encode(AAD), MESSAGE, key.sign)
+    assert (signature, digest) == (sign_message(MESSAGE, key.sign), message_hash(MESSAGE))
+    assert verify_message(MESSAGE, signature, key.public, Profile.FIPS).value == MESSAGE
 
 
 def test_a_message_is_verified_under_its_devices_key() -> None:
