@@ -355,6 +355,56 @@ def test_a_new_key_protects_what_follows(house: House) -> None:
     assert [(each["text"], each["epoch"]) for each in house.ask("bob", "read", "turn")] == [("hello", 2)]
 
 
+# --- profiles ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def profiled(house: House) -> House:
+    """With somebody of each other profile."""
+    for name, profile in (("cora", "compat"), ("fred", "fips")):
+        house.people[name] = house.stage.person(name)
+        house.ask(name, "register", name, "--server", house.stage.url, "--profile", profile)
+    return house
+
+
+def test_an_account_has_the_profile_that_it_registers_with(profiled: House) -> None:
+    for name, profile in (("alice", "standard"), ("cora", "compat"), ("fred", "fips")):
+        profiled.ask(name, "create", f"notes of {name}")
+        done = profiled.say(name, "members", "list", f"notes of {name}")
+        assert f"protocol envelope, profile {profile}, epoch 1" in done.out
+    login = profiled.say("cora", "login", "cora", "--server", profiled.stage.url, "--profile", "fips")
+    assert refused(login, "profile_mismatch").endswith(" compat, not fips")
+    unknown = profiled.say("fred", "register", "fred", "--server", profiled.stage.url, "--profile", "plain")
+    assert unknown.code == 2
+    assert "'plain' is not one of 'standard', 'fips', 'compat'" in unknown.err
+
+
+def test_a_compat_conversation_takes_standard_accounts_and_is_raised_once_all_can_follow(profiled: House) -> None:
+    too_high = refused(profiled.say("alice", "create", "mixed", "cora", "bob"), "cannot_follow")
+    assert "cora: profile compat. A conversation of the profile standard" in too_high
+    stranger = refused(profiled.say("alice", "create", "mixed", "fred", "--profile", "compat"), "cannot_follow")
+    assert "fred: profile fips" in stranger
+    assert "cora: profile compat" in refused(
+        profiled.say("cora", "create", "mixed", "--profile", "standard"), "cannot_follow"
+    )
+    made = profiled.say("alice", "create", "mixed", "cora", "bob", "--profile", "compat")
+    assert (made.code, "profile compat, epoch 1" in made.out) == (0, True), made.err
+    profiled.ask("cora", "send", "mixed", "hello")
+    assert [each["text"] for each in profiled.ask("bob", "read", "mixed")] == ["hello"]
+    assert "cora: profile compat" in refused(profiled.say("alice", "keys", "raise-profile", "mixed"), "cannot_follow")
+    refused(profiled.say("bob", "keys", "raise-profile", "mixed"), "no_right")
+    profiled.ask("alice", "members", "remove", "mixed", "cora")
+    raised = profiled.say("alice", "keys", "raise-profile", "mixed")
+    assert raised.out == "mixed: end-to-end encrypted, protocol envelope, profile standard, epoch 3\n"
+    assert "cora" in refused(profiled.say("alice", "members", "add", "mixed", "cora"), "cannot_follow")
+
+
+def test_what_is_not_compat_is_not_raised(profiled: House) -> None:
+    profiled.ask("fred", "create", "alone")
+    done = profiled.say("fred", "keys", "raise-profile", "alone")
+    assert "goes from compat to standard, not from fips to standard" in refused(done, "invalid_argument")
+
+
 # --- chat --------------------------------------------------------------------------------
 
 
