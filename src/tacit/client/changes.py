@@ -11,7 +11,7 @@ from tacit.api.base import binary
 from tacit.api.conversations import ConversationKeys, EncryptedKey, LeaveConversation
 from tacit.client import openings, standing
 from tacit.client.accounts import Directory
-from tacit.client.books import Books
+from tacit.client.books import Books, Held
 from tacit.client.locks import Locks
 from tacit.client.openings import CREATE, Intent, Opening
 from tacit.client.store import Store
@@ -235,33 +235,58 @@ def request_of(made: Opening) -> ConversationKeys:
 
 
 def prepare_leave(books: Books, conversation_id: str) -> bytes:
-    """Sign one's own leave and keep it; raises `NotAMember`, and `InvalidArgument` for the last admin."""
+    """Sign one's own leave and keep it.
+
+    Raises `NotAMember`, also for an account that was reset since, and `InvalidArgument` for the last admin.
+    """
     held = books.held(conversation_id)
     state = held.state()
     me = books.me
-    if state is None or me.user_id not in held.roster():
+    place = held.roster().get(me.user_id)
+    if state is None or place is None:
         raise errors.NotAMember()
+    if standing.is_another_identity(books, place):
+        raise errors.NotAMember("your account was reset: the others take you out")
     if openings.is_last_admin(held.roster(), me.user_id):
         raise errors.InvalidArgument("the last admin appoints another first")
     account = books.own_account().value
-    adding = state.added()[me.user_id]
     if held.leaving is not None:
         earlier = decode(SignedLeave, held.leaving).leave
-        if (earlier.adding_record_hash, earlier.account_hash) == (adding, account_hash(account)):
+        if (earlier.adding_record_hash, earlier.account_hash) == (state.added()[me.user_id], account_hash(account)):
             return held.leaving
-    leave = Leave(conversation_id, adding, me.user_id, me.device_id, account.version, account_hash(account))
-    held.leaving = encode(sign_leave(leave, me.request_key.sign))
+    held.leaving = _signed_leave(books, held)
     held.leave_sent = False
     books.save(held)
     return held.leaving
 
 
+def _signed_leave(books: Books, held: Held) -> bytes:
+    """A leave of the present stay, under the newest account version."""
+    state, me, account = held.state(), books.me, books.own_account().value
+    assert state is not None
+    adding = state.added()[me.user_id]
+    leave = Leave(held.id, adding, me.user_id, me.device_id, account.version, account_hash(account))
+    return encode(sign_leave(leave, me.request_key.sign))
+
+
 def unsent_leaves(books: Books) -> list[tuple[str, bytes]]:
-    """One's own leaves that the server may not have, with their conversations."""
+    """One's own leaves that the server may not have, with their conversations.
+
+    One that names an older account version than the roster does is stale, and signed again: nobody may carry it out.
+    """
     waiting: list[tuple[str, bytes]] = []
     for conversation_id in books.conversation_ids():
         held = books.held(conversation_id)
-        if held.leaving is not None and not held.leave_sent and standing.is_leaving(books, held):
+        place = held.roster().get(books.me.user_id)
+        if held.leaving is None or place is None or not standing.is_leaving(books, held):
+            continue
+        if standing.is_another_identity(books, place):
+            continue
+        if decode(SignedLeave, held.leaving).leave.account_version < place.account_version:
+            held.leaving = _signed_leave(books, held)
+            held.leave_sent = False
+            books.save(held)
+        if not held.leave_sent:
             waiting.append((conversation_id, held.leaving))
     return waiting
 

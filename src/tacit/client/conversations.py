@@ -23,10 +23,10 @@ from tacit.client.openings import Opening
 from tacit.conversation.content import NameNotice
 from tacit.conversation.judging_records import Judgement, Place, Received, judge_records
 from tacit.crypto.secret import Randomness
-from tacit.signed.record import record_hash
+from tacit.signed.record import SignedLeave, record_hash
 from tacit.signed.rights import ChainState
 from tacit.wire import limits
-from tacit.wire.codec import encode
+from tacit.wire.codec import decode, encode
 
 STOPS: Final = frozenset({Place.INVALID, Place.FORK})
 """What becomes of a record that stops its conversation."""
@@ -62,6 +62,18 @@ def pending_accounts(books: Books) -> dict[str, set[str]]:
     return waiting
 
 
+def unknown_leavers(books: Books) -> set[str]:
+    """Members who asked to leave under an account record that is not here: until it is, their leave is not due."""
+    users: set[str] = set()
+    for conversation_id in books.conversation_ids():
+        roster = books.held(conversation_id).roster()
+        for signed in openings.pending_leaves(books, conversation_id):
+            leave = signed.leave
+            if leave.user_id in roster and books.accounts.named(leave.user_id, leave.account_hash) is None:
+                users.add(leave.user_id)
+    return users
+
+
 def _unknown_accounts(books: Books, raw: bytes) -> set[str]:
     """The users of whom a record names an account record that is not here; none for a later program's record."""
     record = later.read_record(raw)
@@ -69,6 +81,10 @@ def _unknown_accounts(books: Books, raw: bytes) -> set[str]:
         return set()
     named = [(change.user_id, change.account_hash) for change in record.changes]
     named.append((record.opener.user_id, record.opener.account_hash))
+    for request in record.requests:
+        with suppress(errors.PeerError):  # what cannot be read is told where the record is judged
+            leave = decode(SignedLeave, request.body).leave
+            named.append((leave.user_id, leave.account_hash))
     return {user for user, hash_named in named if books.accounts.named(user, hash_named) is None}
 
 

@@ -13,7 +13,7 @@ from tacit.client.openings import due_leaves
 from tacit.conversation.judging_records import Place
 from tacit.conversation.sealing import Epoch
 from tacit.signed.account import account_hash, aik_fingerprint
-from tacit.signed.record import SignedLeave
+from tacit.signed.record import Change, SignedLeave
 from tacit.wire.codec import decode
 
 
@@ -32,8 +32,7 @@ def _why_waiting(books: Books, held: Held) -> str:
     place = head.roster.get(books.me.user_id)
     if place is None:
         return "you are not a member any more"
-    own = books.own_account().value
-    if place.aik_fingerprint != aik_fingerprint(own.profile, own.aik):
+    if is_another_identity(books, place):
         return "your account was reset: an admin has to add you again"
     known = books.vault_head(held.id)
     if known is not None and known.epoch > held.epoch:
@@ -56,6 +55,12 @@ def _why_missing(books: Books, held: Held) -> str:
     """Messages of an epoch whose record did not come: it may remove somebody, and was kept back."""
     beyond = inbox.first_beyond(books, held)
     return f"record_missing: epoch {beyond}" if beyond is not None else ""
+
+
+def is_another_identity(books: Books, place: Change) -> bool:
+    """Whether one's own place in a roster is under another identity key than the account has now."""
+    own = books.own_account().value
+    return place.aik_fingerprint != aik_fingerprint(own.profile, own.aik)
 
 
 def is_leaving(books: Books, held: Held) -> bool:

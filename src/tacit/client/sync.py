@@ -16,7 +16,14 @@ from tacit.api.sync import AccountEvent, AccountPage, Sync
 from tacit.client import granting, openings
 from tacit.client.accounts import Directory
 from tacit.client.books import Books
-from tacit.client.conversations import apply_items, check_own, pending_accounts, reconsider, wanted_accounts
+from tacit.client.conversations import (
+    apply_items,
+    check_own,
+    pending_accounts,
+    reconsider,
+    unknown_leavers,
+    wanted_accounts,
+)
 from tacit.client.openings import Opening
 from tacit.client.store import Store
 from tacit.client.timing import Clock
@@ -211,7 +218,10 @@ class Syncer:
             self.news.notify()
 
     async def _reconsider(self) -> None:
-        """Judge what was waiting for somebody's account record."""
+        """Fetch the account records that leaves name, and judge what was waiting for somebody's."""
+        leavers = await self._store.run(unknown_leavers)
+        if leavers:
+            await self._directory.try_refresh(leavers)
         waiting = await self._store.run(pending_accounts)
         now, random = self._clock(), self._random
         for conversation_id, users in waiting.items():
