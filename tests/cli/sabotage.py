@@ -59,6 +59,17 @@ def serve_the_removed(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @wraps_original
+def let_the_revoked_in(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A device that was revoked is certified all the same."""
+
+    def device(*place: Any) -> Any:
+        found = original(*place)
+        return found and found._replace(revoked_in=None)
+
+    return device
+
+
+@wraps_original
 def say_something_else(original: Callable[..., Any]) -> Callable[..., Any]:
     """The column for clients without encryption says who wrote."""
 
@@ -85,29 +96,63 @@ def forget_when_removed(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @wraps_original
-def hide_bob_from_alice(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Alice is shown nothing of what bob writes."""
+def hide_bob_from_the_phone(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Alice is shown nothing of what bob writes, for as long as she has only her phone."""
 
     def history(books: Books, conversation_id: str) -> Any:
         found, revision = original(books, conversation_id)
-        return [each for each in found if (books.me.user_id, each.sender) != ("alice", "bob")], revision
+        account = books.own_account().value
+        hides = (account.user_id, account.version) == ("alice", 1)
+        return [each for each in found if not (hides and each.sender == "bob")], revision
 
     return history
 
 
-def one_key_for_ever(_: Randomness) -> ConversationKey:
-    """Every epoch has the same key, also the one after a removal."""
-    return ConversationKey(Secret(sha256(b"a key that is not changed")))
+def hide_from_alice_at(version: int) -> Callable[..., Any]:
+    """Alice is shown nothing on the device that she has at this version of her account."""
+
+    @wraps_original
+    def hide(original: Callable[..., Any]) -> Callable[..., Any]:
+        def history(books: Books, conversation_id: str) -> Any:
+            found, revision = original(books, conversation_id)
+            account = books.own_account().value
+            return ([] if (account.user_id, account.version) == ("alice", version) else found), revision
+
+        return history
+
+    hidden: Callable[..., Any] = hide
+    return hidden
 
 
-def do_not_encrypt(_: Secret, __: bytes, plaintext: bytes, ___: bytes) -> bytes:
-    """A cipher that does nothing."""
-    return plaintext + bytes(16)
+hide_from_the_laptop = hide_from_alice_at(3)
+hide_from_the_tablet = hide_from_alice_at(4)
 
 
-def do_not_decrypt(_: Secret, __: bytes, ciphertext: bytes, ___: bytes) -> bytes:
-    """Its other direction."""
-    return ciphertext[:-16]
+@wraps_original
+def keep_the_outer_key(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A revocation seals the new vault under the outer key that the revoked device has."""
+
+    def revoke(at: Any, *others: Any) -> Any:
+        return original(at, *others[:-1], lambda _: at.opened.outer_key.reveal())
+
+    return revoke
+
+
+def one_key_until_a_revocation(_: Randomness) -> ConversationKey:
+    """Every epoch has the same key, also the one after a removal; only a revocation changes it."""
+    revoking = b"revoke" in (word.encode() for word in sys.argv)
+    return ConversationKey(Secret(sha256(b"a key that is not changed" + bytes([revoking]))))
+
+
+@wraps_original
+def text_for_name(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A message's client id begins with its text."""
+
+    def enqueue(books: Books, conversation_id: str, body: Any, at: int, random: Randomness, **options: Any) -> Any:
+        text = getattr(body, "text", "").encode()
+        return original(books, conversation_id, body, at, lambda count: text + random(count), **options)
+
+    return enqueue
 
 
 @wraps_original

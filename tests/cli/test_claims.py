@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tacit.cli.claims import CAUSES, CLAIMS, LEAST_KEYS, Evidence
+from tacit.cli.claims import CAUSES, CLAIMS, KINDS, LEAST_KEYS, Evidence
 from tacit.cli.needles import Needle
 
 CHECKS = {claim.id: claim.check for claim in CLAIMS}
@@ -16,6 +16,8 @@ WRITTEN = [
     ("alice", "one", "together"),
     ("alice", "two", "while bob was offline"),
     ("alice", "three", "after carol"),
+    ("alice", "four", "after the loss"),
+    ("alice", "five", "after the recovery"),
 ]
 PLACES = [("0/chat.db", b"a row"), ("0/chat.db-wal frame 1", b"first-id " + b"\x01" * 32)]
 
@@ -33,16 +35,24 @@ def verdict(kind: str, seq: int) -> dict[str, Any]:
     return {"kind": kind, "row": f"{kind} {seq}", "seq": seq, "opened": "", "cause": CAUSES[kind], "tried": LEAST_KEYS}
 
 
+def tried(kind: str, seq: int, opened: str = "") -> dict[str, Any]:
+    return {"kind": kind, "row": f"{kind} {seq}", "seq": seq, "opened": opened, "cause": "", "tried": LEAST_KEYS}
+
+
 def evidence() -> Evidence:
     """A small play in which everything went as it should."""
-    every = [line(2, "one"), line(3, "two"), line(5, "three")]
+    every = [line(2, "one"), line(3, "two"), line(5, "three"), line(7, "four"), line(8, "five")]
     return Evidence(
         written=list(WRITTEN),
-        read={"alice": every, "bob": list(every), "carol": every[:2]},
+        read={"alice": every[:3], "bob": list(every), "carol": every[:2], "laptop": every[:4], "tablet": list(every)},
         caught_up=every[:2],
         removal_seq=4,
-        handed=[verdict("grant", 4), verdict("message", 5)],
-        rows=[row(2), row(3), row(5)],
+        handed=[verdict("grant", 4), *(verdict("message", seq) for seq in (5, 7, 8))],
+        loss_seq=5,
+        turned_away="sign_in_refused",
+        lost_before=[*(tried(kind, 1, "a key") for kind in KINDS), tried("box", 1), tried("message", 3, "a key")],
+        lost_after=[*(tried(kind, 7) for kind in KINDS), tried("message", 8)],
+        rows=[row(2), row(3), row(5), row(7), row(8)],
         plaintexts=[Needle("a text", b"Nightingale")],
         passwords=[Needle("a password", b"correct horse")],
         keys=[Needle("a key", bytes(range(32)))],
@@ -64,6 +74,10 @@ def nobody_wrote_offline(found: Evidence) -> None:
 
 def nothing_after(found: Evidence) -> None:
     found.written = found.written[:2]
+
+
+def nothing_after_the_loss(found: Evidence) -> None:
+    found.written = found.written[:3]
 
 
 def a_word_changed(found: Evidence) -> None:
@@ -95,7 +109,35 @@ BENT: list[tuple[str, Callable[[Evidence], object], str]] = [
     ("removed-cannot-read", lambda found: found.handed[1].update(cause=""), "failed with nothing"),
     ("removed-cannot-read", lambda found: found.handed[1].update(cause="replayed"), "failed with replayed"),
     ("removed-cannot-read", lambda found: found.handed[1].update(tried=LEAST_KEYS - 1), "keys were tried"),
-    ("placeholder", lambda found: found.rows.pop(), "the database holds 2"),
+    ("new-device-reads", nothing_after_the_loss, "nothing was written after the loss"),
+    ("new-device-reads", lambda found: found.read["laptop"].pop(), "the laptop does not read"),
+    ("recovery-reads", nothing_after_the_loss, "nothing was written after the recovery"),
+    ("recovery-reads", lambda found: found.read["tablet"].pop(0), "the tablet does not read"),
+    ("revoked-not-served", lambda found: setattr(found, "turned_away", ""), "ended with success"),
+    ("revoked-not-served", lambda found: setattr(found, "turned_away", "unreachable"), "ended with unreachable"),
+    ("revoked-cannot-read", nothing_after_the_loss, "was not handed"),
+    ("revoked-cannot-read", lambda found: found.lost_after.pop(), "was not handed"),
+    *(
+        (
+            "revoked-cannot-read",
+            lambda found, place=place: found.lost_after.pop(place),
+            f"kind {KINDS[place]} was handed",
+        )
+        for place in range(4)
+    ),
+    *(
+        (
+            "revoked-cannot-read",
+            lambda found, place=place: found.lost_before.pop(place),
+            f"kind {KINDS[place]} was opened",
+        )
+        for place in range(4)
+    ),
+    ("revoked-cannot-read", lambda found: found.lost_before.clear(), "was opened"),
+    ("revoked-cannot-read", lambda found: found.lost_before[-1].update(opened=""), "message 3, which it could read"),
+    ("revoked-cannot-read", lambda found: found.lost_after[2].update(opened="a key"), "outer 7 was opened by a key"),
+    ("revoked-cannot-read", lambda found: found.lost_after[1].update(tried=LEAST_KEYS - 1), "keys were tried"),
+    ("placeholder", lambda found: found.rows.pop(), "the database holds 4"),
     ("placeholder", lambda found: found.rows[0].update(text="one"), "not marked"),
     ("placeholder", lambda found: found.rows[0].update(encrypted=0), "not marked"),
     (

@@ -20,16 +20,17 @@ from tacit.cli.claims import CLAIMS
 TESTS = Path(__file__).parents[1]
 NAME = "cli.sabotage:"
 IN_PROCESSES = {
-    "members-read": {"tacit.client.view:history": "hide_bob_from_alice"},
+    "members-read": {"tacit.client.view:history": "hide_bob_from_the_phone"},
     "offline-catches-up": {"tacit.server.messages:stored_page": "withhold_until_bob_writes"},
     "removed-keeps-past": {"tacit.client.view:history": "forget_when_removed"},
     "removed-not-served": {"tacit.server.store.messages:page": "serve_the_removed"},
-    "removed-cannot-read": {"tacit.conversation.keys:ConversationKey.generate": "one_key_for_ever"},
+    "removed-cannot-read": {"tacit.conversation.keys:ConversationKey.generate": "one_key_until_a_revocation"},
+    "new-device-reads": {"tacit.client.view:history": "hide_from_the_laptop"},
+    "revoked-not-served": {"tacit.server.store.accounts:device": "let_the_revoked_in"},
+    "revoked-cannot-read": {"tacit.identity.changes:revoke": "keep_the_outer_key"},
+    "recovery-reads": {"tacit.client.view:history": "hide_from_the_tablet"},
     "placeholder": {"tacit.server.store.messages:insert": "say_something_else"},
-    "no-plaintext": {
-        "tacit.crypto.aead:aes_gcm_seal": "do_not_encrypt",
-        "tacit.crypto.aead:aes_gcm_open": "do_not_decrypt",
-    },
+    "no-plaintext": {"tacit.client.queue:enqueue": "text_for_name"},
     "no-password": {"tacit.identity.unlockers:new_password": "password_for_salt"},
     "no-key": {"tacit.client.queue:enqueue": "key_for_name"},
     "devices-sealed": {"tacit.client.keystore:SecureKeyStore._write": "key_beside_the_store"},
@@ -86,12 +87,23 @@ def test_every_claim_holds_and_is_counted(tmp_path: Path) -> None:
     done = play(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     *lines, last = done.stdout.splitlines()
-    assert re.fullmatch(rf"{len(CLAIMS)} of {len(CLAIMS)} claims hold \(18 client processes, [\d.]+ s\)", last)
+    assert re.fullmatch(rf"{len(CLAIMS)} of {len(CLAIMS)} claims hold \(28 client processes, [\d.]+ s\)", last)
     for claim in CLAIMS:
         assert any(line.startswith(f"holds  {claim.id} ") for line in lines)
-    assert sum("reads  reads  reads" in line for line in lines) == 5
-    assert sum("reads  reads  cannot" in line for line in lines) == 2
+    assert sum("reads  reads  reads  reads" in line for line in lines) == 5
+    assert sum("reads  reads  cannot reads" in line for line in lines) == 2
+    assert sum("reads  reads  cannot cannot" in line for line in lines) == 4
     assert "carol is handed" in done.stderr
+    assert "the lost phone every row since" in done.stderr
+
+
+@pytest.mark.parametrize("profile", ["fips", "compat"])
+def test_every_claim_holds_in_the_other_profiles(profile: str, tmp_path: Path) -> None:
+    done = play(tmp_path, "--json", "--profile", profile)
+    assert done.returncode == 0, done.stdout + done.stderr
+    *claims, last = map(json.loads, done.stdout.splitlines())
+    assert [claim["claim"] for claim in claims] == [claim.id for claim in CLAIMS]
+    assert (last["hold"], last["of"]) == (len(CLAIMS), len(CLAIMS))
 
 
 def test_a_script_gets_each_claim_as_json_and_the_files_on_demand(tmp_path: Path) -> None:

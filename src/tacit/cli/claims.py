@@ -13,6 +13,12 @@ from tacit.cli.needles import Needle, search
 Places = list[tuple[str, bytes]]
 CAUSES = {"message": "no_grant", "grant": "invalid_grant"}
 """Why a removed member's client does not open a row."""
+AFTER_LOSS = ("after the loss", "after the recovery")
+"""Where what was written is not for the lost device."""
+AFTER_REMOVAL = ("after carol", *AFTER_LOSS)
+"""And where not for carol."""
+KINDS = ("inner", "box", "outer", "grant", "message")
+"""What a lost device is handed: the three parts of a vault, and a conversation's rows."""
 LEAST_KEYS = 8
 """A device's three seeds, outer key, X-Wing seed, archive key, an epoch's key and the store's."""
 
@@ -21,9 +27,11 @@ LEAST_KEYS = 8
 class Evidence:
     """What the play left behind; every claim is judged on this alone.
 
-    `written`: (writer, text, where) in order, `where` one of "together", "while bob was offline", "after carol".
-    `read`: what each reader's process printed in the end, `caught_up` bob's after he was offline. `rows`: the messages
-    in the database. `handed`: carol's verdicts on every later grant and message, by her real state.
+    `written`: (writer, text, where) in order, `where` one of "together", "while bob was offline" and `AFTER_REMOVAL`.
+    `read`: what each reader's process printed in the end: alice's on the phone before it was lost, on her laptop before
+    the tablet; `caught_up` bob's after he was offline. `rows`: the messages in the database. `handed`: carol's verdicts
+    on every later grant and message, by her real state; `lost_after` the lost phone's on every row since `loss_seq`
+    and on each vault, `lost_before` on what was there before; `turned_away` the code with which it was refused.
     """
 
     written: list[tuple[str, str, str]] = field(default_factory=list)
@@ -32,6 +40,10 @@ class Evidence:
     caught_up: list[dict[str, Any]] = field(default_factory=list)
     removal_seq: int = 0
     handed: list[dict[str, Any]] = field(default_factory=list)
+    loss_seq: int = 0
+    turned_away: str = ""
+    lost_before: list[dict[str, Any]] = field(default_factory=list)
+    lost_after: list[dict[str, Any]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     plaintexts: list[Needle] = field(default_factory=list)
     passwords: list[Needle] = field(default_factory=list)
@@ -55,16 +67,14 @@ def _texts(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(line["sender"], line["text"]) for line in lines if line["kind"] == "text" or line["cause"]]
 
 
-def _expected(evidence: Evidence, *, until_removal: bool) -> list[tuple[str, str]]:
-    return [
-        (writer, text) for writer, text, where in evidence.written if not (until_removal and where == "after carol")
-    ]
+def _expected(evidence: Evidence, *without: str) -> list[tuple[str, str]]:
+    return [(writer, text) for writer, text, where in evidence.written if where not in without]
 
 
 def members_read_everything(evidence: Evidence) -> str:
-    """Each reader's text against the writer's, in order."""
-    for reader in ("alice", "bob"):
-        if _texts(evidence.read[reader]) != _expected(evidence, until_removal=False):
+    """Each reader's text against the writer's, in order; alice's until her phone is lost."""
+    for reader, without in (("alice", AFTER_LOSS), ("bob", ())):
+        if _texts(evidence.read[reader]) != _expected(evidence, *without):
             return f"{reader} does not read what was written"
     return ""
 
@@ -81,7 +91,7 @@ def bob_catches_up(evidence: Evidence) -> str:
 def removed_read_until_removal(evidence: Evidence) -> str:
     """Carol, before and after: what was hers stays hers."""
     until = [line for line in evidence.read["carol"] if line["seq"] <= evidence.removal_seq]
-    if _texts(until) != _expected(evidence, until_removal=True):
+    if _texts(until) != _expected(evidence, *AFTER_REMOVAL):
         return "carol does not read exactly what was written before her removal"
     return ""
 
@@ -95,7 +105,7 @@ def removed_is_served_nothing(evidence: Evidence) -> str:
 def removed_cannot_read(evidence: Evidence) -> str:
     """Every later row, handed to carol's real state: her client's verdict, and every key she has tried on every row."""
     later = [row["seq"] for row in evidence.rows if row["seq"] > evidence.removal_seq]
-    written = sum(where == "after carol" for _, _, where in evidence.written)
+    written = sum(where in AFTER_REMOVAL for _, _, where in evidence.written)
     messages = [verdict["seq"] for verdict in evidence.handed if verdict["kind"] == "message"]
     if not written or len(later) < written or messages != later or len(evidence.handed) == len(messages):
         return f"carol was not handed every later grant and message: {len(messages)} of {len(later)}, {written} written"
@@ -105,6 +115,56 @@ def removed_cannot_read(evidence: Evidence) -> str:
         cause = CAUSES[verdict["kind"]]
         if verdict["cause"] != cause:
             return f"the {verdict['row']} failed with {verdict['cause'] or 'nothing'} instead of {cause}"
+        if verdict["tried"] < LEAST_KEYS:
+            return f"{verdict['tried']} keys were tried on the {verdict['row']}"
+    return ""
+
+
+def new_device_reads(evidence: Evidence) -> str:
+    """What the laptop read, by the password, before the tablet was there."""
+    return _whole_history(evidence, "laptop", "after the loss", "after the recovery")
+
+
+def recovery_reads(evidence: Evidence) -> str:
+    """What the tablet reads, by the words."""
+    return _whole_history(evidence, "tablet", "after the recovery")
+
+
+def _whole_history(evidence: Evidence, reader: str, since: str, *without: str) -> str:
+    if not any(where == since for _, _, where in evidence.written):
+        return f"nothing was written {since}"
+    if _texts(evidence.read[reader]) != _expected(evidence, *without):
+        return f"the {reader} does not read what was written"
+    return ""
+
+
+def revoked_is_turned_away(evidence: Evidence) -> str:
+    """The code with which the lost device's own command ended."""
+    if evidence.turned_away == "sign_in_refused":
+        return ""
+    return f"the lost phone ended with {evidence.turned_away or 'success'} instead of sign_in_refused"
+
+
+def revoked_cannot_read(evidence: Evidence) -> str:
+    """Every later row, by every key of the lost device; what came before is the canary, and has to open."""
+    before = [verdict for verdict in evidence.lost_before if verdict["opened"]]
+    lacking = [kind for kind in KINDS if not any(verdict["kind"] == kind for verdict in before)]
+    if lacking:
+        return f"of what it could read before, nothing of the kind {lacking[0]} was opened"
+    for verdict in evidence.lost_before:
+        if verdict["kind"] == "message" and not verdict["opened"]:
+            return f"the {verdict['row']}, which it could read before, was not opened"
+    later = [row["seq"] for row in evidence.rows if row["seq"] > evidence.loss_seq]
+    written = sum(where in AFTER_LOSS for _, _, where in evidence.written)
+    messages = [verdict["seq"] for verdict in evidence.lost_after if verdict["kind"] == "message"]
+    if not written or len(later) < written or messages != later:
+        return f"it was not handed every later message: {len(messages)} of {len(later)}, {written} written"
+    for kind in KINDS:
+        if not any(verdict["kind"] == kind for verdict in evidence.lost_after):
+            return f"nothing of the kind {kind} was handed to it"
+    for verdict in evidence.lost_after:
+        if verdict["opened"]:
+            return f"the {verdict['row']} was opened by {verdict['opened']}"
         if verdict["tried"] < LEAST_KEYS:
             return f"{verdict['tried']} keys were tried on the {verdict['row']}"
     return ""
@@ -178,6 +238,14 @@ CLAIMS = (
         "Handed every later row of the database, she opens none: no_grant, and no key of hers fits",
         removed_cannot_read,
     ),
+    Claim("new-device-reads", "On a new device, with her password, alice reads her whole history", new_device_reads),
+    Claim("revoked-not-served", "Her lost device, revoked there, is turned away", revoked_is_turned_away),
+    Claim(
+        "revoked-cannot-read",
+        "Handed every later row, new vaults included, it opens none; it does open what was there before",
+        revoked_cannot_read,
+    ),
+    Claim("recovery-reads", "On a third device, with the 24 words alone, alice reads it all again", recovery_reads),
     Claim("placeholder", "Each message's row says [Encrypted Message]", rows_hold_the_placeholder),
     Claim(
         "no-plaintext",

@@ -23,6 +23,7 @@ PROGRAM = (sys.executable, "-m", "tacit")
 START_SECONDS = 20.0
 STEP_SECONDS = 60.0
 STOP_SECONDS = 10.0
+CODE = re.compile(r"^  code: (\w+)$", re.MULTILINE)
 ADDRESS = re.compile(r" at (http://\S+)\n")
 
 
@@ -142,15 +143,30 @@ class Stage:
         finally:
             end(process)
 
-    def run(self, person: Person, *arguments: str) -> list[dict[str, Any]]:
-        """One command as this person to its end; what it printed, an object a line.
+    def device(self, owner: Person, label: str, password: str) -> Person:
+        """The same person at another device, whose folder opens with this password."""
+        return Person(owner.name, self.folder / f"{owner.name}'s {label}", password)
+
+    def run(self, person: Person, *arguments: str, typed: str = "") -> list[dict[str, Any]]:
+        """One command as this person to its end, with `typed` as its input; what it printed, an object a line.
 
         Raises `StageError` with its error text when it fails.
         """
-        (printed,) = self.run_each([person], *arguments)
+        (printed,) = self.run_each([person], *arguments, typed=typed)
         return printed
 
-    def run_each(self, people: Sequence[Person], *arguments: str) -> list[list[dict[str, Any]]]:
+    def refusal(self, person: Person, *arguments: str) -> str:
+        """The code of the error with which one command as this person ends; empty where it succeeds."""
+        with self.started(person, *arguments, "--json") as process:
+            try:
+                _, said = process.communicate(timeout=STEP_SECONDS)
+            except subprocess.TimeoutExpired:
+                raise StageError(f"`tacit {arguments[0]}` as {person.name} did not end") from None
+        self.keep()
+        found = CODE.search(said.decode(errors="replace")) if process.returncode else None
+        return found[1] if found else ""
+
+    def run_each(self, people: Sequence[Person], *arguments: str, typed: str = "") -> list[list[dict[str, Any]]]:
         """The same command as each of them, at the same time; `{name}` in an argument stands for each one's own."""
         with ExitStack() as stack:
             own = [[argument.replace("{name}", person.name) for argument in arguments] for person in people]
@@ -159,7 +175,7 @@ class Stage:
                 for person, each in zip(people, own, strict=True)
             ]
             printed = [
-                finish(process, f"`tacit {each[0]}` as {person.name}")
+                finish(process, f"`tacit {each[0]}` as {person.name}", typed)
                 for process, person, each in zip(started, people, own, strict=True)
             ]
         self.keep()
@@ -179,10 +195,10 @@ class Stage:
         self.snapshots += 1
 
 
-def finish(process: subprocess.Popen[bytes], named: str) -> bytes:
+def finish(process: subprocess.Popen[bytes], named: str, typed: str = "") -> bytes:
     """What a process printed, once it ended well; raises `StageError` with its error text otherwise."""
     try:
-        out, said = process.communicate(timeout=STEP_SECONDS)
+        out, said = process.communicate(typed.encode(), STEP_SECONDS)
     except subprocess.TimeoutExpired:
         raise StageError(f"{named} did not end within {STEP_SECONDS} s") from None
     if process.returncode:
