@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import httpx2
 import pytest
 
 from client.world import World, password_of, texts, yes
@@ -169,6 +172,21 @@ async def test_a_new_password_and_new_words_end_the_old_ones(town: World) -> Non
     with pytest.raises(errors.StoreLocked):
         await again.sign_in("alice", password_of("alice"))
     await again.sign_in("alice", "another password")
+
+
+async def test_a_device_that_slept_while_it_was_unlocked_blames_nobody(town: World) -> None:
+    alice, _ = await pair(town)
+
+    def sleep(request: httpx2.Request, answer: Any) -> Any:
+        if request.url.path.endswith("/auth/unlock"):
+            town.clock.ahead += HOUR
+            town.wires["alice"].rewrite = None
+        return answer
+
+    town.wires["alice"].rewrite = sleep
+    with pytest.raises(errors.SessionExpired):
+        await alice.account.change_password("another password", password=password_of("alice"))
+    await alice.account.change_password("another password", password=password_of("alice"))
 
 
 async def test_every_use_of_an_unlocker_is_told(town: World) -> None:

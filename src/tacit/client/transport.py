@@ -79,6 +79,7 @@ class EncryptionAPIClient:
         self._key: SigningKey | None = None
         self.device_id = ""
         self.token = ""
+        self._renews = True
 
     @property
     def authority(self) -> str:
@@ -86,9 +87,12 @@ class EncryptionAPIClient:
         return self.url.netloc.decode("ascii").lower()
 
     def aside(self) -> EncryptionAPIClient:
-        """Another session over the same connections, for what needs an unlocker; it is not closed by itself."""
+        """Another session over the same connections, for what needs an unlocker; it is not closed by itself.
+
+        Once it ended there is no other in its place without the unlocker: then `SessionExpired` is raised.
+        """
         found = copy.copy(self)
-        found.token, found._key = "", None
+        found.token, found._key, found._renews = "", None, False
         return found
 
     async def close(self) -> None:
@@ -282,7 +286,7 @@ class EncryptionAPIClient:
 
     async def _mend(self, problem: errors.TacitError, path: str) -> bool:
         """Whether the cause of a refusal was put right, so that the request may be sent once more."""
-        if isinstance(problem, errors.SessionExpired) and self.token and path not in CARRIES_KEY:
+        if isinstance(problem, errors.SessionExpired) and self._renews and self.token and path not in CARRIES_KEY:
             await self.renew()
             return True
         return False
