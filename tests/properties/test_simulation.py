@@ -21,13 +21,11 @@ from properties.simulation import (
     PROCESS,
     SPEAK,
     TROUBLES,
-    Simulation,
-    Step,
-    Trouble,
     schedule,
     simulation,
 )
 from properties.simulation_checks import finish
+from properties.simulation_people import Simulation, Step, Trouble
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 numbers = st.integers(0, MOST - 1)
