@@ -43,7 +43,6 @@ LAYERED = [
         "MS7.replay",
         "MS7.splice",
         "MS19",
-        "T1",
     )
     for guard in GUARDS[attack_id]
 ]
