@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tacit import errors
@@ -11,7 +13,9 @@ from tacit.signed import labels
 from tacit.signed.profiles import Profile
 from tacit.signed.verify import (
     ZERO_HASH,
+    HashedOnce,
     Verified,
+    hash_once,
     labelled,
     labelled_bytes,
     sign,
@@ -29,6 +33,12 @@ LABEL = labels.DEVICE_ID
 
 @struct
 class Place:
+    number: U16
+    where: Hash
+
+
+@struct
+class Kept(HashedOnce):
     number: U16
     where: Hash
 
@@ -53,6 +63,17 @@ def test_a_hash_is_sha_256_of_both() -> None:
     assert struct_hash(LABEL, PLACE) == sha256(BYTES)
     assert len(ZERO_HASH) == 32
     assert not any(ZERO_HASH)
+
+
+def test_a_hash_that_is_kept_belongs_to_its_struct_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept(7, b"w" * 32)
+    assert hash_once(LABEL, kept) == sha256(BYTES)
+    later = dataclasses.replace(kept, number=8)
+    assert hash_once(LABEL, later) == struct_hash(LABEL, Place(8, b"w" * 32))
+    assert later != kept == Kept(7, b"w" * 32)
+    assert repr(kept) == repr(Kept(7, b"w" * 32))
+    monkeypatch.setattr("tacit.signed.verify.struct_hash", lambda *_: pytest.fail("reckoned a second time"))
+    assert hash_once(LABEL, kept) == sha256(BYTES)
 
 
 def test_a_signature_is_over_both() -> None:

@@ -43,7 +43,7 @@ class ConversationKey:
 
 def key_id_of(key: ConversationKey, record: ConversationRecord) -> bytes:
     """The key's id for this record, 32 bytes; whatever `key_id` the record has already does not count."""
-    bare = dataclasses.replace(record, key_id=b"")
+    bare = dataclasses.replace(record, key_id=b"") if record.key_id else record
     info = labelled(labels.KEY_ID, KeyIdContext(record_hash(bare)))
     return hkdf_sha256(key.secret, info).reveal()
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, Final
 
 from tacit import errors
 from tacit.crypto import verify as doors
 from tacit.signed import labels
 from tacit.signed.profiles import ALGORITHMS, KeyAlgorithm, Profile, check_wrapping_key
-from tacit.signed.verify import ZERO_HASH, Signer, Verified, sign, signature_holds, struct_hash, verify
+from tacit.signed.verify import (
+    ZERO_HASH,
+    HashedOnce,
+    Signer,
+    Verified,
+    hash_once,
+    sign,
+    signature_holds,
+    struct_hash,
+    verify,
+)
 from tacit.wire import limits
 from tacit.wire.codec import U16, U64, Enum, Hash, Id, Many, PublicKey, Signature, Text, Variable, struct
 
@@ -91,7 +102,7 @@ class ResetNote:
 
 
 @struct
-class AccountRecord:
+class AccountRecord(HashedOnce):
     """One version of an account, signed by the identity key of the version before it (the first one by its own)."""
 
     server_name: Id
@@ -140,6 +151,7 @@ def device_id_of(user_id: str, request_key: bytes) -> str:
     return struct_hash(labels.DEVICE_ID, DeviceKey(user_id, request_key)).hex()
 
 
+@lru_cache(maxsize=16_384)  # more than the members of the largest conversation
 def aik_fingerprint(profile: Profile, aik: bytes) -> bytes:
     """The 32-byte hash that rosters and unlockers know an identity key by."""
     return struct_hash(labels.AIK_FINGERPRINT, AikKey(profile, aik))
@@ -147,7 +159,7 @@ def aik_fingerprint(profile: Profile, aik: bytes) -> bytes:
 
 def account_hash(record: AccountRecord) -> bytes:
     """The record's hash, 32 bytes; its hex is the account's `keyId`."""
-    return struct_hash(labels.ACCOUNT_RECORD, record)
+    return hash_once(labels.ACCOUNT_RECORD, record)
 
 
 def sign_record(

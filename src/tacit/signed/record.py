@@ -11,7 +11,7 @@ from tacit import errors
 from tacit.signed import labels
 from tacit.signed.account import DeviceId
 from tacit.signed.profiles import Profile
-from tacit.signed.verify import Signer, sign, struct_hash
+from tacit.signed.verify import HashedOnce, Signer, hash_once, sign, struct_hash
 from tacit.wire import limits
 from tacit.wire.codec import U16, U64, Enum, Flag, Hash, Id, Many, Signature, Text, Variable, struct
 
@@ -113,7 +113,7 @@ class Opener:
 
 
 @struct
-class ConversationRecord:
+class ConversationRecord(HashedOnce):
     """One epoch of a conversation, signed by its opener's device.
 
     `previous_record_hash` is zero, and `genesis_random` 32 bytes, in the genesis only (empty afterwards);
@@ -175,7 +175,7 @@ def conversation_id_of(user_id: str, genesis_random: bytes) -> str:
 
 def record_hash(record: ConversationRecord) -> bytes:
     """The record's hash, 32 bytes."""
-    return struct_hash(labels.CONVERSATION_RECORD, record)
+    return hash_once(labels.CONVERSATION_RECORD, record)
 
 
 def roster_hash(roster: Roster) -> bytes:

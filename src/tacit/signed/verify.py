@@ -48,6 +48,24 @@ def struct_hash(label: str, struct: object) -> bytes:
     return sha256(labelled(label, struct))
 
 
+class HashedOnce:
+    """A base of structs that keep their own hash: they are frozen, and it is asked for again and again."""
+
+    __slots__ = ("_hash",)
+
+    _hash: bytes
+
+
+def hash_once(label: str, struct: HashedOnce) -> bytes:
+    """`struct_hash` of a struct that has one label only, reckoned the first time."""
+    try:
+        return struct._hash
+    except AttributeError:
+        made = struct_hash(label, struct)
+        object.__setattr__(struct, "_hash", made)
+        return made
+
+
 def sign(label: str, struct: object, signer: Signer) -> bytes:
     """The signature over `{label<V>, struct<V>}` by whatever key `signer` holds."""
     return signer(labelled(label, struct))

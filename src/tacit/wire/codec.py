@@ -149,6 +149,9 @@ class Enum(Encoding):
 
         return write, read
 
+    def source(self) -> str:
+        return f"out += field.to_bytes({self.size}, 'big')"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Flag(Encoding):
