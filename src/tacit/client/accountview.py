@@ -97,6 +97,8 @@ async def ask(view: AccountView, known: int, confirm: Confirm | None) -> None:
     if confirm is None:
         if view.version != known:
             raise errors.NotConfirmed(f"the account has version {view.version} now, this device knew {known}")
+        if view.vault_is_old:
+            raise errors.NotConfirmed("the vault was not written for 48 hours: it may be an earlier one")
         return
     if not await confirm(view):
         raise errors.NotConfirmed()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from tacit import errors
 from tacit.client.accountbook import AccountBook, Served
-from tacit.client.vaultbook import Contents, contents_of, pin_of
+from tacit.client.vaultbook import Contents, contents_of, pin_of, readable
 from tacit.conversation.judging import KnownEpoch
 from tacit.conversation.judging_records import Place, Standpoint
 from tacit.conversation.keys import ConversationKey
@@ -234,8 +234,7 @@ class Books:
         account = self.accounts.named(self.me.user_id, hash_named)
         named = account.value.encryption_keys if account is not None else ()
         wanted = {key.public_key for key in named if key.algorithm is algorithm}
-        for value in values(self.entries(), EntryKind.ENCRYPTION_KEY):
-            held = decode(PrivateKey, value)
+        for held in readable(PrivateKey, values(self.entries(), EntryKind.ENCRYPTION_KEY)):
             if held.algorithm is algorithm and held.public_key in wanted:
                 found = self._read(held)
                 if found is not None:

@@ -145,7 +145,7 @@ class AccountKeeper:
         def prepare(books: Books) -> tuple[Reset, AccountChange]:
             before = at.record if at is not None else books.own_account().value
             entries = at_of(books, at).entries if at is not None else books.entries()
-            made = make(before, kept_entries(entries, books.certified()), books)
+            made = make(before, kept_entries(entries, {books.me.device_id, *keep}), books)
             return made, accountchange.keep(books, RESET, made.version, books.me.secrets, made.words)
 
         made, change = await self._store.run(prepare)
@@ -275,13 +275,13 @@ def at_of(books: Books, at: Unlocked) -> Unlocked:
     return Unlocked(at.record, at.vault, at.opened, entries)
 
 
-def kept_entries(entries: Collection[SignedEntry], certified: Collection[str]) -> list[NewEntry]:
-    """What a reset carries over: keys that open what is old, and what present devices know of others."""
+def kept_entries(entries: Collection[SignedEntry], kept: Collection[str]) -> list[NewEntry]:
+    """What a reset carries over: keys that open what is old, and what the devices that stay know of others."""
     keys = (EntryKind.ENCRYPTION_KEY, EntryKind.ARCHIVE_KEY)
     return [
         NewEntry(each.entry.kind, each.entry.key, each.entry.value)
         for each in entries
-        if each.entry.value and (each.entry.kind in keys or each.entry.device_id in certified)
+        if each.entry.value and (each.entry.kind in keys or each.entry.device_id in kept)
     ]
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
+from typing import TypeVar
 
+from tacit import errors
 from tacit.identity.vault import ContactPin, ConversationHead, values
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint
 from tacit.signed.vault import EntryKind, SignedEntry
 from tacit.wire.codec import decode
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,16 +30,25 @@ def contents_of(entries: tuple[SignedEntry, ...], certified: Container[str]) -> 
     """Read the entries once; an entry of a device that is gone says nothing of people and conversations."""
 
     def heads(kind: EntryKind) -> dict[str, ConversationHead]:
-        found = [decode(ConversationHead, each) for each in values(entries, kind, certified)]
+        found = readable(ConversationHead, values(entries, kind, certified))
         return {each.conversation_id: each for each in found}
 
-    pins = [decode(ContactPin, each) for each in values(entries, EntryKind.CONTACT_PIN, certified)]
+    pins = readable(ContactPin, values(entries, EntryKind.CONTACT_PIN, certified))
     return Contents(
         entries,
         heads(EntryKind.CONVERSATION_PIN),
         heads(EntryKind.CONVERSATION_HEAD),
         {each.user_id: each for each in pins},
     )
+
+
+def readable(kind: type[T], encoded: Iterable[bytes]) -> list[T]:
+    """What can be read of these values: one device's bad entry must not take all others away."""
+    found = []
+    for raw in encoded:
+        with suppress(errors.PeerError):
+            found.append(decode(kind, raw))
+    return found
 
 
 def pin_of(record: AccountRecord) -> ContactPin:

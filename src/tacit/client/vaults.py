@@ -97,6 +97,10 @@ class VaultKeeper:
     async def write(self) -> None:
         """Write the next outer part where pins or heads changed, or the last one is a day old."""
         for _ in range(ATTEMPTS):
+            if await self._store.run(is_behind):
+                await self.check()
+                if await self._store.run(is_behind):
+                    return  # never under a key that a revoked device may have
             now = self._clock()
             made = await self._store.run(partial(next_outer, now=now))
             if made is None:
@@ -110,6 +114,15 @@ class VaultKeeper:
                 continue
             await self._store.run(partial(keep_outer, outer=outer))
             return
+
+
+def is_behind(books: Books) -> bool:
+    """Whether the account record names a later outer part than the one held, or one of another chain.
+
+    Then the outer key may have been replaced: what is sealed under the one held is open to a revoked device.
+    """
+    held = of_this_chain(books, held_header(books))
+    return held is None or held.version < books.own_account().value.outer.version
 
 
 def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
