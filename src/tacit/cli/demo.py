@@ -17,7 +17,7 @@ import click
 
 from tacit.cli.claims import AFTER_LOSS, AFTER_REMOVAL, CLAIMS, Evidence
 from tacit.cli.handover import Later, hand_over, later_rows
-from tacit.cli.inspection import ciphertext, device_needles, recovery_needles, vault_needles
+from tacit.cli.inspection import ciphertext, device_needles, recovery_needles, store_key, vault_needles
 from tacit.cli.lost import hand_over_lost, what_opens
 from tacit.cli.needles import Needle, haystack
 from tacit.cli.session import PROFILES
@@ -42,8 +42,7 @@ LOST = (
     ("bob", "Then the customs code goes to you here: the crate is under Kestrel-Ostrava."),
 )
 RECOVERED = (
-    ("alice", "The laptop followed it. I am back with the words from my drawer."),
-    ("bob", "Stay away from that lake. Gate fourteen, half past six."),
+    ("alice", "The laptop followed it. I am back with the words from my drawer: gate fourteen, half past six."),
 )
 Say = Callable[[tuple[tuple[str, str], ...], str], None]
 """Lets people say lines at a time of the play."""
@@ -161,19 +160,9 @@ def recover(stage: Stage, cast: Cast, profile: str, by_name: dict[str, Person], 
     tablet = stage.device(cast.alice[0], "tablet", stage.person("alice").password)
     cast.alice.append(tablet)
     step("once more, on a tablet, with the 24 words alone: she has forgotten her password, and chooses another")
-    new = ("devices", "add", "alice", "--server", stage.url, "--profile", profile, "--yes")
-    words = " ".join(cast.words["alice"])
-    stage.run(
-        tablet,
-        *new,
-        "--device",
-        "tablet",
-        "--words-fd",
-        "0",
-        "--new-password-fd",
-        "0",
-        typed=f"{words}\n{tablet.password}\n",
-    )
+    new = ("devices", "add", "alice", "--server", stage.url, "--profile", profile, "--yes", "--device", "tablet")
+    typed = " ".join(cast.words["alice"]) + f"\n{tablet.password}\n"
+    stage.run(tablet, *new, "--words-fd", "0", "--new-password-fd", "0", typed=typed)
     by_name["alice"] = tablet
     say(RECOVERED, "after the recovery")
 
@@ -184,14 +173,17 @@ def collect(stage: Stage, cast: Cast, evidence: Evidence) -> None:
     stage.keep()
     now = time.time_ns() // 1_000_000
     rows, before = rows_in(stage), cast.before_loss
+    keys = {person.home: store_key(person.home, person.password) for person in cast.everybody()}
     evidence.rows = rows.messages
     later = rows.after(evidence.removal_seq)
-    evidence.handed = hand_over(cast.carol, later, rows.accounts, now)
+    evidence.handed = hand_over(cast.carol, keys[cast.carol.home], later, rows.accounts, now)
     step("and the lost phone every row since it was revoked, the vaults too; what came before it has to open")
     phone = cast.alice[0]
-    evidence.lost_before = what_opens(phone, [before.vault("alice")], before.after(0))
+    evidence.lost_before = what_opens(phone, keys[phone.home], [before.vault("alice")], before.after(0))
     cast.vaults.append(rows.vault("alice"))
-    evidence.lost_after = hand_over_lost(phone, cast.vaults, rows.after(evidence.loss_seq), rows.accounts, now)
+    evidence.lost_after = hand_over_lost(
+        phone, keys[phone.home], cast.vaults, rows.after(evidence.loss_seq), rows.accounts, now
+    )
 
     step("every text, password and key is searched for in all that the server's folder held after each step")
     texts = [*(text for _, text, _ in evidence.written), TEAM]
@@ -200,7 +192,7 @@ def collect(stage: Stage, cast: Cast, evidence: Evidence) -> None:
         evidence.passwords.extend(recovery_needles(name, own_words))
     for person in cast.everybody():
         evidence.passwords.append(Needle(f"{person.name}'s password", person.password.encode()))
-        evidence.keys.extend(device_needles(person))
+        evidence.keys.extend(device_needles(person, keys[person.home]))
         evidence.device_places += [(f"{person.home.name}/{place}", data) for place, data in haystack(person.home)]
     vaults = [(before.vault("alice"), phone), *((rows.vault(each.name), each) for each in cast.everybody()[2:])]
     for vault, owner in vaults:

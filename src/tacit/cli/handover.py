@@ -13,7 +13,7 @@ from tacit import errors
 from tacit.api.base import convert
 from tacit.api.conversations import Grant as ServedGrant
 from tacit.api.messages import EncryptedPayload, Item, MessageItem, RecordItem
-from tacit.cli.inspection import Row, in_store, secrets_of, store_key
+from tacit.cli.inspection import Row, in_store, secrets_of
 from tacit.cli.needles import Needle
 from tacit.cli.stage import Person
 from tacit.client import inbox
@@ -112,15 +112,15 @@ def keys_in(home: Path, key: Secret) -> Keys:
     return found
 
 
-def hand_over(person: Person, later: Later, accounts: Sequence[Row], now: int) -> list[dict[str, Any]]:
+def hand_over(person: Person, key: Secret, later: Later, accounts: Sequence[Row], now: int) -> list[dict[str, Any]]:
     """Give somebody's real state every later row, through the real client code; then try every key on every row.
 
-    Works on a copy of the folder. For each grant and message `row` (its name), `kind`, `seq` (of its record or its
-    own), `opened` (by what; empty for not), `cause` (the client's code) and `tried` (how many keys).
+    Works on a copy of the folder, whose store `key` opens. For each grant and message `row` (its name), `kind`, `seq`
+    (of its record or its own), `opened` (by what; empty for not), `cause` (the client's code) and `tried` (how many
+    keys).
     """
     home = person.home.with_name(f"{person.home.name}, handed everything")
     shutil.copytree(person.home, home)
-    key = store_key(home, person.password)
     in_store(home, key, lambda books: take(books, later, accounts, now))
     keys = keys_in(home, key)
     verdicts = in_store(home, key, lambda books: list(verdicts_of(books, later)))

@@ -69,9 +69,8 @@ def in_store(home: Path, key: Secret, work: Callable[[Books], T]) -> T:
     return asyncio.run(look())
 
 
-def device_needles(person: Person) -> list[Needle]:
-    """Every secret key in somebody's local store, and the key of the store itself."""
-    key = store_key(person.home, person.password)
+def device_needles(person: Person, key: Secret) -> list[Needle]:
+    """Every secret key in somebody's local store, and the store's own `key`."""
     found = in_store(person.home, key, secrets_of)
     found.append(Needle("store's key", key.reveal()))
     return [Needle(f"{person.name}'s {needle.name}", needle.value) for needle in found]

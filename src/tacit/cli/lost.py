@@ -7,7 +7,7 @@ from typing import Any
 
 from tacit import errors
 from tacit.cli.handover import Keys, Later, hand_over, keys_in, try_rows, try_wrapped, verdict_of
-from tacit.cli.inspection import Row, in_store, store_key
+from tacit.cli.inspection import Row, in_store
 from tacit.cli.stage import Person
 from tacit.crypto import sealed
 from tacit.crypto.secret import Secret
@@ -23,12 +23,11 @@ from tacit.wire.codec import decode
 from tacit.wire.text import from_base64
 
 
-def what_opens(lost: Person, vaults: Sequence[Row], rows: Later) -> list[dict[str, Any]]:
+def what_opens(lost: Person, key: Secret, vaults: Sequence[Row], rows: Later) -> list[dict[str, Any]]:
     """What a device's real keys and its own password open of these rows of the server: a verdict on each.
 
-    Of the newest vault also what its owner's password opens, if that is still the account's.
+    `key` opens its store. Of the newest vault also what its owner's password opens, if that is still the account's.
     """
-    key = store_key(lost.home, lost.password)
     keys = keys_in(lost.home, key)
     own_id = in_store(lost.home, key, lambda books: books.me.device_id)
     verdicts = []
@@ -39,11 +38,11 @@ def what_opens(lost: Person, vaults: Sequence[Row], rows: Later) -> list[dict[st
 
 
 def hand_over_lost(
-    lost: Person, vaults: Sequence[Row], later: Later, accounts: Sequence[Row], now: int
+    lost: Person, key: Secret, vaults: Sequence[Row], later: Later, accounts: Sequence[Row], now: int
 ) -> list[dict[str, Any]]:
     """The same of later rows, and for grants and messages what the client makes of them."""
-    verdicts = what_opens(lost, vaults, later)
-    by_client = {(each["kind"], each["row"]): each for each in hand_over(lost, later, accounts, now)}
+    verdicts = what_opens(lost, key, vaults, later)
+    by_client = {(each["kind"], each["row"]): each for each in hand_over(lost, key, later, accounts, now)}
     for verdict in verdicts:
         told = by_client.pop((verdict["kind"], verdict["row"]), None)
         if told is not None:
