@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -62,12 +62,16 @@ MOST: Final = 60
 """The numbers of a step are below this; it has divisors enough that they pick evenly."""
 
 
-def schedule(seed: int, count: int) -> Iterator[Step]:
+Weights = Sequence[tuple[Sequence[str], int]]
+"""Groups of deeds, each with how often one of them is done."""
+
+
+def schedule(seed: int, count: int, weights: Weights = WEIGHTS) -> Iterator[Step]:
     """A random schedule: the same for the same seed."""
     draw = random.Random(seed)
 
     def one(trouble: Trouble | None) -> Step:
-        (deeds,) = draw.choices([deeds for deeds, _ in WEIGHTS], [weight for _, weight in WEIGHTS])
+        (deeds,) = draw.choices([deeds for deeds, _ in weights], [weight for _, weight in weights])
         return Step(draw.choice(deeds), draw.randrange(MOST), draw.randrange(MOST), draw.randrange(MOST), trouble)
 
     yield Step("create", 0, 0, 31)

@@ -29,15 +29,21 @@ class Town(Simulation):
 
     # --- picking ---------------------------------------------------------------------
 
-    async def pick(self, phone: Phone, step: Step) -> Conversation:
+    async def pick(self, phone: Phone, step: Step, *, as_admin: bool = False) -> Conversation:
+        """One of the conversations on a device; where it is an admin's deed, of those first in which it is one."""
         assert phone.client is not None
         every = sorted(await phone.client.conversations(), key=lambda each: each.id)
+        admins = [each for each in every if (phone.person.name, "admin") in roles_of(each)] if as_admin else []
         if not every:
             raise errors.ConversationNotFound
-        return every[step.what % len(every)]
+        return (admins or every)[step.what % len(admins or every)]
 
-    def whom(self, step: Step) -> str:
-        return self.people[step.whom % len(self.people)].name
+    def whom(self, phone: Phone, step: Step, conversation: Conversation, role: str) -> str:
+        """Somebody else: of those first who have this role there, or none."""
+        roles = dict(roles_of(conversation))
+        others = [each.name for each in self.people if each is not phone.person]
+        fitting = [each for each in others if roles.get(each, "") == role]
+        return (fitting or others)[step.whom % len(fitting or others)]
 
     # --- conversations ---------------------------------------------------------------
 
@@ -48,16 +54,22 @@ class Town(Simulation):
             await phone.client.create_conversation(f"talk {step.what}", members)
 
     async def do_add(self, phone: Phone, step: Step) -> None:
-        await (await self.pick(phone, step)).add(self.whom(step))
+        conversation = await self.pick(phone, step, as_admin=True)
+        await conversation.add(self.whom(phone, step, conversation, ""))
 
     async def do_remove(self, phone: Phone, step: Step) -> None:
-        await (await self.pick(phone, step)).remove(self.whom(step))
+        conversation = await self.pick(phone, step, as_admin=True)
+        await conversation.remove(self.whom(phone, step, conversation, ("member", "admin")[step.whom % 4 == 0]))
 
     async def do_promote(self, phone: Phone, step: Step) -> None:
-        await (await self.pick(phone, step)).set_role(self.whom(step), "admin")
+        conversation = await self.pick(phone, step, as_admin=True)
+        await conversation.set_role(self.whom(phone, step, conversation, "member"), "admin")
 
     async def do_demote(self, phone: Phone, step: Step) -> None:
-        await (await self.pick(phone, step)).set_role(self.whom(step), "member")
+        """Another admin, or oneself."""
+        conversation = await self.pick(phone, step, as_admin=True)
+        other = self.whom(phone, step, conversation, "admin")
+        await conversation.set_role(phone.person.name if step.whom % 3 == 0 else other, "member")
 
     async def do_leave(self, phone: Phone, step: Step) -> None:
         await (await self.pick(phone, step)).leave()
@@ -199,7 +211,8 @@ class Town(Simulation):
             known = books.held(conversation.id).known
             query = "SELECT record_hash, key FROM epoch_keys WHERE conversation_id = ?"
             keys = {bytes(row[0]): row[1] for row in books.connection.execute(query, (conversation.id,))}
-            able = [each for each in known.values() if each.record_hash in keys]
+            head = len(known) if books.me.user_id in books.held(conversation.id).roster() else 0
+            able = [each for number, each in known.items() if each.record_hash in keys and number != head]
             if not able:
                 return None
             chosen = able[step.whom % len(able)]
@@ -235,6 +248,11 @@ class Town(Simulation):
         if seq is not None:
             self.injected[conversation_id, seq] = user
             self.log.append(f"    at {seq}")
+
+
+def roles_of(conversation: Conversation) -> list[tuple[str, str]]:
+    """Everybody in a conversation, each with the role."""
+    return [(each.user_id, each.role) for each in conversation.members()]
 
 
 def newest_known(books: Books, conversation_id: str) -> dict[str, AccountRecord]:

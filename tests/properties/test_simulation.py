@@ -6,9 +6,13 @@ The schedules are drawn by hypothesis, which makes those that fail shorter. What
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from unittest import mock
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -21,11 +25,12 @@ from properties.simulation import (
     PROCESS,
     SPEAK,
     TROUBLES,
+    Weights,
     schedule,
     simulation,
 )
 from properties.simulation_checks import finish
-from properties.simulation_people import Simulation, Step, Trouble
+from properties.simulation_people import Simulation, Step, Trouble, Violation
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 numbers = st.integers(0, MOST - 1)
@@ -99,9 +104,64 @@ TestPeople = People.TestCase
 TestPeople.settings = settings(max_examples=60 if LONG else 8, stateful_step_count=40 if LONG else 25)
 
 
-async def run(seed: int, *, people: int = 3, steps: int = 40) -> None:
-    """One schedule out of a seed; raises `Violation`."""
-    async with simulation(people, seed, lenient=seed % 2 == 1) as made:
-        for step in schedule(seed, steps):
-            await made.step(step)
-        await finish(made)
+# --- that it can fail ------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """A guard that is gone, the deeds that lead to where it stood, and seeds of which one finds that out."""
+
+    guard: str
+    stand_in: Callable[..., object]
+    deeds: Weights
+    seeds: tuple[int, ...]
+    said: str
+
+
+MUTANTS = [
+    Mutant(
+        "tacit.conversation.judging.check_removal",
+        lambda *_: None,
+        ((("send",), 2), (("remove", "add"), 4), (("sync", "sync_one"), 2), (("slip_in",), 4)),
+        (16, 14, 0, 1, 2, 3),
+        "though its sender was out",
+    ),
+    Mutant(
+        "tacit.conversation.judging_records.vouches",
+        lambda *_: False,
+        ((("arrive",), 2), (("add", "remove", "promote", "demote"), 6), (("revoke",), 3), (("sync",), 2)),
+        (8, 9, 1, 2, 3, 4),
+        "vouches for it",
+    ),
+    Mutant(
+        "tacit.client.standing.is_outdated",
+        lambda *_: False,
+        ((("send",), 5), (("sync", "sync_people"), 5), (("arrive", "revoke", "reset"), 4)),
+        (5, 1, 0, 2, 3, 4),
+        "are gone",
+    ),
+]
+
+
+async def run(seed: int, deeds: Weights) -> str:
+    """What a schedule out of a seed shows; the empty text where all is well."""
+    try:
+        async with simulation(3, seed, lenient=True) as made:
+            for step in schedule(seed, 25, deeds):
+                await made.step(step)
+            await finish(made)
+    except Violation as violation:
+        return str(violation).splitlines()[0]
+    return ""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard.rpartition(".")[2])
+async def test_a_guard_that_is_gone_is_found(mutant: Mutant) -> None:
+    for seed in mutant.seeds:
+        with mock.patch(mutant.guard, mutant.stand_in):
+            found = await run(seed, mutant.deeds)
+        if found:
+            assert mutant.said in found
+            assert await run(seed, mutant.deeds) == ""
+            return
+    pytest.fail(f"none of the seeds {mutant.seeds} tells that {mutant.guard} is gone")
