@@ -123,8 +123,10 @@ def of_later_programs(books: Books) -> list[str]:
 
 
 def _withdraw_retries(books: Books, held: Held, name: Name, first: int) -> None:
-    update = """UPDATE messages SET verdict = 'repeated', content = NULL, revision = ? WHERE conversation_id = ?
-        AND user_id = ? AND device_id = ? AND client_message_id = ? AND verdict = 'shown' AND seq > ?"""
+    # The planner would rather walk through everything that stands later: on a new device all that was fetched first.
+    update = """UPDATE messages INDEXED BY messages_by_name SET verdict = 'repeated', content = NULL, revision = ?
+        WHERE conversation_id = ? AND user_id = ? AND device_id = ? AND client_message_id = ?
+        AND verdict = 'shown' AND seq > ?"""
     values = (_next_revision(books), held.id, name.user_id, name.device_id, name.client_message_id, first)
     books.connection.execute(update, values)
 
