@@ -32,14 +32,14 @@ async def simulation(people: int, seed: int, *, lenient: bool = False) -> AsyncI
     holder: list[Town] = []
     draw = random.Random(seed).randbytes
     try:
-        with quick():
-            config = Config("127.0.0.1", 8080, folder / "server.db")
-            backend = await open_backend(config, lambda: holder[0].now if holder else START, draw)
-            backend.store._batches = Committing(backend.store)  # type: ignore[assignment]
-            if lenient:
-                await backend.store.write(lambda db: db.execute(LENIENT))
-            made = Town(backend, folder, seed)
-            holder.append(made)
+        config = Config("127.0.0.1", 8080, folder / "server.db")
+        backend = await open_backend(config, lambda: holder[0].now if holder else START, draw)
+        backend.store._batches = Committing(backend.store)  # type: ignore[assignment]
+        if lenient:
+            await backend.store.write(lambda db: db.execute(LENIENT))
+        made = Town(backend, folder, seed)
+        holder.append(made)
+        with quick(backend.store):
             try:
                 await made.register(people)
                 yield made
