@@ -196,6 +196,11 @@ bob writes, alice removes bob, it comes again                    | carol | 2    
 alice rotates, bob writes, 3 is withheld                         | carol | 2       | record_missing
 alice rotates, bob writes, 3 is withheld, judged, 3 is served    | carol | 2       | ordinary
 alice rotates, bob writes, 3 waits                               | carol | 2       | record_pending
+# what stands behind a record that waits does too: it may be the sender's removal
+alice removes bob, bob writes for 2, 3 waits                     | carol | 2       | record_pending
+alice removes bob, bob writes for 2, 3 waits, judged, 3 is served | carol | 2      | late_after_removal
+alice rotates, bob writes for 2, 3 waits, judged, 3 is served    | carol | 2       | late
+bob writes, alice removes bob, 3 waits                           | carol | 2       | ordinary
 bob writes, 2 is locked                                          | carol | 2       | no_grant
 bob writes, 2 is locked, judged, 2 is served                     | carol | 2       | ordinary
 alice rotates, bob writes, swapped                               | carol | 2       | message_tampered

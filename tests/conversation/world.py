@@ -303,7 +303,8 @@ class Chat:
             for each in self.epochs
             if each.record.epoch not in left_out
         }
-        return Known(epochs, frozenset(pending), self.world.versions, self.seen.get, self.shown.get)
+        waiting = {each.record.epoch: each.seq for each in self.epochs if each.record.epoch in set(pending)}
+        return Known(epochs, waiting, self.world.versions, self.seen.get, self.shown.get)
 
     def standpoint(self, user_id: str, held: int = 0, accepted: Iterable[bytes] = ()) -> Standpoint:
         states = {each.record.epoch: each.state for each in self.epochs[:held]}

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from tacit import errors
 from tacit.client.books import Books, Held
+from tacit.conversation import judging_records as records
 from tacit.conversation.content import Content, Kind, Name, body_of
 from tacit.conversation.judging import (
     Counted,
@@ -158,8 +159,18 @@ def judge(books: Books, held: Held, seq: int, payload: str) -> Judged:
         found = find_by_name(books, held.id, name)
         return found.seq if found is not None else None
 
-    known = Known(held.known, held.pending, books.accounts.versions, seen, shown)
+    known = Known(held.known, _places_of_pending(books, held), books.accounts.versions, seen, shown)
     return Judged(judge_message(seq, message, signature, known), message)
+
+
+def _places_of_pending(books: Books, held: Held) -> dict[int, int]:
+    """Where the first record of each epoch stands that cannot be judged yet."""
+    if not held.pending:
+        return {}
+    query = """SELECT epoch, min(seq) FROM records WHERE conversation_id = ? AND place = ? AND epoch > ?
+        GROUP BY epoch"""
+    values = (held.id, records.Place.PENDING.value, held.epoch)
+    return dict(books.connection.execute(query, values).fetchall())
 
 
 def _write(books: Books, held: Held, seq: int, created_at: int, payload: str, judged: Judged) -> None:

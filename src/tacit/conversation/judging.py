@@ -7,7 +7,7 @@ state: what the client knows comes in as `Known`, and a verdict says what to rem
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tacit import errors
@@ -52,13 +52,13 @@ class KnownEpoch:
 class Known:
     """What a client knows of one conversation while it judges.
 
-    `epochs` are the accepted ones by number, without a hole; `pending` are the numbers of those whose record was
-    received but cannot be judged yet. `seen` and `shown` answer with the `seq` of the first message whose signature
-    verified with this counter, and of the first one shown under this name.
+    `epochs` are the accepted ones by number, without a hole; `pending` are the places (`seq`), by number, of those
+    whose record was received but cannot be judged yet. `seen` and `shown` answer with the `seq` of the first message
+    whose signature verified with this counter, and of the first one shown under this name.
     """
 
     epochs: Mapping[int, KnownEpoch]
-    pending: Container[int]
+    pending: Mapping[int, int]
     versions: Versions
     seen: Callable[[Counted], int | None]
     shown: Callable[[Name], int | None]
@@ -140,6 +140,7 @@ def judge_message(seq: int, message: Message, signature: bytes, known: Known) ->
         check_order(seq, epoch)
         check_replay(seq, aad, known)
         check_removal(seq, aad, member, known)
+        check_settled(seq, aad, known)
         first = first_shown(seq, aad, known)
         if first is not None:
             return Repeated(name_of(aad), first)
@@ -249,6 +250,13 @@ def check_removal(seq: int, aad: MessageAad, member: Change, known: Known) -> No
         if named is None or certificate(named, aad.device_id) is None:
             raise errors.LateAfterRemoval(f"epoch {number} has not the device")
         number += 1
+
+
+def check_settled(seq: int, aad: MessageAad, known: Known) -> None:
+    """Raises `RecordPending` where a later record that precedes the message is not judged: it may lack the sender."""
+    for number, place in known.pending.items():
+        if number > aad.epoch and place <= seq:
+            raise errors.RecordPending(f"epoch {number}")
 
 
 def check_granted(epoch: KnownEpoch) -> Epoch:
