@@ -37,6 +37,8 @@ from tacit.signed.rights import advance
 from tacit.signed.verify import labelled
 
 AT_MOST: Final = 1.5
+PASSES: Final = 3
+"""The least of their medians counts."""
 MEMBERS: Final = 1_000
 FEWER: Final = 200
 """Members in a quick run."""
@@ -179,7 +181,9 @@ def _measure(report: Report, profile: Profile, members: int) -> None:
         "found floor": founding.open,
         "rotate floor": rotating.open,
     }
-    seconds = interleave(cases, report.rounds(15), batch=1)
+    passes = [interleave(cases, report.rounds(15), batch=1) for _ in range(PASSES)]
+    # What else the machine does only adds to the medians.
+    seconds = {case: min(each[case] for each in passes) for case in cases}
     name = name_of(profile)
     for case, label in (("found", "first epoch"), ("rotate", "next epoch")):
         bare = seconds[f"{case} floor"]
