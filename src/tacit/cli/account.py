@@ -20,7 +20,7 @@ PROFILE = click.option(
     type=PROFILES,
     default="standard",
     show_default=True,
-    help="The account's algorithms, for life: fips has NIST's alone, compat what a plain WebCrypto client has.",
+    help="The account's algorithms, for life: fips has NIST's for others, compat what a plain WebCrypto client has.",
 )
 KEYCHAIN = click.option(
     "--keychain", is_flag=True, help="Keep the key of this folder in the system's keychain: no password to open it."

@@ -31,8 +31,8 @@ class Client:
     else under the account's password; with `keychain=True` under a secret in the system's keychain, and no password is
     needed to open it (`NoKeychain` where there is none that can be used). `server_name` is the server's name where it
     is not the URL's host. `profile` is the account's, chosen at registration for life: `standard`, `fips` (NIST's
-    algorithms alone) or `compat` (what a plain WebCrypto client has). The rest is for tests: clock (Unix milliseconds),
-    randomness, waiting, HTTP transport and the cost of passwords.
+    algorithms, but for the local store) or `compat` (what a plain WebCrypto client has). The rest is for tests: clock
+    (Unix milliseconds), randomness, waiting, HTTP transport and the cost of passwords.
     """
 
     def __init__(
