@@ -183,3 +183,37 @@ async def test_words_that_were_shown_are_not_kept(town: World) -> None:
     await alice.sync()
     assert (await alice.account.view()).version == 3
     assert await alice.account.unseen_words() == ()
+
+
+async def test_a_change_that_counted_and_was_overtaken_is_not_taken_for_refused(town: World) -> None:
+    alice, _ = await pair(town)
+    tablet = await town.another("alice", "tablet")
+    asking = alice.account.new_recovery_key(password=password_of("alice"), confirm=yes)
+    await interrupted(town, "alice", "crash after", GENERATE, asking)
+    await tablet.account.change_password("another password", password=password_of("alice"), confirm=yes)
+    await abandon(alice)
+    alice = await again(town, "alice", "alice")
+    await alice.sync()
+    assert "change_refused" not in [each.kind for each in await alice.account.notices()]
+    words = await alice.account.unseen_words()
+    await town.another("alice", "laptop", words=words, new_password="a third password")
+    assert await alice.alarms() == []
+
+
+async def test_a_revocation_that_counted_and_was_overtaken_is_followed_by_its_epochs(town: World) -> None:
+    alice, bob = await pair(town)
+    lost = await id_of(alice)
+    tablet, laptop = await town.another("alice", "tablet"), await town.another("alice", "laptop")
+    await tablet.sync()
+    await laptop.sync()
+    revoking = tablet.account.revoke(lost, password=password_of("alice"), confirm=yes)
+    await interrupted(town, "alice-tablet", "crash after", GENERATE, revoking)
+    await laptop.account.new_recovery_key(password=password_of("alice"), confirm=yes)
+    await abandon(tablet)
+    tablet = await again(town, "alice-tablet", "alice")
+    await tablet.sync()
+    team = await tablet.conversation("team")
+    assert (team.epoch, team.blocked) == (2, "")
+    await team.send("three")
+    assert (await said(bob))[-1] == (await said(laptop))[-1] == "three"
+    assert await tablet.alarms() == await laptop.alarms() == []

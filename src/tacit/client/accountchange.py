@@ -17,7 +17,7 @@ from tacit.crypto.secret import Secret
 from tacit.identity.account import DeviceSecrets
 from tacit.identity.changes import Version
 from tacit.identity.vault import combine, open_outer, writers_of
-from tacit.signed.account import AccountRecord, AccountSignatures
+from tacit.signed.account import AccountRecord, AccountSignatures, account_hash
 from tacit.signed.vault import Vault
 from tacit.wire import limits
 from tacit.wire.codec import U64, Id, Many, decode, encode, struct
@@ -100,9 +100,24 @@ def finish(books: Books, server_name: str, change: AccountChange) -> None:
     # A reset's vault has all that is carried over, under clocks that begin anew.
     books.set_entries(entries if change.kind == RESET else combine(books.entries(), entries, books.certified()))
     books.set_meta("outer_header", encode(change.vault.outer.header))
+    _remember(books, change)
+
+
+def counts_already(books: Books, change: AccountChange) -> bool:
+    """Whether a change is in the account's chain although its answer was lost, and another version follows it.
+
+    Then what it leaves to be done is remembered; the vault is the later version's.
+    """
+    if change.kind == CERTIFY or books.accounts.named(change.record.user_id, account_hash(change.record)) is None:
+        return False
+    _remember(books, change)
+    return True
+
+
+def _remember(books: Books, change: AccountChange) -> None:
     if change.kind == REVOKE:
         for conversation_id in books.conversation_ids():
-            if user_id in books.held(conversation_id).roster():
+            if change.record.user_id in books.held(conversation_id).roster():
                 books.connection.execute("INSERT OR REPLACE INTO rotations VALUES (?, 0)", (conversation_id,))
     if change.words:
         books.set_meta(_WORDS, " ".join(each.word for each in change.words).encode())

@@ -254,6 +254,10 @@ async def publish(store: Store, api_client: EncryptionAPIClient, change: Account
     except (errors.PeerError, errors.UsageError) as refusal:
         if is_about_the_session(refusal):
             raise
+        # Its answer may have been lost before another version came: then it is in the chain, and no refusal.
+        await Directory(store, api_client, clock).try_refresh([change.record.user_id])
+        if await store.run(partial(accountchange.counts_already, change=change)):
+            return 0
         facts = {"kind": change.kind, "code": refusal.code}
         await store.run(partial(_forget, at=clock(), facts=facts))
         raise
