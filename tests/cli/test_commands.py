@@ -408,13 +408,23 @@ def test_what_is_not_compat_is_not_raised(profiled: House) -> None:
 # --- chat --------------------------------------------------------------------------------
 
 
+def interruptible() -> None:
+    """As at a terminal: who started the tests in the background may have had interrupts ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A command at a terminal of its own."""
 
     def __init__(self, *arguments: str) -> None:
         self._master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            [*PROGRAM, *arguments], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+            [*PROGRAM, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=interruptible,
         )
         os.close(slave)
         self.text = ""
@@ -439,7 +449,9 @@ class Terminal:
 
     def ends(self) -> int:
         """Wait for the process's end, reading what it says."""
+        limit = time.monotonic() + SECONDS
         while self.process.poll() is None:
+            assert time.monotonic() < limit, self.text
             if select.select([self._master], [], [], 0.1)[0]:
                 self._read_rest()
         return self.process.returncode
