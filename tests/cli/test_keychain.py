@@ -14,7 +14,7 @@ from client.keyrings import InMemory
 from tacit import errors
 from tacit.cli import account, talk
 from tacit.cli.stage import Stage
-from tacit.client import device
+from tacit.client import lockbox
 from tacit.client.keychain import Keychain
 
 COMMANDS = {"register": account.register, "login": account.login, "conversations": talk.conversations}
@@ -45,7 +45,7 @@ def test_a_folder_in_the_keychain_is_opened_without_a_password(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = InMemory()
-    monkeypatch.setattr(device, "system_keychain", lambda: Keychain(backend))
+    monkeypatch.setattr(lockbox, "system_keychain", lambda: Keychain(backend))
     home = tmp_path / "home"
     server = ("alice", "--server", stage.url, "--keychain")
     made = say(home, "register", *server, "--password-fd", typed("a password"))
@@ -62,7 +62,7 @@ def test_where_there_is_no_keychain_nothing_is_made(tmp_path: Path, monkeypatch:
     def none() -> Keychain:
         raise errors.NoKeychain
 
-    monkeypatch.setattr(device, "system_keychain", none)
+    monkeypatch.setattr(lockbox, "system_keychain", none)
     home = tmp_path / "home"
     server = ("alice", "--server", "http://127.0.0.1:1", "--keychain")
     made = say(home, "register", *server, "--password-fd", typed("a password"))

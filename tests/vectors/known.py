@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing
 from collections.abc import Iterator
@@ -67,7 +68,8 @@ def value_of(hint: Any, value: Any) -> Any:
 
 def struct_of(cls: type[T], value: dict[str, Any]) -> T:
     """A JSON object as a struct: exactly its fields, by name."""
-    hints = typing.get_type_hints(cls, include_extras=True)
+    every = typing.get_type_hints(cls, include_extras=True)
+    hints = {field.name: every[field.name] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     assert set(value) == set(hints), (cls, set(value) ^ set(hints))
     return cls(**{name: value_of(hints[name], value[name]) for name in value})
 
