@@ -145,9 +145,9 @@ def test_what_stays_the_same_keeps_its_signature() -> None:
 
 
 def test_another_value_takes_the_place() -> None:
-    held = (entry(ONE, 1), entry(TWO, 2))
-    new = changed(ONE, b"other")
-    assert merge(held, (new,), 9, writer(LAPTOP)) == (entry(new, 9, LAPTOP), held[1])
+    held = (entry(ONE, 1), entry(PIN, 2))
+    new = changed(PIN, b"another")
+    assert merge(held, (new,), 9, writer(LAPTOP)) == (held[0], entry(new, 9, LAPTOP))
 
 
 def test_a_place_is_kind_and_key() -> None:
@@ -156,14 +156,14 @@ def test_a_place_is_kind_and_key() -> None:
 
 
 def test_of_two_new_ones_in_one_place_the_last_stays() -> None:
-    assert merge((), (ONE, changed(ONE, b"last")), 1, writer()) == (entry(changed(ONE, b"last")),)
+    assert merge((), (PIN, changed(PIN, b"last")), 1, writer()) == (entry(changed(PIN, b"last")),)
 
 
 def test_a_tombstone_takes_the_place_and_can_be_written_over() -> None:
-    held = merge((entry(ONE),), (changed(ONE, b""),), 2, writer())
-    assert held == (entry(changed(ONE, b""), 2),)
-    assert merge(held, (changed(ONE, b""),), 3, writer()) == held
-    assert merge(held, (ONE,), 3, writer()) == (entry(ONE, 3),)
+    held = merge((entry(PIN),), (changed(PIN, b""),), 2, writer())
+    assert held == (entry(changed(PIN, b""), 2),)
+    assert merge(held, (changed(PIN, b""),), 3, writer()) == held
+    assert merge(held, (PIN,), 3, writer()) == (entry(PIN, 3),)
 
 
 def test_tombstones_and_other_kinds_are_no_values() -> None:
@@ -296,6 +296,13 @@ def test_a_clock_is_not_ahead_of_the_outer_part() -> None:
     with pytest.raises(errors.InvalidVault) as refusal:
         open_outer(RECORD, seal((entry(ONE, 3),), first.header), KEY)
     assert refusal.value.detail == "an entry's clock is ahead of the outer part"
+
+
+@pytest.mark.parametrize("certified", [None, BOTH])
+@pytest.mark.parametrize("value", [b"", b"another"])
+def test_who_writes_neither_changes_nor_takes_away_a_key(value: bytes, certified: set[str] | None) -> None:
+    assert merge([entry(ONE)], [changed(ONE, value)], 2, writer(LAPTOP), certified) == (entry(ONE),)
+    assert merge([entry(changed(ONE, b""))], [ONE], 2, writer(), certified) == (entry(ONE, 2),)
 
 
 def test_an_entry_is_by_a_device_that_the_record_certifies() -> None:

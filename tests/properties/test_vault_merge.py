@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signed.chains import Device, Person
@@ -147,6 +147,7 @@ steps = st.lists(
 
 
 @given(steps)
+@example([(0, NewEntry(EntryKind.ARCHIVE_KEY, b"two", b"x")), (0, NewEntry(EntryKind.ARCHIVE_KEY, b"two", b""))])
 def test_any_interleaving_ends_in_the_same(schedule: list[tuple[int, str | NewEntry]]) -> None:
     server = Server()
     both = [Writing(DEVICES[0]), Writing(DEVICES[1])]

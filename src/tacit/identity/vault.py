@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final
 
 from tacit import errors
@@ -126,7 +127,8 @@ def merge(
 ) -> tuple[SignedEntry, ...]:
     """The entries with the new ones signed in at `clock`, sorted; what stays the same keeps its signature.
 
-    With `certified` the word of a device that is not among them is taken over by the writer.
+    With `certified` the word of a device that is not among them is taken over by the writer. A key that is there is
+    neither changed nor taken away, as in `combine`.
     """
     found = {(signed.entry.kind, signed.entry.key): signed for signed in held}
     for item in new:
@@ -136,7 +138,11 @@ def merge(
         if earlier is not None and same and (certified is None or earlier.entry.device_id in certified):
             continue
         entry = Entry(item.kind, item.key, item.value, clock, writer.device_id)
-        found[place] = SignedEntry(entry, sign(labels.ENTRY, entry, writer.signer))
+        signed = SignedEntry(entry, sign(labels.ENTRY, entry, writer.signer))
+        if earlier is not None and item.kind in KEYS:
+            count = certified if certified is not None else (earlier.entry.device_id, writer.device_id)
+            signed = max(earlier, signed, key=partial(_strength, certified=count))
+        found[place] = signed
     return tuple(found[place] for place in sorted(found))
 
 
@@ -158,13 +164,14 @@ def combine(
     return tuple(found[place] for place in sorted(found))
 
 
-_KEYS: Final = (EntryKind.ENCRYPTION_KEY, EntryKind.ARCHIVE_KEY)
+KEYS: Final = (EntryKind.ENCRYPTION_KEY, EntryKind.ARCHIVE_KEY)
+"""The kinds of entries that hold private keys of the account."""
 
 
 def _strength(signed: SignedEntry, certified: Container[str]) -> tuple[bool, bool, int, int, str, bytes, bytes]:
     """What entries of one place are compared by: a total order, so that it does not matter who merges what first."""
     entry = signed.entry
-    stays = entry.kind in _KEYS and entry.value != b""
+    stays = entry.kind in KEYS and entry.value != b""
     order = -entry.clock if stays else entry.clock
     return (
         stays,
@@ -248,7 +255,7 @@ def check_entry(record: AccountRecord, version: int, signed: SignedEntry, writer
 
 def keys_among(entries: Iterable[SignedEntry]) -> list[SignedEntry]:
     """The entries that hold a private key of the account."""
-    return [each for each in entries if each.entry.kind in _KEYS and each.entry.value]
+    return [each for each in entries if each.entry.kind in KEYS and each.entry.value]
 
 
 def values(entries: Iterable[SignedEntry], kind: EntryKind, certified: Container[str] | None = None) -> list[bytes]:
