@@ -283,6 +283,14 @@ class SignInRefused(PeerError):
     remedy = "Check the name, the password and the server."
 
 
+class TooManyAttempts(PeerError):
+    """Too many wrong passwords or recovery keys were tried: the next one is looked at later."""
+
+    code = "too_many_attempts"
+    status = 429
+    remedy = "Wait that long (`retryAfter` seconds) and try again; a device that is signed in waits for itself only."
+
+
 class UserMismatch(PeerError):
     """The user in the body is not the session's."""
 

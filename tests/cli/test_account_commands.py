@@ -348,6 +348,18 @@ def test_an_old_vault_is_warned_of() -> None:
         ("unlocker", {"kind": "password", "deviceId": "ef" * 32, "succeeded": True}, "none of yours", "tacit reset"),
         ("unlocker", {"kind": "recovery_key", "deviceId": "ef" * 32, "succeeded": False}, "given wrongly", "password"),
         ("unlocker", {"kind": "new", "deviceId": "ab" * 32, "succeeded": True}, "an unlocker was used by phone", ""),
+        (
+            "unlocker",
+            {"kind": "password", "deviceId": "ef" * 32, "succeeded": False, "failed": 40},
+            "given wrongly 40 times, the last time by",
+            "password",
+        ),
+        (
+            "unlocker",
+            {"kind": "password", "deviceId": "ef" * 32, "succeeded": True, "failed": 1},
+            ", after it was given wrongly once",
+            "tacit reset",
+        ),
         ("reset", {"version": 2, "deviceId": "cd" * 32, "dueAt": "?"}, "(revoked) asks to reset", "--cancel"),
         ("reset_cancelled", {"version": 2}, "was cancelled", ""),
         ("identity", {"userId": "ada", "version": 2}, "your account was reset", "tell your contacts"),

@@ -200,6 +200,22 @@ async def test_every_use_of_an_unlocker_is_told(town: World) -> None:
     assert (await alice.account.notices())[1].facts["deviceId"] == await id_of(tablet)
 
 
+async def test_who_guesses_is_told_how_long_to_wait_and_does_not_flood_the_account(town: World) -> None:
+    alice, _ = await pair(town)
+    for _ in range(5):
+        with pytest.raises(errors.SignInRefused):
+            await alice.account.cancel_reset(password="a guess")
+    with pytest.raises(errors.TooManyAttempts, match="looked at in ") as refused:
+        await alice.account.cancel_reset(password=password_of("alice"))
+    assert refused.value.facts["retryAfter"] in (9, 10)
+    tablet = await town.another("alice", "tablet")
+    town.clock.ahead += 10_000
+    await alice.account.change_password("another password", password=password_of("alice"), confirm=yes)
+    await tablet.sync()
+    told = [(each.facts["succeeded"], each.facts["failed"]) for each in await tablet.account.notices()]
+    assert told == [(False, 1), (True, 4), (True, 0)]
+
+
 # --- resets ------------------------------------------------------------------------------------
 
 

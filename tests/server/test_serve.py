@@ -21,6 +21,7 @@ from tacit.server.app import open_backend
 from tacit.server.config import Config
 from tacit.server.serve import purge
 from tacit.server.store import nonces
+from tacit.wire.text import to_base64
 
 
 def command(database: Path, *options: str) -> list[str]:
@@ -119,20 +120,25 @@ async def test_what_was_written_is_there_when_it_starts_again(tmp_path: Path) ->
     assert told[0] == told[1]
 
 
-async def test_nonces_and_sessions_are_forgotten_when_their_time_is_over(
-    town: Town, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_has_its_time_is_forgotten_when_that_is_over(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     await town.people("alice")
     many = [("device", f"{number}", 1) for number in range(2500)]
     await town.backend.store.write(lambda db: db.executemany("INSERT INTO nonces VALUES (?, ?, ?)", many).rowcount)
+    for _ in range(3):
+        await Person(town, "alice").unlock(proof=to_base64(bytes(32)))
     town.clock.now += town.backend.config.session_ms + 1
 
-    async def left() -> tuple[int, int]:
-        query = "SELECT (SELECT count(*) FROM nonces), (SELECT count(*) FROM sessions)"
-        found: tuple[int, int] = await town.backend.store.read(lambda db: db.execute(query).fetchone())
-        return found
+    async def left() -> list[int]:
+        tables = ("nonces", "sessions", "failed_proofs", "told_proofs")
+        query = f"SELECT {', '.join(f'(SELECT count(*) FROM {table})' for table in tables)}"
+        return list(await town.backend.store.read(lambda db: db.execute(query).fetchone()))
 
-    assert await left() > (0, 0)
+    async def told() -> list[int]:
+        query = "SELECT json_extract(body, '$.failed') FROM account_events WHERE kind = 'unlocker' ORDER BY seq"
+        return [each for (each,) in await town.backend.store.read(lambda db: db.execute(query).fetchall())]
+
+    assert await left() == [2505, 1, 3, 1]
+    assert await told() == [1]
     paused = 0
 
     async def pause(_: float) -> None:
@@ -144,7 +150,13 @@ async def test_nonces_and_sessions_are_forgotten_when_their_time_is_over(
     monkeypatch.setattr("tacit.server.serve.asyncio.sleep", pause)
     with pytest.raises(asyncio.CancelledError):
         await purge(town.backend)
-    assert await left() == (0, 0)
+    assert await told() == [1, 2]
+    assert await left() == [0, 0, 0, 1]
+    town.clock.now += town.backend.config.proofs.told_each_ms
+    paused = 0
+    with pytest.raises(asyncio.CancelledError):
+        await purge(town.backend)
+    assert await left() == [0, 0, 0, 0]
 
 
 async def test_purging_survives_a_database_that_fails_for_a_while(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

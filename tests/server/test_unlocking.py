@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from typing import Any
 
 import pytest
@@ -13,12 +14,18 @@ from server.test_accounts import aik_of, revocation, with_second_device
 from server.test_gate import SIGNED, valid
 from tacit.crypto.rsa import generate
 from tacit.crypto.secret import Secret
+from tacit.crypto.sign import Ed25519Key
 from tacit.identity import changes
 from tacit.identity.account import make_keys, new_device
 from tacit.identity.changes import Reset, Unlocked, Version
 from tacit.identity.unlockers import Cost, KdfBounds, find_unlocker, open_with_password, password_bytes
 from tacit.identity.vault import open_outer
+from tacit.server.config import ProofLimits
 from tacit.server.gate import OPENING
+from tacit.server.store import attempts
+from tacit.server.store.rows import Failures
+from tacit.server.unlocking import tell_overdue, wait_of
+from tacit.signed.account import device_id_of
 from tacit.signed.profiles import Profile
 from tacit.signed.vault import Inner, PasswordParameters, UnlockerKind
 from tacit.wire.codec import decode, encode
@@ -206,9 +213,149 @@ async def test_every_use_of_an_unlocker_is_told(town: Town) -> None:
     await thief.unlock(proof=to_base64(bytes(32)))
     await thief.unlock(UnlockerKind.RECOVERY_KEY)
     assert await events(alice, "unlocker") == [
-        {"kind": "password", "deviceId": thief.device_id, "succeeded": False},
-        {"kind": "recovery_key", "deviceId": thief.device_id, "succeeded": True},
+        {"kind": "password", "deviceId": thief.device_id, "succeeded": False, "failed": 1},
+        {"kind": "recovery_key", "deviceId": thief.device_id, "succeeded": True, "failed": 0},
     ]
+
+
+# --- how fast they can be tried --------------------------------------------------------------
+
+WRONG = to_base64(bytes(32))
+LIMITS = ProofLimits()
+
+
+def stranger(town: Town, user_id: str) -> Person:
+    """Somebody with a key of their own, which is none of the account's."""
+    person = Person(town, user_id)
+    person.key = Ed25519Key.from_seed(Secret(person.random(32)))
+    person.device_id = device_id_of(user_id, person.key.public)
+    return person
+
+
+async def guesses(town: Town, user_id: str, count: int) -> None:
+    """So many wrong proofs, each with another key."""
+    asker = stranger(town, user_id)
+    found = (await asker.ask("POST", "/api/auth/unlocker", asker.wish(kind="password"))).body["unlockerId"]
+    for _ in range(count):
+        answer = await stranger(town, user_id).unlock(proof=WRONG, unlockerId=found)
+        assert answer.code == "sign_in_refused"
+
+
+async def test_a_key_that_failed_waits_twice_as_long_each_time(town: Town) -> None:
+    await town.people("alice")
+    thief = stranger(town, "alice")
+    for _ in range(LIMITS.key_failures):
+        assert (await thief.unlock(proof=WRONG)).code == "sign_in_refused"
+    waited = []
+    for _ in range(3):
+        refused = await thief.unlock()  # the right one tells nothing more than a wrong one
+        assert (refused.status, refused.code) == (429, "too_many_attempts")
+        assert (await thief.unlock(proof=WRONG)).body == refused.body
+        waited.append(refused.body["retryAfter"])
+        town.clock.now += waited[-1] * 1000 - 1
+        assert (await thief.unlock()).body["retryAfter"] == 1
+        town.clock.now += 1
+        assert (await thief.unlock(proof=WRONG)).code == "sign_in_refused"
+    assert waited == [10, 20, 40]
+    assert (await stranger(town, "alice").unlock()).status == 200
+    town.clock.now += LIMITS.within_ms
+    assert (await thief.unlock()).status == 200
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(5, 10), (11, 640), (12, 900), (100, 900)])
+def test_no_key_waits_longer_than_a_quarter_of_an_hour(count: int, seconds: int) -> None:
+    assert wait_of(Failures(count, 1_000), Failures(0, 0), 1_000, LIMITS) == seconds * 1000
+
+
+async def test_strangers_are_slowed_together_and_the_accounts_devices_are_not(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    await guesses(town, "alice", LIMITS.account_failures)
+    for proof in (alice.proof()["proof"], WRONG):
+        refused = await stranger(town, "alice").unlock(proof=proof)
+        assert (refused.status, refused.code, refused.body["retryAfter"]) == (429, "too_many_attempts", 30)
+    assert (await alice.unlock()).status == 200
+    for _ in range(3):  # never for good, and what was refused makes nobody wait
+        town.clock.now += LIMITS.account_wait_ms
+        assert (await stranger(town, "alice").unlock(proof=WRONG)).code == "sign_in_refused"
+        assert (await stranger(town, "alice").unlock()).code == "too_many_attempts"
+    town.clock.now += LIMITS.account_wait_ms
+    assert (await stranger(town, "alice").unlock()).status == 200
+
+
+async def test_what_a_device_of_the_account_got_wrong_slows_no_other_key(town: Town) -> None:
+    alice, _ = await town.people("alice", "bob")
+
+    def fail(db: sqlite3.Connection) -> None:
+        for _ in range(LIMITS.account_failures):
+            attempts.add(db, "alice", alice.device_id, True, town.clock())
+
+    await town.backend.store.write(fail)
+    assert (await alice.unlock()).code == "too_many_attempts"
+    assert (await stranger(town, "alice").unlock()).status == 200
+    await guesses(town, "alice", LIMITS.account_failures)
+    assert (await stranger(town, "bob").unlock()).status == 200
+
+
+async def test_a_revoked_device_is_a_stranger(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    tablet, second = with_second_device(alice)
+    assert (await alice.ask("POST", GENERATE, second)).status == 200
+    assert (await alice.ask("POST", GENERATE, revocation(alice, tablet, second))).status == 200
+    await guesses(town, "alice", LIMITS.account_failures)
+    assert (await tablet.unlock()).code == "too_many_attempts"
+
+
+async def test_nobodys_account_is_limited_like_somebodys(town: Town) -> None:
+    await town.people("alice")
+    answers = []
+    for user_id in ("alice", "nobody"):
+        await guesses(town, user_id, LIMITS.account_failures)
+        answers.append((await stranger(town, user_id).unlock(proof=WRONG)).body)
+    assert answers[0] == answers[1]
+    assert [row for row in await rows(town) if row[:2] == ("account_events", "nobody")] == []
+
+
+# --- how often they are told -----------------------------------------------------------------
+
+
+async def test_failures_are_told_once_an_hour_with_their_number(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    await guesses(town, "alice", 4)
+    town.clock.now += LIMITS.told_each_ms - 1
+    await guesses(town, "alice", 1)
+    assert [each["failed"] for each in await events(alice, "unlocker")] == [1]
+    town.clock.now += 1
+    last = stranger(town, "alice")
+    await last.unlock(UnlockerKind.RECOVERY_KEY, proof=WRONG)
+    await last.unlock(proof=WRONG)
+    assert (await events(alice, "unlocker"))[1:] == [
+        {"kind": "recovery_key", "deviceId": last.device_id, "succeeded": False, "failed": 1},
+        {"kind": "password", "deviceId": last.device_id, "succeeded": False, "failed": 5},
+    ]
+
+
+async def test_a_success_is_always_told_and_says_what_failed_before(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    await guesses(town, "alice", 3)
+    for _ in range(2):
+        assert (await stranger(town, "alice").unlock()).status == 200
+    await guesses(town, "alice", 1)
+    told = [(each["succeeded"], each["failed"]) for each in await events(alice, "unlocker")]
+    assert told == [(False, 1), (True, 2), (True, 0)]
+
+
+async def test_what_nothing_followed_is_told_when_the_hour_is_over(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    for user_id in ("alice", "nobody"):
+        await guesses(town, user_id, 3)
+    town.clock.now += LIMITS.told_each_ms - 1
+    await tell_overdue(town.backend)
+    assert len(await events(alice, "unlocker")) == 1
+    town.clock.now += 1
+    for _ in range(2):
+        await tell_overdue(town.backend)
+    assert [each["failed"] for each in await events(alice, "unlocker")] == [1, 2]
+    assert [row for row in await rows(town) if row[:2] == ("account_events", "nobody")] == []
 
 
 # --- resets ------------------------------------------------------------------------------------

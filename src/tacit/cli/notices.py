@@ -40,8 +40,14 @@ def device_of(notice: Notice, view: AccountView) -> str:
 def use_line(notice: Notice, view: AccountView) -> str:
     """When, by which device and with what somebody opened the account or tried to."""
     what = OPENERS.get(str(notice.facts.get("kind")), "an unlocker")
-    how = "was used" if notice.facts.get("succeeded") else "was given wrongly"
-    return f"{moment(notice.at)}  {what} {how} by {device_of(notice, view)}"
+    failed, whose = notice.facts.get("failed"), device_of(notice, view)
+    number = failed if isinstance(failed, int) else 0
+    times = "once" if number == 1 else f"{number} times"
+    if notice.facts.get("succeeded"):
+        before = f", after it was given wrongly {times}" if number else ""
+        return f"{moment(notice.at)}  {what} was used by {whose}{before}"
+    how = f"was given wrongly {times}, the last time" if number > 1 else "was given wrongly"
+    return f"{moment(notice.at)}  {what} {how} by {whose}"
 
 
 def described(notice: Notice, view: AccountView) -> tuple[str, str]:

@@ -35,7 +35,7 @@ from tacit.wire import limits
 ACCOUNT_CURSOR: Final = "account_cursor"
 INCARNATION: Final = "incarnation"
 TOLD: Final[Mapping[str, Mapping[str, type]]] = {
-    "unlocker": {"kind": str, "deviceId": str, "succeeded": bool},
+    "unlocker": {"kind": str, "deviceId": str, "succeeded": bool, "failed": int},
     "reset": {"version": int, "deviceId": str, "dueAt": int},
     "reset_cancelled": {"version": int},
 }

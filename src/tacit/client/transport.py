@@ -122,9 +122,10 @@ class EncryptionAPIClient:
         return await self._request("POST", "/api/auth/unlocker", auth.UnlockerFound, body)
 
     async def post_auth_unlock(self, user_id: str, key: SigningKey, unlocker_id: str, proof: Secret) -> None:
-        """Open a provisional session for a new device against an unlocker's proof, 32 bytes; raises `SignInRefused`.
+        """Open a provisional session for a new device against an unlocker's proof, 32 bytes.
 
-        All devices of the account are told, of a wrong proof too: it is not repeated by itself.
+        All devices of the account are told, of a wrong proof too: it is not repeated by itself. Raises `SignInRefused`,
+        and `TooManyAttempts` where the proof was not looked at: `facts["retryAfter"]` says for how many seconds.
         """
         body = auth.Unlock(user_id, to_base64(key.public), unlocker_id, to_base64(revealed_key(proof)))
         await self._open("/api/auth/unlock", body, key, repeats=False)

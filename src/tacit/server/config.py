@@ -16,6 +16,27 @@ DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
+class ProofLimits:
+    """How fast an account's password and recovery key can be tried, and how often failures are told. Milliseconds.
+
+    A device of the account waits for its own failures only. Everybody else's keys, which cost nothing to make, also
+    wait for each other: they are slowed, to one attempt at a time, and never refused for good.
+    """
+
+    within_ms: int = HOUR_MS
+    """How far back failures count."""
+    key_failures: int = 5
+    """So many of one key are free; after each further one it waits twice as long, from `key_wait_ms` on."""
+    key_wait_ms: int = 10_000
+    key_wait_most_ms: int = 15 * MINUTE_MS
+    account_failures: int = 50
+    """So many of keys that are not the account's are free; then one is admitted each `account_wait_ms`."""
+    account_wait_ms: int = 30_000
+    told_each_ms: int = HOUR_MS
+    """Failures are told to the account's devices at most so often for each kind of unlocker, with their number."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A server's settings; `name` is by default the host, `authority` host:port as clients' URLs have them.
 
@@ -32,6 +53,7 @@ class Config:
     """How long a session lasts that may do nothing but publish an account version: at registration, or unlocked."""
     reset_wait_ms: int = 3 * DAY_MS
     """How long a reset waits that a device alone asked for; until then it can be cancelled."""
+    proofs: ProofLimits = ProofLimits()
     profiles: tuple[Profile, ...] = (Profile.STANDARD, Profile.FIPS, Profile.COMPAT)
     """The profiles of which accounts and conversations may begin here; what is there already goes on."""
 

@@ -18,10 +18,11 @@ import uvicorn
 import uvloop
 
 from tacit import errors
+from tacit.server import unlocking
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen
-from tacit.server.store import nonces, sessions
+from tacit.server.store import attempts, nonces, sessions
 from tacit.wire import limits
 
 PURGE_SECONDS: Final = 60.0
@@ -116,11 +117,17 @@ def settings() -> dict[str, Any]:
 
 
 async def purge(backend: Backend, every_seconds: float = PURGE_SECONDS) -> None:
-    """Forget nonces and sessions whose time is over, once a minute."""
+    """Forget nonces, sessions and wrong proofs whose time is over, and tell what is to be told, once a minute."""
     while True:
         await asyncio.sleep(every_seconds)
         now = backend.clock()
         with suppress(errors.Internal):  # the store has logged it, and the next minute comes
-            for forget in (nonces.purge, sessions.purge):
-                while await backend.store.write(partial(forget, now=now)):
+            await unlocking.tell_overdue(backend)
+            proofs = backend.config.proofs
+            for forget in (
+                partial(nonces.purge, now=now),
+                partial(sessions.purge, now=now),
+                partial(attempts.purge, before=now - max(proofs.within_ms, proofs.told_each_ms)),
+            ):
+                while await backend.store.write(forget):
                     pass  # each step in a transaction of its own, so that nobody waits for long

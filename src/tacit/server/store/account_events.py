@@ -24,6 +24,11 @@ def append(
     return told
 
 
+def take_back(connection: sqlite3.Connection, user_id: str, seq: int) -> None:
+    """Undo an `append` of the same transaction."""
+    connection.execute("DELETE FROM account_events WHERE user_id = ? AND seq = ?", (user_id, seq))
+
+
 def head(connection: sqlite3.Connection, user_id: str) -> int:
     """The number of the newest event in an account's stream, 0 for none."""
     newest: int = connection.execute(

@@ -82,6 +82,23 @@ class Unlocker(NamedTuple):
     parameters: bytes
 
 
+class Failures(NamedTuple):
+    """How many proofs were wrong, and when the last of them came; 0 and 0 for none."""
+
+    number: int
+    last_at: int
+
+
+class ToldProofs(NamedTuple):
+    """When wrong proofs of one kind of unlocker were last told, and how many came since, the last by `device_id`."""
+
+    user_id: str
+    kind: str
+    told_at: int
+    untold: int
+    device_id: str
+
+
 class PendingReset(NamedTuple):
     """A reset that a device alone asked for: the version's number and hash (hex), and when it may be published."""
 

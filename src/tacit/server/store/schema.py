@@ -68,6 +68,26 @@ TABLES: Final = (
         parameters BLOB NOT NULL,
         PRIMARY KEY (user_id, unlocker_id)
     ) WITHOUT ROWID""",
+    # Each proof of an unlocker that was wrong, an hour long; `own`: by a device of the account.
+    """CREATE TABLE failed_proofs (
+        id INTEGER PRIMARY KEY,
+        user_id TEXT NOT NULL,
+        device_id TEXT NOT NULL,
+        own BOOLEAN NOT NULL,
+        at INTEGER NOT NULL
+    )""",
+    "CREATE INDEX failed_proofs_of_user ON failed_proofs (user_id, at)",
+    "CREATE INDEX failed_proofs_by_time ON failed_proofs (at)",
+    # When failures were last told, and how many came since, the last of them by `device_id`.
+    """CREATE TABLE told_proofs (
+        user_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        told_at INTEGER NOT NULL,
+        untold INTEGER NOT NULL,
+        device_id TEXT NOT NULL,
+        PRIMARY KEY (user_id, kind)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX told_proofs_by_time ON told_proofs (told_at)",
     """CREATE TABLE pending_resets (
         user_id TEXT PRIMARY KEY,
         version INTEGER NOT NULL,
