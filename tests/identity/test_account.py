@@ -19,7 +19,6 @@ from tacit.identity import unlockers
 from tacit.identity.account import (
     DeviceSecrets,
     Registration,
-    archive_key_id,
     certificate_of,
     make_boxes,
     new_device,
@@ -28,7 +27,7 @@ from tacit.identity.account import (
 )
 from tacit.identity.keys import GenerateRsa, private_key, signing_key
 from tacit.identity.unlockers import Account, Cost, bounds_of, open_with_password, open_with_recovery_key
-from tacit.identity.vault import PrivateKey, open_outer, values
+from tacit.identity.vault import PrivateKey, archive_key_id, open_outer, values
 from tacit.identity.words import from_words
 from tacit.signed.account import (
     NO_RESET,

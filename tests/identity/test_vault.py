@@ -11,8 +11,10 @@ from signed.chains import SERVER, Device, Person, seeded
 from tacit import errors
 from tacit.crypto import sealed
 from tacit.crypto.digest import sha256
+from tacit.crypto.kem import XWing
 from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
+from tacit.identity import vault
 from tacit.identity.vault import (
     ContactPin,
     ConversationHead,
@@ -21,6 +23,7 @@ from tacit.identity.vault import (
     PrivateKey,
     Writer,
     archive_key_entry,
+    archive_key_id,
     check_entry,
     combine,
     contact_entry,
@@ -61,6 +64,9 @@ WRITERS = writers_of([RECORD])
 ONE = NewEntry(EntryKind.ARCHIVE_KEY, b"one", b"1")
 TWO = NewEntry(EntryKind.ARCHIVE_KEY, b"two", b"2")
 PIN = NewEntry(EntryKind.CONTACT_PIN, b"bob", b"pin")
+X_WING = XWing.generate(seeded("x-wing"))
+TRUE = private_key_entry(KeyAlgorithm.X_WING, X_WING.public, X_WING.seed)
+ARCHIVE = archive_key_entry(Secret(b"a" * 32))
 
 
 def writer(device: Device = PHONE) -> Writer:
@@ -90,6 +96,10 @@ HEAD = EntryKind.CONVERSATION_HEAD
 BOTH = {PHONE.device_id, LAPTOP.device_id}
 
 
+def head_of(epoch: int, talk: str) -> bytes:
+    return encode(ConversationHead(talk, epoch, b"h" * 32))
+
+
 def head(epoch: int, record_hash: bytes = b"h" * 32) -> NewEntry:
     return conversation_entry(HEAD, ConversationHead("talk", epoch, record_hash))
 
@@ -103,15 +113,58 @@ def head(epoch: int, record_hash: bytes = b"h" * 32) -> NewEntry:
         (entry(head(3), 9), entry(head(4), 2, LAPTOP)),
         (entry(head(4), 2), entry(head(4), 3)),
         (entry(NewEntry(HEAD, b"talk", b"unreadable"), 9), entry(head(1), 1)),
-        (entry(changed(ONE, b""), 9), entry(ONE, 1)),
+        (entry(NewEntry(HEAD, b"talk", head_of(9, "other")), 9), entry(head(1), 1)),
+        (entry(changed(TRUE, b""), 9), entry(TRUE, 1)),
+        (entry(TRUE, 9), entry(TRUE, 1, LAPTOP)),
+        (entry(changed(ARCHIVE, b""), 9), entry(ARCHIVE, 1)),
+        (entry(ARCHIVE, 9), entry(ARCHIVE, 1, LAPTOP)),
         (entry(changed(ONE, b"another"), 9), entry(ONE, 1)),
+        (entry(ONE, 9), entry(changed(ONE, b""), 1)),
     ],
 )
 def test_the_stronger_entry_of_a_place_stays(weaker: SignedEntry, stronger: SignedEntry) -> None:
     assert combine([weaker], [stronger], BOTH) == combine([stronger], [weaker], BOTH) == (stronger,)
 
 
-@pytest.mark.parametrize("new", [PIN, head(9), ONE])
+OTHER = XWing.generate(seeded("other"))
+FALSE_KEYS = [
+    changed(ARCHIVE, b"b" * 32),
+    changed(ARCHIVE, b"a" * 31),
+    changed(TRUE, b"no struct"),
+    changed(TRUE, encode(PrivateKey(KeyAlgorithm.X_WING, X_WING.public, OTHER.seed.reveal()))),
+    changed(TRUE, encode(PrivateKey(KeyAlgorithm.X_WING, X_WING.public, b"no seed"))),
+    changed(TRUE, private_key_entry(KeyAlgorithm.X_WING, OTHER.public, OTHER.seed).value),
+]
+"""What a device in a thief's hands may put in the place of a key."""
+
+
+@pytest.mark.parametrize("certified", [BOTH, {LAPTOP.device_id}])
+@pytest.mark.parametrize("false", FALSE_KEYS)
+def test_a_key_that_is_none_displaces_none(false: NewEntry, certified: set[str]) -> None:
+    true = TRUE if false.kind is TRUE.kind else ARCHIVE
+    for clock in (1, 9):
+        weaker, stronger = entry(false, clock, LAPTOP), entry(true, 5)
+        assert combine([weaker], [stronger], certified) == combine([stronger], [weaker], certified) == (stronger,)
+        assert merge([stronger], [false], 9, writer(LAPTOP), certified) == (stronger,)
+        assert merge([weaker], [true], 5, writer(), certified) == (stronger,)
+
+
+def test_a_key_is_tried_only_where_two_values_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Entry] = []
+
+    def judge(each: Entry) -> bool:
+        tried.append(each)
+        return bool(each.value)
+
+    monkeypatch.setattr(vault, "is_true_key", judge)
+    held = [entry(TRUE), entry(ARCHIVE)]
+    assert len(combine(held, [*held, entry(TRUE, 2, LAPTOP)], BOTH)) == 2
+    assert tried == []
+    combine(held, [entry(changed(TRUE, b""), 2)], BOTH)
+    assert [each.value for each in tried] == [TRUE.value, b""]
+
+
+@pytest.mark.parametrize("new", [PIN, head(9), ARCHIVE])
 def test_an_entry_of_a_device_that_is_gone_loses_to_any_other(new: NewEntry) -> None:
     gone, stays = entry(new, 9, LAPTOP), entry(changed(new, b"") if new is PIN else new, 1)
     if new.kind is HEAD:
@@ -186,8 +239,8 @@ def test_an_encryption_key_stands_under_the_hash_of_its_public_half() -> None:
 
 
 def test_an_archive_key_stands_under_its_id() -> None:
-    made = archive_key_entry(b"i" * 32, Secret(b"a" * 32))
-    assert made == NewEntry(EntryKind.ARCHIVE_KEY, b"i" * 32, b"a" * 32)
+    made = archive_key_entry(Secret(b"a" * 32))
+    assert made == NewEntry(EntryKind.ARCHIVE_KEY, archive_key_id(Secret(b"a" * 32)), b"a" * 32)
 
 
 def test_a_contact_stands_under_its_user_id() -> None:
@@ -298,11 +351,18 @@ def test_a_clock_is_not_ahead_of_the_outer_part() -> None:
     assert refusal.value.detail == "an entry's clock is ahead of the outer part"
 
 
+def test_clocks_begin_at_one() -> None:
+    with pytest.raises(errors.InvalidVault) as refusal:
+        opens((entry(ONE, 0),))
+    assert refusal.value.detail == "an entry's clock is before the first outer part"
+
+
 @pytest.mark.parametrize("certified", [None, BOTH])
 @pytest.mark.parametrize("value", [b"", b"another"])
 def test_who_writes_neither_changes_nor_takes_away_a_key(value: bytes, certified: set[str] | None) -> None:
-    assert merge([entry(ONE)], [changed(ONE, value)], 2, writer(LAPTOP), certified) == (entry(ONE),)
-    assert merge([entry(changed(ONE, b""))], [ONE], 2, writer(), certified) == (entry(ONE, 2),)
+    for key in (TRUE, ARCHIVE):
+        assert merge([entry(key)], [changed(key, value)], 2, writer(LAPTOP), certified) == (entry(key),)
+        assert merge([entry(changed(key, value))], [key], 2, writer(), certified) == (entry(key, 2),)
 
 
 def test_an_entry_is_by_a_device_that_the_record_certifies() -> None:

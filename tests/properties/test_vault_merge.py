@@ -10,20 +10,24 @@ import itertools
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from signed.chains import Device, Person
+from signed.chains import Device, Person, seeded
+from tacit.crypto.kem import XWing
 from tacit.crypto.secret import Secret
 from tacit.identity.vault import (
     ConversationHead,
     NewEntry,
     Writer,
+    archive_key_entry,
     combine,
     conversation_entry,
     merge,
     open_outer,
+    private_key_entry,
     seal_outer,
     writers_of,
 )
 from tacit.signed import labels
+from tacit.signed.profiles import KeyAlgorithm
 from tacit.signed.vault import Entry, EntryKind, Outer, SignedEntry
 from tacit.signed.verify import sign
 
@@ -37,11 +41,15 @@ WRITERS = writers_of([each.value for each in ALICE.versions])
 KEY = Secret(b"o" * 32)
 
 HEAD = EntryKind.CONVERSATION_HEAD
-KEYS = (EntryKind.ENCRYPTION_KEY, EntryKind.ARCHIVE_KEY)
+ARCHIVE = archive_key_entry(Secret(b"a" * 32))
+X_WING = [XWing.generate(seeded(f"x-wing {number}")) for number in range(2)]
+TRUE = [private_key_entry(KeyAlgorithm.X_WING, key.public, key.seed) for key in X_WING]
+KEYS = (ARCHIVE, *TRUE)
+"""The true keys; all else in their places is none."""
 
 
 def new_entries() -> st.SearchStrategy[NewEntry]:
-    """Few places, so that they meet; an empty value is a tombstone."""
+    """Few places, so that they meet; an empty value is a tombstone, and of the keys some are none."""
     heads = st.builds(
         lambda talk, epoch, fork: conversation_entry(HEAD, ConversationHead(talk, epoch, fork * 32)),
         st.sampled_from(["one", "two"]),
@@ -50,11 +58,23 @@ def new_entries() -> st.SearchStrategy[NewEntry]:
     )
     others = st.builds(
         NewEntry,
-        st.sampled_from([*KEYS, EntryKind.CONTACT_PIN, EntryKind.CONVERSATION_PIN, EntryKind.DEVICE_NAME]),
+        st.sampled_from([EntryKind.CONTACT_PIN, EntryKind.CONVERSATION_PIN, EntryKind.DEVICE_NAME]),
         st.sampled_from([b"one", b"two"]),
         st.sampled_from([b"", b"x", b"y"]),
     )
-    return st.one_of(heads, others)
+    archive = st.builds(
+        NewEntry,
+        st.just(ARCHIVE.kind),
+        st.sampled_from([ARCHIVE.key, b"another"]),
+        st.sampled_from([b"", ARCHIVE.value, b"x" * 32]),
+    )
+    encryption = st.builds(
+        NewEntry,
+        st.just(EntryKind.ENCRYPTION_KEY),
+        st.sampled_from([each.key for each in TRUE]),
+        st.sampled_from([b"", b"x", *(each.value for each in TRUE)]),
+    )
+    return st.one_of(heads, others, archive, encryption)
 
 
 def signed(new: NewEntry, clock: int, device: Device) -> SignedEntry:
@@ -89,10 +109,10 @@ def test_any_grouping_gives_the_same(
 
 @given(sets, sets)
 def test_a_key_is_only_ever_added(one: tuple[SignedEntry, ...], two: tuple[SignedEntry, ...]) -> None:
-    both = {(each.entry.kind, each.entry.key): each.entry for each in combine(one, two, CERTIFIED)}
+    both = {(each.entry.kind, each.entry.key): each.entry.value for each in combine(one, two, CERTIFIED)}
     for each in (*one, *two):
-        if each.entry.kind in KEYS and each.entry.value:
-            assert both[each.entry.kind, each.entry.key].value
+        if NewEntry(each.entry.kind, each.entry.key, each.entry.value) in KEYS:
+            assert both[each.entry.kind, each.entry.key] == each.entry.value
 
 
 class Server:
@@ -147,7 +167,8 @@ steps = st.lists(
 
 
 @given(steps)
-@example([(0, NewEntry(EntryKind.ARCHIVE_KEY, b"two", b"x")), (0, NewEntry(EntryKind.ARCHIVE_KEY, b"two", b""))])
+@example([(0, ARCHIVE), (0, NewEntry(ARCHIVE.kind, ARCHIVE.key, b""))])
+@example([(1, NewEntry(ARCHIVE.kind, ARCHIVE.key, b"x" * 32)), (1, "write"), (0, ARCHIVE)])
 def test_any_interleaving_ends_in_the_same(schedule: list[tuple[int, str | NewEntry]]) -> None:
     server = Server()
     both = [Writing(DEVICES[0]), Writing(DEVICES[1])]
@@ -172,5 +193,5 @@ def test_any_interleaving_ends_in_the_same(schedule: list[tuple[int, str | NewEn
     held = {(each.entry.kind, each.entry.key): each.entry.value for each in both[0].held}
     for new in said:
         assert (new.kind, new.key) in held
-        if new.kind in KEYS and new.value:
-            assert held[new.kind, new.key]
+        if new in KEYS:
+            assert held[new.kind, new.key] == new.value

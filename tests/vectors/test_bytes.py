@@ -17,8 +17,8 @@ from tacit.conversation.sealing import MessageKeyContext
 from tacit.crypto import sealed
 from tacit.crypto.kdf import argon2id, hkdf_sha256, pbkdf2_sha256
 from tacit.crypto.secret import Secret
-from tacit.identity.account import archive_key_id
 from tacit.identity.unlockers import KdfBounds, password_bytes, password_secret, proof_of
+from tacit.identity.vault import archive_key_id
 from tacit.identity.words import from_words, to_words, wordlist
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint, device_id_of

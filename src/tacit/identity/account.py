@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from tacit.crypto.kdf import hkdf_sha256
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity import unlockers
 from tacit.identity.keys import (
@@ -19,9 +18,11 @@ from tacit.identity.keys import (
     wrap,
 )
 from tacit.identity.vault import (
+    ARCHIVE_KEY_BYTES,
     NewEntry,
     Writer,
     archive_key_entry,
+    archive_key_id,
     merge,
     private_key_entry,
     seal_outer,
@@ -44,11 +45,6 @@ from tacit.signed.vault import Box, BoxContext, Boxes, Vault, boxes_hash, header
 from tacit.signed.verify import ZERO_HASH, Verified, labelled
 from tacit.wire import limits
 from tacit.wire.codec import Enum, Hash, Id, Variable, struct
-
-
-@struct
-class NoContext:
-    """An empty struct: the label alone says what is derived."""
 
 
 @struct
@@ -102,11 +98,6 @@ def certificate_of(device: DeviceSecrets) -> DeviceCertificate:
     )
 
 
-def archive_key_id(archive_key: Secret) -> bytes:
-    """The id that the account record names, 32 bytes; derived, so that it says nothing of the key."""
-    return hkdf_sha256(archive_key, labelled(labels.ARCHIVE_KEY_ID, NoContext())).reveal()
-
-
 @dataclass(frozen=True, slots=True)
 class AccountKeys:
     """Encryption keys and archive key of an account: what its record names, and the entries that keep the rest."""
@@ -119,14 +110,13 @@ class AccountKeys:
 def make_keys(profile: Profile, random: Randomness, generate_rsa: GenerateRsa) -> AccountKeys:
     """Fresh keys for others to wrap to, those of the profile, and a fresh archive key."""
     made = [new_wrapping_key(algorithm, random, generate_rsa) for algorithm in ALGORITHMS[profile].encryption]
-    archive_key = Secret(random(32))
-    key_id = archive_key_id(archive_key)
+    archive_key = Secret(random(ARCHIVE_KEY_BYTES))
     return AccountKeys(
         tuple(EncryptionKey(key.algorithm, key.public) for key in made),
-        key_id,
+        archive_key_id(archive_key),
         (
             *(private_key_entry(key.algorithm, key.public, key.private) for key in made),
-            archive_key_entry(key_id, archive_key),
+            archive_key_entry(archive_key),
         ),
     )
 

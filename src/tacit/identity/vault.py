@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Final
 
 from tacit import errors
 from tacit.crypto import sealed
+from tacit.crypto.digest import equal
+from tacit.crypto.kdf import hkdf_sha256
 from tacit.crypto.secret import Secret
+from tacit.identity.keys import private_key_of
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, EncryptionKey
 from tacit.signed.profiles import KeyAlgorithm
@@ -26,6 +28,13 @@ from tacit.signed.vault import (
 from tacit.signed.verify import ZERO_HASH, Signer, labelled, sign, struct_hash, verify
 from tacit.wire import limits
 from tacit.wire.codec import U64, Enum, Hash, Id, PublicKey, Variable, decode, encode, struct
+
+ARCHIVE_KEY_BYTES: Final = 32
+
+
+@struct
+class NoContext:
+    """An empty struct: the label alone says what is derived."""
 
 
 @struct
@@ -98,9 +107,14 @@ def private_key_entry(algorithm: KeyAlgorithm, public_key: bytes, private: Secre
     return NewEntry(EntryKind.ENCRYPTION_KEY, key, encode(PrivateKey(algorithm, public_key, private.reveal())))
 
 
-def archive_key_entry(archive_key_id: bytes, archive_key: Secret) -> NewEntry:
+def archive_key_entry(archive_key: Secret) -> NewEntry:
     """The entry of an archive key, under its id."""
-    return NewEntry(EntryKind.ARCHIVE_KEY, archive_key_id, archive_key.reveal())
+    return NewEntry(EntryKind.ARCHIVE_KEY, archive_key_id(archive_key), archive_key.reveal())
+
+
+def archive_key_id(archive_key: Secret) -> bytes:
+    """The id that the account record names, 32 bytes; derived, so that it says nothing of the key."""
+    return hkdf_sha256(archive_key, labelled(labels.ARCHIVE_KEY_ID, NoContext())).reveal()
 
 
 def contact_entry(pin: ContactPin) -> NewEntry:
@@ -127,8 +141,8 @@ def merge(
 ) -> tuple[SignedEntry, ...]:
     """The entries with the new ones signed in at `clock`, sorted; what stays the same keeps its signature.
 
-    With `certified` the word of a device that is not among them is taken over by the writer. A key that is there is
-    neither changed nor taken away, as in `combine`.
+    With `certified` the word of a device that is not among them is taken over by the writer. A true key that is there
+    is neither changed nor taken away, as in `combine`.
     """
     found = {(signed.entry.kind, signed.entry.key): signed for signed in held}
     for item in new:
@@ -141,7 +155,7 @@ def merge(
         signed = SignedEntry(entry, sign(labels.ENTRY, entry, writer.signer))
         if earlier is not None and item.kind in KEYS:
             count = certified if certified is not None else (earlier.entry.device_id, writer.device_id)
-            signed = max(earlier, signed, key=partial(_strength, certified=count))
+            signed = _stronger(earlier, signed, count)
         found[place] = signed
     return tuple(found[place] for place in sorted(found))
 
@@ -152,29 +166,33 @@ def combine(
     """What two devices wrote at the same time in one: in each place the stronger entry, whatever the order.
 
     `certified` are the devices of the newest account record: an entry of any other loses to all others. Then the
-    higher (clock, device_id) wins, tombstones too; of two heads of a conversation the later one; and a key that is
+    higher (clock, device_id) wins, tombstones too; of two heads of a conversation the later one; and a true key that is
     there is neither changed nor taken away.
     """
     found: dict[tuple[EntryKind, bytes], SignedEntry] = {}
     for signed in (*first, *second):
         place = (signed.entry.kind, signed.entry.key)
-        earlier = found.get(place)
-        if earlier is None or _strength(signed, certified) > _strength(earlier, certified):
-            found[place] = signed
+        found[place] = _stronger(found[place], signed, certified) if place in found else signed
     return tuple(found[place] for place in sorted(found))
 
 
 KEYS: Final = (EntryKind.ENCRYPTION_KEY, EntryKind.ARCHIVE_KEY)
-"""The kinds of entries that hold private keys of the account."""
 
 
-def _strength(signed: SignedEntry, certified: Container[str]) -> tuple[bool, bool, int, int, str, bytes, bytes]:
+def _stronger(one: SignedEntry, other: SignedEntry, certified: Container[str]) -> SignedEntry:
+    """The one of two entries of a place that stays.
+
+    Whether a key is true, which for RSA costs 40 to 400 ms, is asked only where it is one value against another.
+    """
+    differ = one.entry.value != other.entry.value
+    return max(one, other, key=lambda each: (differ and is_true_key(each.entry), _strength(each, certified)))
+
+
+def _strength(signed: SignedEntry, certified: Container[str]) -> tuple[bool, int, int, str, bytes, bytes]:
     """What entries of one place are compared by: a total order, so that it does not matter who merges what first."""
     entry = signed.entry
-    stays = entry.kind in KEYS and entry.value != b""
-    order = -entry.clock if stays else entry.clock
+    order = -entry.clock if entry.kind in KEYS and entry.value else entry.clock
     return (
-        stays,
         entry.device_id in certified,
         epoch_of_head(entry),
         order,
@@ -184,14 +202,33 @@ def _strength(signed: SignedEntry, certified: Container[str]) -> tuple[bool, boo
     )
 
 
+def is_true_key(entry: Entry) -> bool:
+    """Whether an entry is a key that belongs in its place, where any device of the account may have put another.
+
+    An encryption key stands under the hash of its public half, to which the private one belongs; an archive key under
+    its own id.
+    """
+    if entry.kind is EntryKind.ARCHIVE_KEY:
+        return len(entry.value) == ARCHIVE_KEY_BYTES and equal(archive_key_id(Secret(entry.value)), entry.key)
+    if entry.kind is not EntryKind.ENCRYPTION_KEY:
+        return False
+    try:
+        held = decode(PrivateKey, entry.value)
+    except errors.PeerError:
+        return False
+    place = struct_hash(labels.ENCRYPTION_KEY, EncryptionKey(held.algorithm, held.public_key))
+    return place == entry.key and private_key_of(held.algorithm, held.public_key, Secret(held.private)) is not None
+
+
 def epoch_of_head(entry: Entry) -> int:
-    """The epoch that a conversation's head names; 0 for any other entry, and for what cannot be read."""
+    """The epoch that a conversation's head names; 0 for any other entry, and for one that is not of its place."""
     if entry.kind is not EntryKind.CONVERSATION_HEAD or not entry.value:
         return 0
     try:
-        return decode(ConversationHead, entry.value).epoch
+        head = decode(ConversationHead, entry.value)
     except errors.PeerError:
         return 0
+    return head.epoch if head.conversation_id.encode() == entry.key else 0
 
 
 def seal_outer(
@@ -247,6 +284,8 @@ def check_entry(record: AccountRecord, version: int, signed: SignedEntry, writer
     """One entry of the outer part with this version; raises `InvalidVault` or `BadSignature`."""
     if signed.entry.clock > version:
         raise errors.InvalidVault("an entry's clock is ahead of the outer part")
+    if signed.entry.clock < 1:
+        raise errors.InvalidVault("an entry's clock is before the first outer part")
     writer = writers.get(signed.entry.device_id)
     if writer is None:
         raise errors.InvalidVault("an entry's device was never certified")

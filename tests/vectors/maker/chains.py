@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from vectors.maker.basics import Case, case
@@ -18,12 +18,14 @@ from vectors.maker.people import (
     entry,
     first,
     frame,
+    key_entries,
     outer,
     password_parameters,
     password_secret,
     place_of,
     reset,
     revoke,
+    secrets,
     signatures,
 )
 from vectors.maker.primitives import NAMES, STANDARD, SigningKey, signing_key
@@ -333,8 +335,10 @@ def merges() -> dict[str, list[Case]]:
     both = [low.device_id, high.device_id]
     made: list[Case] = []
 
-    def head(epoch: int) -> bytes:
-        return encode("ConversationHead", make("ConversationHead", "c", epoch, drawn(f"head {epoch}", 32)))
+    def head_of(talk: str, epoch: int) -> bytes:
+        return encode("ConversationHead", make("ConversationHead", talk, epoch, drawn(f"head {epoch}", 32)))
+
+    head = partial(head_of, "c")
 
     def place(comment: str, weak: Value, strong: Value, certified: Sequence[str] = both) -> None:
         fields = {"first": [weak], "second": [strong], "certified": list(certified)}
@@ -355,10 +359,29 @@ def merges() -> dict[str, list[Case]]:
     place("a certified device's head against a later epoch", entry(high, 6, b"c", head(9), 9),
           entry(low, 6, b"c", head(1), 2), [low.device_id])  # fmt: skip
     place("of two geneses the higher clock", entry(high, 5, b"c", head(3), 2), entry(low, 5, b"c", head(1), 3))
-    place("a key against its tombstone", entry(high, 2, b"k", b"", 9), entry(low, 2, b"k", b"key", 2), [high.device_id])
-    place("the key that was there first", entry(high, 1, b"k", b"late", 9), entry(low, 1, b"k", b"early", 2))
-    place("a certified device's key", entry(high, 1, b"k", b"early", 2), entry(low, 1, b"k", b"late", 9),
-          [low.device_id])  # fmt: skip
+    place("a head of its place", entry(high, 6, b"d", head(9), 9), entry(low, 6, b"d", head_of("d", 1), 2))
+
+    known, other = secrets(STANDARD, "alice", 1), secrets(STANDARD, "alice", 2)
+    names = ("an archive key", "an X-Wing key", "an RSA key")
+    for name, true, false in zip(names, key_entries(low, known, 2), key_entries(low, other, 2), strict=True):
+        kind, key, value = (true["entry"][part] for part in ("kind", "key", "value"))
+        at, another, alone = partial(entry, kind=kind, key=key), false["entry"]["value"], [low.device_id]
+        place(f"{name} against its tombstone", at(high, value=b"", clock=9), at(low, value=value, clock=2))
+        place(f"{name} that was there first", at(high, value=value, clock=9), at(low, value=value, clock=2))
+        place(f"{name} against another in its place", at(high, value=another, clock=1), at(low, value=value, clock=9))
+        weak, strong = at(low, value=another, clock=9), at(high, value=value, clock=2)
+        place(f"{name} of a device that is not certified, against another", weak, strong, alone)
+        weak, strong = at(high, value=value, clock=2), at(low, value=value, clock=9)
+        place(f"{name} of a certified device", weak, strong, alone)
+    halves = encode(
+        "PrivateKey", make("PrivateKey", known.keys[0].algorithm, known.keys[0].public, other.keys[0].private)
+    )
+    true = key_entries(low, known, 5)[1]
+    place("a key whose halves belong together", entry(high, 1, true["entry"]["key"], halves, 2), true)
+    for kind in (1, 2):
+        late, early = entry(high, kind, b"k", b"late", 9), entry(low, kind, b"k", b"early", 2)
+        place(f"of two that are no keys, kind {kind}, the lower clock", late, early)
+        place(f"a tombstone against no key, kind {kind}", late, entry(low, kind, b"k", b"", 2))
     several = [entry(low, kind, key, b"v", 2) for kind, key in ((3, b"a"), (8, b"a"), (1, b"z"))]
     others = [entry(high, kind, key, b"v", 1) for kind, key in ((3, b"b"), (1, b"a"), (3, b"a"))]
     merged = sorted([*several, *others[:2]], key=place_of)
