@@ -9,8 +9,10 @@ import pytest
 
 from client.world import World, password_of, texts, yes
 from tacit import errors
+from tacit.cli.notices import READ, unread
 from tacit.client import Client
 from tacit.client.accountview import AccountView
+from tacit.client.books import Books
 
 HOUR = 60 * 60 * 1000
 
@@ -214,6 +216,25 @@ async def test_who_guesses_is_told_how_long_to_wait_and_does_not_flood_the_accou
     await tablet.sync()
     told = [(each.facts["succeeded"], each.facts["failed"]) for each in await tablet.account.notices()]
     assert told == [(False, 1), (True, 4), (True, 0)]
+
+
+async def test_only_the_newest_notices_are_kept_and_what_is_new_is_still_known(town: World) -> None:
+    alice, _ = await pair(town)
+
+    def keep(books: Books, first: int, last: int) -> None:
+        for at in range(first, last):
+            books.keep_notice(at, "unlocker", {"kind": "password"})
+
+    await alice.device.run(lambda books: keep(books, 1, 1101))
+    await alice.device.run(lambda books: books.set_meta(READ, b"1100"))
+    assert [each.at for each in await alice.account.notices()] == list(range(101, 1101))
+    await alice.device.run(lambda books: keep(books, 1, 1101))  # as after a restore of the server
+    assert [each.at for each in await alice.account.notices()] == list(range(101, 1101))
+    assert (await alice.device.run(unread))[0] == 0
+    await alice.device.run(lambda books: keep(books, 2000, 2003))
+    assert (await alice.account.notices())[-1].at == 2002
+    assert len(await alice.account.notices()) == 1000
+    assert (await alice.device.run(unread))[0] == 3
 
 
 # --- resets ------------------------------------------------------------------------------------

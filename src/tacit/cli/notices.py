@@ -13,9 +13,11 @@ from tacit.cli.session import common, runs, signed_in
 from tacit.client import Client
 from tacit.client.accountchange import Notice
 from tacit.client.accountview import AccountView
+from tacit.client.books import Books
+from tacit.client.notices import ever
 
 READ = "notices_read"
-"""Under this the store keeps how many notices were shown."""
+"""Under this the store keeps how many notices there had been when they were shown."""
 LATELY = 5
 """Uses of password and recovery key that are shown before one of them is changed."""
 OPENERS = {"password": "the password", "recovery_key": "the recovery key"}
@@ -87,11 +89,16 @@ async def uses(client: Client) -> list[str]:
     return [use_line(each, view) for each in found[-LATELY:]]
 
 
+def unread(books: Books) -> tuple[int, str]:
+    """How many notices were never shown, and this device's id."""
+    return max(0, ever(books.connection) - books.number(READ)), books.me.device_id
+
+
 async def mention_notices(client: Client) -> None:
     """Say in one line where there is something that the person was not told yet."""
     every = await client.account.notices()
-    read, own_device = await client.device.run(lambda books: (books.number(READ), books.me.device_id))
-    waiting = sum(not is_own(each, own_device) for each in every[read:])
+    new, own_device = await client.device.run(unread)
+    waiting = sum(not is_own(each, own_device) for each in every[max(0, len(every) - new) :])
     if waiting:
         things = "thing" if waiting == 1 else "things"
         warn(f"-- {waiting} {things} happened to your account or a contact's: `tacit notices`")
@@ -111,5 +118,4 @@ async def notices(home: Path, password_fd: int | None, as_json: bool) -> None:
             text, remedy = described(each, view)
             fields: dict[str, Any] = {"at": each.at, "kind": each.kind, "facts": each.facts}
             show(as_json, fields, f"{text}\n    {remedy}" if remedy else text)
-        count = str(len(every)).encode()
-        await client.device.run(lambda books: books.set_meta(READ, count))
+        await client.device.run(lambda books: books.set_meta(READ, str(ever(books.connection)).encode()))

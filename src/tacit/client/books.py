@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, final
 
 from tacit import errors
+from tacit.client import notices
 from tacit.client.accountbook import AccountBook, Served
 from tacit.client.vaultbook import Contents, contents_of, pin_of, readable
 from tacit.conversation.judging import KnownEpoch
@@ -29,7 +30,6 @@ from tacit.signed.vault import Entries, EntryKind, SignedEntry
 from tacit.signed.verify import Verified
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
-from tacit.wire.text import to_json
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -222,9 +222,7 @@ class Books:
 
     def keep_notice(self, at: int, kind: str, body: Mapping[str, object]) -> None:
         """Keep something that the person is to be told of the account."""
-        row = (at, kind, to_json(dict(body)))
-        # After a restore of the server the same events come once more.
-        self.connection.execute("INSERT OR IGNORE INTO notices (at, kind, body) VALUES (?, ?, ?)", row)
+        notices.keep(self.connection, at, kind, body)
 
     def private_key(self, hash_named: bytes, algorithm: KeyAlgorithm) -> keys.PrivateKey | None:
         """One's account's private key of this algorithm, of the account record with this hash; None where none fits.
