@@ -18,7 +18,7 @@ def keep(connection: Connection, at: int, kind: str, body: Mapping[str, object])
     # After a restore of the server the same events come once more, also those that were forgotten: by their time.
     connection.execute("INSERT OR IGNORE INTO notices (at, kind, body) VALUES (?, ?, ?)", row)
     oldest = "SELECT id FROM notices ORDER BY at DESC, id DESC LIMIT -1 OFFSET ?"
-    (f"DELETE FROM notices WHERE id IN ({oldest})", (KEPT,))
+    connection.execute(f"DELETE FROM notices WHERE id IN ({oldest})", (KEPT,))
 
 
 def ever(connection: Connection) -> int:
