@@ -35,6 +35,8 @@ PROOF_BYTES: Final = 32
 SECRET: Final = "decoys"
 """Under this name the database keeps what decoys are derived from: 32 bytes that open nothing."""
 SALT_BYTES, ID_BYTES, RANK_BYTES = 16, 16, 16
+USUAL_OF_256: Final = 240
+"""So many of 256 made-up accounts have the default profile for certain, where it is offered; the others draw."""
 _PBKDF2: Final = (2, 0, 600_000, 0)
 USUAL_COSTS: Final = {Profile.COMPAT: _PBKDF2, Profile.STANDARD: (1, 64 * 1024, 3, 4), Profile.FIPS: _PBKDF2}
 """How a client of each profile derives a password that nobody set dearer: kdf, KiB, iterations, lanes."""
@@ -64,10 +66,14 @@ def made_up(secret: Secret, user_id: str, kind: str, profiles: Sequence[Profile]
     """What somebody's unlocker could be: the same at each question, whoever asks and with whatever key.
 
     Its profile is one of those of which accounts begin here (of all, where none begins), drawn once for this user: it
-    stays the same when the server offers one more or less that is not it.
+    stays the same when the server offers one more or less that is not it. It is nearly always clients' default, as an
+    account's is: else who gets another one's cost would be known to be nobody.
     """
     salt = decoy(secret, f"{kind} salt", user_id, SALT_BYTES)
-    profile = min(profiles or Profile, key=lambda each: decoy(secret, f"profile {name_of(each)}", user_id, RANK_BYTES))
+    offered = profiles or tuple(Profile)
+    profile = min(offered, key=lambda each: decoy(secret, f"profile {name_of(each)}", user_id, RANK_BYTES))
+    if Profile.STANDARD in offered and decoy(secret, "usual", user_id, 1)[0] < USUAL_OF_256:
+        profile = Profile.STANDARD
     cost = PasswordParameters(*USUAL_COSTS[profile], salt)
     parameters = encode(cost) if kind == "password" else b""
     return Unlocker(decoy(secret, f"{kind} id", user_id, ID_BYTES).hex(), KINDS[kind], b"", parameters)
