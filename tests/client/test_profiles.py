@@ -13,6 +13,7 @@ from rsa_pool import pooled_rsa
 from tacit import errors
 from tacit.client import Client
 from tacit.client.books import Books
+from tacit.client.vaults import held_header
 from tacit.crypto.secret import Secret
 from tacit.identity import unlockers
 from tacit.identity.vault import PrivateKey, values
@@ -243,8 +244,8 @@ async def test_a_private_key_that_does_not_belong_to_its_public_half_is_not_used
     assert await alice.device._run(own_key) is not None
     for private in (await bob.device._run(private_of), b"no key at all"):
         await alice.device._run(
-            lambda books, other=private: books.set_entries(  # type: ignore[misc]
-                tuple(swapped(each, other) for each in books.entries())
+            lambda books, other=private: books.hold_vault(  # type: ignore[misc]
+                held_header(books), tuple(swapped(each, other) for each in books.entries()), None
             )
         )
         assert await alice.device._run(own_key) is None

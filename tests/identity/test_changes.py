@@ -16,7 +16,7 @@ from tacit.identity import changes
 from tacit.identity.account import AccountKeys, DeviceSecrets, make_keys, new_device, open_box
 from tacit.identity.changes import Reset, Unlocked, Version, account_of
 from tacit.identity.unlockers import open_with_password, open_with_recovery_key
-from tacit.identity.vault import NewEntry, open_outer
+from tacit.identity.vault import NewEntry, merge, open_outer
 from tacit.identity.words import from_words
 from tacit.signed.account import AccountRecord, ResetBy, account_hash, certificate, verify_next
 from tacit.signed.profiles import Profile
@@ -119,10 +119,23 @@ def test_a_device_may_come_with_another_password(story: Story) -> None:
 
 
 @every_profile
+def test_a_version_outruns_what_its_writer_holds_and_what_devices_write_meanwhile(story: Story) -> None:
+    """Its outer part is beyond every clock among the entries, and `ahead` of the part that it follows."""
+    at, device = story.opened(), story.first
+    late = merge((), [ENTRY], 7, changes.writer_of(device))
+    held = at.vault.inner.unlockers
+    version = changes.change_unlockers(dataclasses.replace(at, entries=late), device, held, 5000)
+    assert (version.record.outer.version, version.entries) == (8, late)
+    ahead = changes.change_unlockers(at, device, held, 5000, ahead=changes.AHEAD)
+    assert ahead.record.outer.version == at.vault.outer.header.version + 1 + changes.AHEAD
+    assert ahead.vault.outer.header.previous_hash == header_hash(at.vault.outer.header)
+
+
+@every_profile
 def test_other_unlockers_change_nothing_else(story: Story) -> None:
     at = story.opened()
     held, words = changes.with_recovery_key(at, seeded("words"))
-    version = changes.change_unlockers(at, held)
+    version = changes.change_unlockers(at, story.first, held, 5000)
     story.judged(version)
     assert version.record == dataclasses.replace(
         story.record,
@@ -130,8 +143,10 @@ def test_other_unlockers_change_nothing_else(story: Story) -> None:
         previous_hash=account_hash(story.record),
         inner_hash=version.record.inner_hash,
         boxes_hash=version.record.boxes_hash,
+        outer=version.record.outer,
     )
-    assert version.vault.outer == story.vault.outer
+    assert version.entries == at.entries
+    assert version.outer_key.reveal() == at.opened.outer_key.reveal()
     assert [each.kind for each in held] == [UnlockerKind.PASSWORD, UnlockerKind.RECOVERY_KEY]
     assert (
         open_with_recovery_key(story.case.account, version.vault.inner, from_words(words)).aik.public

@@ -88,7 +88,9 @@ BY_PASSWORD, BY_WORDS, RECOVERY_KEY = STANDARD.by_password, STANDARD.by_words, S
 
 @pytest.fixture
 def no_derivation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A derivation fails the test that reaches it."""
+    """A derivation fails the test that reaches it; the accounts of the tests are made before."""
+    for profile in Profile:
+        held_by(profile)
 
     def derive(*_: object, **__: object) -> Secret:
         raise AssertionError("it was derived before it was checked")

@@ -61,15 +61,14 @@ def second_version(
     )
 
 
-def next_outer(person: Person, before: Outer | None = None, now: int = 2) -> Outer:
+def next_outer(person: Person, before: Outer | None = None, now: int = 2, version: int | None = None) -> Outer:
     """The next outer part, with the same entries."""
     device = person.made.device
     before = before or person.made.vault.outer
     entries = open_outer(person.record, person.made.vault.outer, Secret(device.outer_key))
     writer = Writer(person.device_id, person.key.sign)
-    return seal_outer(
-        person.record.server_name, person.user_id, 1, before.header, entries, Secret(device.outer_key), writer, now
-    )
+    named, key = person.record.server_name, Secret(device.outer_key)
+    return seal_outer(named, person.user_id, 1, before.header, entries, key, writer, now, version)
 
 
 async def store_outer(person: Person, outer: Outer) -> Answer:
@@ -137,6 +136,33 @@ async def test_an_outer_part_on_an_old_one_is_a_conflict(town: Town) -> None:
     other = await store_outer(alice, next_outer(alice, now=3))
     assert (other.status, other.code) == (409, "version_conflict")
     assert (other.body["accountVersion"], other.body["outerVersion"]) == (1, 2)
+
+
+async def test_a_record_s_outer_part_may_overtake_what_devices_wrote(town: Town) -> None:
+    """A device that writes all the time is not in the way of what the identity key signs."""
+    (alice,) = await town.people("alice")
+    two = next_outer(alice)
+    three = next_outer(alice, two)
+    for outer in (two, three):
+        assert (await store_outer(alice, outer)).status == 200
+    for version in (2, 3):  # where a device wrote already
+        answer = await alice.ask(
+            "POST", GENERATE, second_version(alice, outer=next_outer(alice, now=9, version=version))
+        )
+        assert (answer.status, answer.code) == (409, "version_conflict")
+    unknown = second_version(alice, outer=next_outer(alice, next_outer(alice, now=8), version=9))
+    assert (await alice.ask("POST", GENERATE, unknown)).code == "version_conflict"
+    ahead = next_outer(alice, version=9)  # it follows the first one, which the record before names
+    assert (await alice.ask("POST", GENERATE, second_version(alice, outer=ahead))).status == 200
+    answer = await alice.ask("GET", PRIVATE)
+    assert answer.body["outer"] == to_base64(encode(ahead))
+    assert len(answer.body["outerHeaders"]) == 1
+
+
+async def test_an_outer_part_of_a_device_is_one_more(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    answer = await store_outer(alice, next_outer(alice, version=3))
+    assert (answer.status, answer.code) == (409, "version_conflict")
 
 
 async def test_an_outer_part_that_its_device_did_not_sign_is_refused(town: Town) -> None:

@@ -201,7 +201,8 @@ async def test_another_password_ends_what_the_old_one_opened(town: Town) -> None
     thief.key, thief.device_id = thief_secrets.request_key(), thief_secrets.device_id()
     assert (await thief.unlock()).status == 200
     held = changes.with_password(at, Secret(b"another"), Cost(8, 1, 1), alice.random)
-    assert (await alice.ask("POST", GENERATE, posted(alice, changes.change_unlockers(at, held)))).status == 200
+    changed = changes.change_unlockers(at, alice.made.device, held, town.clock())
+    assert (await alice.ask("POST", GENERATE, posted(alice, changed))).status == 200
     assert (await thief.ask("GET", PRIVATE)).code == "session_expired"
     assert (await thief.unlock()).code == "sign_in_refused"
     assert (await thief.unlock(UnlockerKind.RECOVERY_KEY)).status == 200
@@ -403,7 +404,8 @@ async def test_a_record_of_the_old_identity_key_cancels_it(town: Town) -> None:
     await alice.ask("POST", GENERATE, body)
     at = unlocked(alice)
     held = changes.with_password(at, Secret(b"another"), Cost(8, 1, 1), alice.random)
-    assert (await alice.ask("POST", GENERATE, posted(alice, changes.change_unlockers(at, held)))).status == 200
+    changed = changes.change_unlockers(at, alice.made.device, held, town.clock())
+    assert (await alice.ask("POST", GENERATE, posted(alice, changed))).status == 200
     town.clock.now += 73 * HOUR
     answer = await alice.ask("POST", GENERATE, body)
     assert (answer.status, answer.code) == (409, "version_conflict")

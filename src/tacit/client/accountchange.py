@@ -98,8 +98,8 @@ def finish(books: Books, server_name: str, change: AccountChange) -> None:
     writers = writers_of([each.value for each in books.accounts.versions(user_id)])
     entries = open_outer(record, change.vault.outer, Secret(change.device.outer_key), writers)
     # A reset's vault has all that is carried over, under clocks that begin anew.
-    books.set_entries(entries if change.kind == RESET else combine(books.entries(), entries, books.certified()))
-    books.set_meta("outer_header", encode(change.vault.outer.header))
+    all_held = entries if change.kind == RESET else combine(books.entries(), entries, books.certified())
+    books.hold_vault(change.vault.outer.header, all_held, entries)
     _remember(books, change)
 
 

@@ -30,7 +30,11 @@ class DeviceView:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AccountView:
-    """The account as it stands: version, devices, and when and by which device its vault was written."""
+    """The account as it stands: version, devices, and when and by which device its vault was written.
+
+    Not `vault_is_readable`: that device put something in it that is of no use. No device of one's own does, unless
+    somebody else has it: revoke it.
+    """
 
     user_id: str
     version: int
@@ -40,6 +44,7 @@ class AccountView:
     vault_written_at: int
     vault_written_by: str
     vault_is_old: bool
+    vault_is_readable: bool = True
 
 
 Confirm = Callable[[AccountView], Awaitable[bool]]
@@ -52,6 +57,8 @@ def view_of(
     header: OuterHeader,
     own_device: str,
     now: int,
+    *,
+    is_readable: bool = True,
 ) -> AccountView:
     """The account's newest version as it is shown; names are those that present devices gave."""
     newest = versions[-1]
@@ -75,6 +82,7 @@ def view_of(
         header.written_at,
         header.device_id,
         now - header.written_at > OLD,
+        is_readable,
     )
 
 
@@ -97,6 +105,8 @@ async def ask(view: AccountView, known: int, confirm: Confirm | None) -> None:
     if confirm is None:
         if view.version != known:
             raise errors.NotConfirmed(f"the account has version {view.version} now, this device knew {known}")
+        if not view.vault_is_readable:
+            raise errors.NotConfirmed("a device of the account put something unusable in the vault")
         if view.vault_is_old:
             raise errors.NotConfirmed("the vault was not written for 48 hours: it may be an earlier one")
         return

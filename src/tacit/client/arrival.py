@@ -12,7 +12,7 @@ from tacit.client.accounts import Directory
 from tacit.client.accountview import AccountView, Confirm, ask, check_name, view_of
 from tacit.client.books import Books
 from tacit.client.enrolment import check_profile
-from tacit.client.keeping import publish
+from tacit.client.publishing import make_and_publish
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
@@ -20,7 +20,7 @@ from tacit.client.unlocking import Key, prove, read_vault
 from tacit.crypto import rsa
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity import changes as identity
-from tacit.identity.account import DeviceSecrets, new_device
+from tacit.identity.account import new_device
 from tacit.identity.changes import Unlocked
 from tacit.identity.unlockers import Cost, bounds_of
 from tacit.identity.vault import device_name_entry
@@ -77,25 +77,23 @@ class Arrival:
             versions = books.accounts.versions(user_id)
             check_profile(self._profile, versions[-1].value.profile)
             at = read_vault(answer, versions, proven)
-            records = [each.value for each in versions]
-            return at, view_of(records, at.entries, at.vault.outer.header, device.device_id(), now)
+            records, header = [each.value for each in versions], at.vault.outer.header
+            return at, view_of(records, at.entries, header, device.device_id(), now, is_readable=at.is_readable)
 
         at, view = await self._store.run(read)
         await ask(view, 0, confirm)
         held = await asyncio.to_thread(self._unlockers, at, new_password)
-        change = await self._store.run(lambda books: self._prepare(books, at, device, name, held))
-        await publish(self._store, self._api, change, self._clock)
+
+        def make(books: Books, ahead: int) -> AccountChange:
+            accountchange.drop(books)  # of an attempt that was refused
+            entry = device_name_entry(device.device_id(), name)
+            version = identity.certify(at, device, [entry], self._clock(), held=held, ahead=ahead)
+            return accountchange.keep(books, CERTIFY, version, device)
+
+        await make_and_publish(self._store, self._api, make, self._clock)
 
     def _unlockers(self, at: Unlocked, new_password: Secret | None) -> tuple[Unlocker, ...] | None:
         return None if new_password is None else identity.with_password(at, new_password, self._cost, self._random)
-
-    def _prepare(
-        self, books: Books, at: Unlocked, device: DeviceSecrets, name: str, held: tuple[Unlocker, ...] | None
-    ) -> AccountChange:
-        accountchange.drop(books)
-        entry = device_name_entry(device.device_id(), name)
-        version = identity.certify(at, device, [entry], self._clock(), held=held)
-        return accountchange.keep(books, CERTIFY, version, device)
 
     async def _arrived(self, user_id: str) -> bool:
         """Whether an earlier attempt reached the server although its answer was lost."""

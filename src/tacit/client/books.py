@@ -21,12 +21,12 @@ from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Secret
 from tacit.identity import keys
 from tacit.identity.account import DeviceSecrets
-from tacit.identity.vault import ContactPin, ConversationHead, PrivateKey, values
+from tacit.identity.vault import KEYS, ContactPin, ConversationHead, PrivateKey, values
 from tacit.signed.account import AccountRecord, is_reset
 from tacit.signed.profiles import KeyAlgorithm
 from tacit.signed.record import ConversationRecord, Roster
 from tacit.signed.rights import ChainState, advance
-from tacit.signed.vault import Entries, EntryKind, SignedEntry
+from tacit.signed.vault import Entries, EntryKind, OuterHeader, SignedEntry
 from tacit.signed.verify import Verified
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
@@ -155,10 +155,29 @@ class Books:
         """The entries of the vault's outer part, as this device holds them."""
         return self._contents().entries
 
-    def set_entries(self, entries: tuple[SignedEntry, ...]) -> None:
-        """Hold these entries from now on."""
+    def hold_vault(
+        self, header: OuterHeader, entries: tuple[SignedEntry, ...], served: tuple[SignedEntry, ...] | None
+    ) -> None:
+        """Hold these entries from now on, where the server has the outer part with this header.
+
+        `served` is what stands in it: anything else is written anew at the next chance. None: nothing that is usable.
+        What a revoked device said of people and conversations is not held: it counts for nothing.
+        """
+        gone = {each.device_id for each in self.own_account().value.revoked}
+        entries = tuple(each for each in entries if each.entry.kind in KEYS or each.entry.device_id not in gone)
         self.set_meta("entries", encode(Entries(entries)))
+        self.set_meta("outer_header", encode(header))
+        self.set_meta("vault_owed", b"" if entries != served else None)
+        self.set_meta("vault_unreadable", header.device_id.encode() if served is None else None)
         self._vault = None
+
+    def is_vault_owed(self) -> bool:
+        """Whether the server's outer part lacks some of what this device holds."""
+        return self.meta("vault_owed") is not None
+
+    def unreadable_by(self) -> str:
+        """The device that put something unusable in the server's outer part, or the empty text."""
+        return (self.meta("vault_unreadable") or b"").decode()
 
     def certified(self) -> frozenset[str]:
         """The devices of one's own newest account record: only their word counts in the vault."""

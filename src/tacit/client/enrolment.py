@@ -215,7 +215,6 @@ def finish(books: Books, enrolment: Enrolment) -> None:
     books.accounts.take(enrolment.server_name, record.user_id, [(record, enrolment.signatures)])
     outer = enrolment.vault.outer
     entries = open_outer(record, outer, Secret(enrolment.device.outer_key))
-    books.set_entries(entries)
-    books.set_meta("outer_header", encode(outer.header))
+    books.hold_vault(outer.header, entries, entries)
     books.set_meta("enrolment", None)
     books.set_meta(SENT, None)

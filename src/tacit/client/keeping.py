@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final, final
@@ -15,21 +16,22 @@ from tacit.client.accountview import AccountView, Confirm, ask, check_name, view
 from tacit.client.books import Books
 from tacit.client.changes import Changes, is_about_the_session
 from tacit.client.openings import ROTATE, Intent
+from tacit.client.publishing import make_and_publish, publish
 from tacit.client.store import Store
 from tacit.client.sync import Syncer
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
 from tacit.client.unlocking import Key, prove, read_vault
-from tacit.client.vaults import DEVICE_NAME, held_header
+from tacit.client.vaults import DEVICE_NAME, VaultKeeper, held_header
 from tacit.crypto import rsa
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity import changes as identity
 from tacit.identity.account import AccountKeys, make_keys
-from tacit.identity.changes import Reset, Unlocked, Version
+from tacit.identity.changes import Reset, Unlocked
 from tacit.identity.unlockers import Cost, bounds_of
-from tacit.identity.vault import NewEntry, combine, device_name_entry
+from tacit.identity.vault import NewEntry, device_name_entry
 from tacit.signed.account import AccountRecord
-from tacit.signed.vault import EntryKind, SignedEntry
+from tacit.signed.vault import EntryKind, SignedEntry, Unlocker
 
 Progress = Callable[[int, int], None]
 """Told how many of how many conversations are done."""
@@ -52,6 +54,7 @@ class AccountKeeper:
         directory: Directory,
         syncer: Syncer,
         changes: Changes,
+        vault: VaultKeeper,
         clock: Clock,
         random: Randomness,
         cost: Cost | None,
@@ -61,6 +64,7 @@ class AccountKeeper:
         self._directory = directory
         self._syncer = syncer
         self._changes = changes
+        self._vault = vault
         self._clock = clock
         self._random = random
         self._given, self._cost = cost, cost or Cost()
@@ -93,13 +97,13 @@ class AccountKeeper:
         """Another password in the place of the present one; raises `SignInRefused` for a wrong `key`."""
         at = await self._unlock(key, confirm)
         held = await asyncio.to_thread(identity.with_password, at, password, self._cost, self._random)
-        await self._keep_and_publish(UNLOCKERS, lambda _: identity.change_unlockers(at, held))
+        await self._change_unlockers(at, held)
 
     async def new_recovery_key(self, key: Key, confirm: Confirm | None) -> tuple[str, ...]:
         """Another recovery key in the place of the present one: its 24 words, shown this once."""
         at = await self._unlock(key, confirm)
         held, words = identity.with_recovery_key(at, self._random)
-        await self._keep_and_publish(UNLOCKERS, lambda _: identity.change_unlockers(at, held), words)
+        await self._change_unlockers(at, held, words)
         await self._store.run(accountchange.words_seen)
         return words
 
@@ -117,10 +121,12 @@ class AccountKeeper:
         keys = await self._new_keys()
         now, random = self._clock(), self._random
 
-        def make(books: Books) -> Version:
-            return identity.revoke(at_of(books, at), books.me.secrets, set(gone), keys, now, random)
+        def make(books: Books, ahead: int) -> AccountChange:
+            device = books.me.secrets
+            version = identity.revoke(at_of(books, at), device, set(gone), keys, now, random, ahead=ahead)
+            return accountchange.keep(books, REVOKE, version, device)
 
-        await self._keep_and_publish(REVOKE, make)
+        await make_and_publish(self._store, self._api, make, self._clock)
         await self.rotate_all(progress)
 
     async def reset(
@@ -156,8 +162,7 @@ class AccountKeeper:
     async def cancel_reset(self, key: Key, confirm: Confirm | None) -> None:
         """Cancel a reset that waits, by a version of the identity key that there is; it changes nothing else."""
         at = await self._unlock(key, confirm)
-        held = at.vault.inner.unlockers
-        await self._keep_and_publish(UNLOCKERS, lambda _: identity.change_unlockers(at, held))
+        await self._change_unlockers(at, at.vault.inner.unlockers)
 
     # --- bringing it to an end -------------------------------------------------------------
 
@@ -204,11 +209,14 @@ class AccountKeeper:
             if isinstance(outcome, BaseException):
                 raise outcome  # the others were finished; what is left goes on at the next `resume`
 
-    async def _keep_and_publish(self, kind: str, make: Callable[[Books], Version], words: tuple[str, ...] = ()) -> None:
-        def prepare(books: Books) -> AccountChange:
-            return accountchange.keep(books, kind, make(books), books.me.secrets, words)
+    async def _change_unlockers(self, at: Unlocked, held: tuple[Unlocker, ...], words: tuple[str, ...] = ()) -> None:
+        now = self._clock()
 
-        await self._publish(await self._store.run(prepare))
+        def make(books: Books, ahead: int) -> AccountChange:
+            version = identity.change_unlockers(at_of(books, at), books.me.secrets, held, now, ahead=ahead)
+            return accountchange.keep(books, UNLOCKERS, version, books.me.secrets, words)
+
+        await make_and_publish(self._store, self._api, make, self._clock)
 
     async def _publish(self, change: AccountChange) -> int:
         """Send a change that is kept; until when it waits, or 0 once it counts."""
@@ -224,18 +232,12 @@ class AccountKeeper:
         session = self._api.aside()
         bounds = bounds_of(me.secrets.profile, self._given)
         proven = await prove(session, me.user_id, me.secrets, key, bounds)
+        asked = await self._store.run(held_header)
         answer = await session.get_encryption_keys_private()
         await self._directory.refresh([me.user_id])
-        now = self._clock()
-
-        def read(books: Books) -> tuple[Unlocked, AccountView]:
-            versions = books.accounts.versions(me.user_id)
-            at = read_vault(answer, versions, proven)
-            records = [each.value for each in versions]
-            return at, view_of(records, at.entries, at.vault.outer.header, me.device_id, now)
-
-        at, view = await self._store.run(read)
-        await ask(view, known, confirm)
+        at = await self._store.run(lambda books: read_vault(answer, books.accounts.versions(me.user_id), proven))
+        await self._vault.take(answer, asked)  # it follows what this device holds, or nothing is signed on it
+        await ask(await self.view(), known, confirm)
         return at
 
     async def _new_keys(self) -> AccountKeys:
@@ -243,40 +245,9 @@ class AccountKeeper:
         return await asyncio.to_thread(make_keys, profile, self._random, rsa.generate)
 
 
-async def publish(store: Store, api_client: EncryptionAPIClient, change: AccountChange, clock: Clock) -> int:
-    """Send a change that is kept; until when it waits, or 0 once it counts.
-
-    What another device's change overtook is forgotten, and told as a notice; raises its refusal. `Unreachable` leaves
-    the outcome open.
-    """
-    try:
-        answer = await api_client.post_encryption_keys_generate(accountchange.request_of(change))
-    except (errors.PeerError, errors.UsageError) as refusal:
-        if is_about_the_session(refusal):
-            raise
-        # Its answer may have been lost before another version came: then it is in the chain, and no refusal.
-        await Directory(store, api_client, clock).try_refresh([change.record.user_id])
-        if await store.run(partial(accountchange.counts_already, change=change)):
-            return 0
-        facts = {"kind": change.kind, "code": refusal.code}
-        await store.run(partial(_forget, at=clock(), facts=facts))
-        raise
-    if isinstance(answer.waits_until, int):
-        await store.run(partial(accountchange.wait, until=answer.waits_until))
-        return answer.waits_until
-    await store.run(lambda books: accountchange.finish(books, api_client.server_name, change))
-    return 0
-
-
-def _forget(books: Books, at: int, facts: dict[str, str]) -> None:
-    accountchange.drop(books)
-    books.keep_notice(at, "change_refused", facts)
-
-
 def at_of(books: Books, at: Unlocked) -> Unlocked:
-    """The same with what this device holds of the vault's entries, which may be newer."""
-    entries = combine(books.entries(), at.entries, books.certified())
-    return Unlocked(at.record, at.vault, at.opened, entries)
+    """The same with all entries that this device holds: it took those of the part that was unlocked, and has more."""
+    return dataclasses.replace(at, entries=books.entries())
 
 
 def kept_entries(entries: Collection[SignedEntry], kept: Collection[str]) -> list[NewEntry]:
@@ -295,4 +266,4 @@ def own_view(books: Books, now: int) -> AccountView:
     header = held_header(books)
     assert header is not None
     records = [each.value for each in books.accounts.versions(me.user_id)]
-    return view_of(records, books.entries(), header, me.device_id, now)
+    return view_of(records, books.entries(), header, me.device_id, now, is_readable=not books.unreadable_by())

@@ -46,7 +46,9 @@ class Parts:
         self.vault = VaultKeeper(store, api_client, self.directory, clock, random)
         self.syncer.own_account_changed = self.vault.check
         self.handing = Handing(store, self.directory, self.syncer, self.outbox, clock, random)
-        self.keeper = AccountKeeper(store, api_client, self.directory, self.syncer, self.changes, clock, random, cost)
+        self.keeper = AccountKeeper(
+            store, api_client, self.directory, self.syncer, self.changes, self.vault, clock, random, cost
+        )
 
     async def settle(self) -> None:
         """Bring interrupted changes to an end, and send what waits."""

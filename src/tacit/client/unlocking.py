@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from tacit import errors
 from tacit.api import accounts as api
@@ -17,7 +17,7 @@ from tacit.crypto.secret import Secret
 from tacit.identity.account import DeviceSecrets
 from tacit.identity.changes import Unlocked, account_of
 from tacit.identity.unlockers import KdfBounds, open_inner, password_bytes, password_secret, proof_of
-from tacit.identity.vault import open_outer, writers_of
+from tacit.identity.vault import read_outer, writers_of
 from tacit.identity.words import from_words
 from tacit.signed.account import AccountRecord
 from tacit.signed.vault import Boxes, Inner, Outer, PasswordParameters, UnlockerKind, Vault, check_vault
@@ -27,6 +27,7 @@ from tacit.wire.codec import decode
 
 NAMES: Final = {UnlockerKind.PASSWORD: "password", UnlockerKind.RECOVERY_KEY: "recovery_key"}
 PARAMETER_BYTES: Final = 1024
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +99,21 @@ def read_vault(answer: api.PrivateKeys, versions: Sequence[Verified[AccountRecor
     check_beside_vault(answer, record.user_id, [each.value for each in versions])
     if answer.account_version < record.version or not isinstance(answer.inner, str):
         raise errors.InvalidVault("it is of an earlier version of the account, or without its inner part")
-    vault = Vault(
-        decode(Inner, binary(answer.inner, limits.VAULT_BYTES), limits.VAULT_BYTES),
-        decode(Boxes, binary(answer.boxes, limits.VAULT_BYTES), limits.VAULT_BYTES),
-        decode(Outer, binary(answer.outer, limits.VAULT_BYTES), limits.VAULT_BYTES),
-    )
+    vault = Vault(_part(Inner, answer.inner), _part(Boxes, answer.boxes), _part(Outer, answer.outer))
     check_vault(record, vault)
     try:
         opened = open_inner(account_of(record), vault.inner, proven.unlocker_id, proven.secret)
-        writers = writers_of(each.value for each in versions)
-        entries = open_outer(record, vault.outer, opened.outer_key, writers)
     except errors.DecryptionError:
         raise errors.InvalidVault(
             "your password or recovery key does not open it: it is not the one you made"
         ) from None
-    return Unlocked(record, vault, opened, entries)
+    writers = writers_of(each.value for each in versions)
+    entries = read_outer(record, vault.outer, opened.outer_key, writers)
+    return Unlocked(record, vault, opened, entries or (), entries is not None)
+
+
+def _part(kind: type[T], text: str) -> T:
+    try:
+        return decode(kind, binary(text, limits.VAULT_BYTES), limits.VAULT_BYTES)
+    except errors.PeerError:
+        raise errors.InvalidVault(f"its part {kind.__name__.lower()} cannot be read") from None

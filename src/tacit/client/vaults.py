@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from functools import partial
 from typing import Final, final
 
@@ -27,20 +28,32 @@ from tacit.identity.vault import (
     conversation_entry,
     keys_among,
     merge,
-    open_outer,
+    read_outer,
     seal_outer,
     writers_of,
 )
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, OuterRef, account_hash, certificate, is_reset
 from tacit.signed.record import DAY
-from tacit.signed.vault import Boxes, EntryKind, Outer, OuterHeader, boxes_hash, header_hash, verify_outer
+from tacit.signed.vault import (
+    Boxes,
+    Entries,
+    EntryKind,
+    Outer,
+    OuterHeader,
+    SignedEntry,
+    boxes_hash,
+    header_hash,
+    verify_outer,
+)
 from tacit.signed.verify import verify
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
 from tacit.wire.text import to_base64
 
 ATTEMPTS: Final = 3
+SPARE: Final = 256 * limits.KIB
+"""Bytes of the outer part that a device leaves free for what others write."""
 DEVICE_NAME: Final = "device_name "
 """Under this and a device's id the name stands that it was given here."""
 
@@ -71,28 +84,31 @@ class VaultKeeper:
         """
         asked = await self._store.run(held_header)
         answer = await self._api.get_encryption_keys_private()
+        with suppress(errors.PeerError):  # what contradicts is kept as evidence
+            await self.take(answer, asked)
+
+    async def take(self, answer: api.PrivateKeys, asked: OuterHeader | None) -> None:
+        """Take what the server has, see `take_outer`; raises what contradicts, having kept it as evidence."""
         now = self._clock()
 
         def take(books: Books) -> None:
             check_version_known(books, answer)
             before = books.entries()
-            take_outer(books, answer, asked)
+            take_outer(books, answer, asked, now)
             compare_heads(books, now)
             if books.entries() != before:
                 # Grants that came before the keys which open them, records that another device judged meanwhile.
                 after_update(books, now, self._random)
 
-        try:
-            if await self._store.run(lambda books: is_account_newer(books, answer)):
-                await self._directory.refresh([answer.user_id])
-        except errors.PeerError:
-            return  # what contradicts is evidence there; the vault is compared once the account is known
+        if await self._store.run(lambda books: is_account_newer(books, answer)):
+            await self._directory.refresh([answer.user_id])
         try:
             await self._store.run(take)
         except errors.PeerError as error:
             raw = answer.outer.encode()
             refusal = errors.ServerMisbehaved(f"the vault: {error.detail}")
             await self._store.run(lambda books: books.keep_evidence(now, "vault", books.me.user_id, refusal, raw))
+            raise
 
     async def write(self) -> None:
         """Write the next outer part where pins or heads changed, or the last one is a day old."""
@@ -112,7 +128,7 @@ class VaultKeeper:
             except errors.VersionConflict:
                 await self.check()  # another write was first, perhaps one of ours whose answer was lost
                 continue
-            await self._store.run(partial(keep_outer, outer=outer))
+            await self._store.run(partial(keep_outer, outer=outer, now=now))
             return
 
 
@@ -134,7 +150,7 @@ def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
     writer = Writer(me.device_id, me.request_key.sign)
     version = before.version + 1 if before is not None else 1
     entries = merge(held, wanted_entries(books), version, writer, books.certified())
-    if entries == held and before is not None and now - before.written_at < DAY:
+    if entries == held and before is not None and now - before.written_at < DAY and not books.is_vault_owed():
         return None
     account = books.own_account().value
     key = Secret(me.secrets.outer_key)
@@ -181,22 +197,38 @@ def compare_heads(books: Books, now: int) -> None:
                 stop(books, held, errors.ServerMisbehaved(contradiction), encode(state.head), now)
 
 
-def keep_outer(books: Books, outer: Outer) -> None:
-    """An outer part that the server has: its header and entries are held from now on."""
+def keep_outer(books: Books, outer: Outer, now: int) -> None:
+    """An outer part that the server has: its header and entries are held from now on.
+
+    Where a device put something unusable in it, what was held stays, the person is told which device it was, and this
+    device's next write mends it.
+    """
     me, record = books.me, books.own_account().value
     writers = writers_of([each.value for each in books.accounts.versions(me.user_id)])
-    entries = open_outer(record, outer, Secret(me.secrets.outer_key), writers)
+    entries = read_outer(record, outer, Secret(me.secrets.outer_key), writers)
     held = held_header(books)
+    if entries is None or not has_room(combine(books.entries(), entries, books.certified())):
+        if books.unreadable_by() != outer.header.device_id:
+            books.keep_notice(now, "vault_unreadable", {"deviceId": outer.header.device_id})
+        books.hold_vault(outer.header, books.entries(), None)
+        return
     if held is not None and of_this_chain(books, held) is None:
         # After a reset the clocks begin anew: what only this device holds of keys goes in with its next write.
         new = [NewEntry(each.entry.kind, each.entry.key, each.entry.value) for each in keys_among(books.entries())]
         there = {(each.entry.kind, each.entry.key) for each in entries}
         missing = [each for each in new if (each.kind, each.key) not in there]
         writer = Writer(me.device_id, me.request_key.sign)
-        books.set_entries(merge(entries, missing, outer.header.version + 1, writer))
+        books.hold_vault(outer.header, merge(entries, missing, outer.header.version + 1, writer), entries)
     else:
-        books.set_entries(combine(books.entries(), entries, books.certified()))
-    books.set_meta("outer_header", encode(outer.header))
+        books.hold_vault(outer.header, combine(books.entries(), entries, books.certified()), entries)
+
+
+def has_room(entries: tuple[SignedEntry, ...]) -> bool:
+    """Whether these entries fit into an outer part, with something to spare."""
+    try:
+        return len(encode(Entries(entries))) <= limits.VAULT_BYTES - SPARE
+    except errors.TooLarge:
+        return False
 
 
 def held_header(books: Books) -> OuterHeader | None:
@@ -217,7 +249,7 @@ def check_version_known(books: Books, answer: api.PrivateKeys) -> None:
         raise errors.ServerMisbehaved(f"it names version {answer.account_version} of the account, which is not served")
 
 
-def take_outer(books: Books, answer: api.PrivateKeys, asked: OuterHeader | None) -> None:
+def take_outer(books: Books, answer: api.PrivateKeys, asked: OuterHeader | None, now: int) -> None:
     """Take what the server has where it follows what is held; `asked` is what was held when it was asked for.
 
     The outer key comes in this device's box, where another device revoked one. Raises `ServerMisbehaved` or
@@ -235,7 +267,7 @@ def take_outer(books: Books, answer: api.PrivateKeys, asked: OuterHeader | None)
             return
         check_follows(record, held, outer.header, answer)
     take_box(books, record, decode(Boxes, binary(answer.boxes, limits.VAULT_BYTES), limits.VAULT_BYTES))
-    keep_outer(books, outer)
+    keep_outer(books, outer, now)
 
 
 def take_box(books: Books, record: AccountRecord, boxes: Boxes) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from tacit import errors
 from tacit.crypto.secret import Randomness, Secret
@@ -14,7 +15,7 @@ from tacit.identity import unlockers
 from tacit.identity.account import AccountKeys, DeviceSecrets, certificate_of, make_boxes
 from tacit.identity.keys import SigningKey, new_signing_key
 from tacit.identity.unlockers import Account, Cost, Opened
-from tacit.identity.vault import NewEntry, Writer, merge, seal_outer
+from tacit.identity.vault import KEYS, NewEntry, Writer, merge, seal_outer
 from tacit.identity.words import to_words
 from tacit.signed.account import (
     NO_RESET,
@@ -42,12 +43,16 @@ from tacit.signed.vault import (
 
 @dataclass(frozen=True, slots=True)
 class Unlocked:
-    """An account as an unlocker opened it: its newest record, its vault, and what is in the vault."""
+    """An account as an unlocker opened it: its newest record, its vault, and what is in the vault.
+
+    Not `is_readable`: a device put something unusable in the vault's outer part, and `entries` are none.
+    """
 
     record: AccountRecord
     vault: Vault
     opened: Opened
     entries: tuple[SignedEntry, ...] = field(repr=False)
+    is_readable: bool = True
 
     @property
     def account(self) -> Account:
@@ -64,6 +69,14 @@ class Version:
     vault: Vault
     outer_key: Secret
     entries: tuple[SignedEntry, ...] = field(repr=False)
+
+
+AHEAD: Final = 1 << 20
+"""By so much the outer part of an account version runs ahead of what devices write meanwhile.
+
+A device writes one version after the other, in its own name alone. What the identity key signs follows any part since
+the last account version, and its own number is beyond all that a device in a thief's hands writes to be in its way.
+"""
 
 
 def account_of(record: AccountRecord) -> Account:
@@ -98,9 +111,12 @@ def _in_place(held: Iterable[Unlocker], made: Unlocker) -> tuple[Unlocker, ...]:
 # --- the next version ----------------------------------------------------------------------
 
 
-def change_unlockers(at: Unlocked, held: tuple[Unlocker, ...]) -> Version:
-    """The version with these unlockers, otherwise as it is."""
-    return _version(at, at.record.devices, at.opened.outer_key, at.vault.outer, at.entries, held=held)
+def change_unlockers(
+    at: Unlocked, device: DeviceSecrets, held: tuple[Unlocker, ...], now: int, *, ahead: int = 0
+) -> Version:
+    """The version with these unlockers, otherwise as it is; `ahead` as in `AHEAD`."""
+    entries, outer = _write(at, device, (), at.opened.outer_key, now, ahead)
+    return _version(at, at.record.devices, at.opened.outer_key, outer, entries, held=held)
 
 
 def certify(
@@ -110,23 +126,31 @@ def certify(
     now: int,
     *,
     held: tuple[Unlocker, ...] | None = None,
+    ahead: int = 0,
 ) -> Version:
     """The version with one more device, which writes `new` entries into the vault.
 
-    `held` are its unlockers where they change with it; `now` in Unix milliseconds.
+    `held` are its unlockers where they change with it; `now` in Unix milliseconds; `ahead` as in `AHEAD`.
     """
     devices = _sorted((*at.record.devices, certificate_of(device)))
-    entries, outer = _write(at, device, new, at.opened.outer_key, now)
+    entries, outer = _write(at, device, new, at.opened.outer_key, now, ahead)
     return _version(at, devices, at.opened.outer_key, outer, entries, held=held)
 
 
 def revoke(
-    at: Unlocked, device: DeviceSecrets, gone: Collection[str], keys: AccountKeys, now: int, random: Randomness
+    at: Unlocked,
+    device: DeviceSecrets,
+    gone: Collection[str],
+    keys: AccountKeys,
+    now: int,
+    random: Randomness,
+    *,
+    ahead: int = 0,
 ) -> Version:
     """The version without the devices in `gone`, made by another one: outer key and all keys are replaced.
 
-    What the former keys open stays open to the others: they stay in the vault. Raises `InvalidArgument` for a device
-    that is not there, and for the one that signs.
+    What the former keys open stays open to the others: they stay in the vault; `ahead` as in `AHEAD`. Raises
+    `InvalidArgument` for a device that is not there, and for the one that signs.
     """
     present = {each.device_id for each in at.record.devices}
     if not gone or not set(gone) <= present:
@@ -135,17 +159,23 @@ def revoke(
         raise errors.InvalidArgument("no device revokes itself: do it on another one")
     devices = tuple(each for each in at.record.devices if each.device_id not in gone)
     outer_key = Secret(random(32))
-    entries, outer = _write(at, device, keys.entries, outer_key, now)
+    stay = {each.device_id for each in devices}
+    # What the others said of people and conversations counts for nothing from now on, and could fill the vault.
+    kept = tuple(each for each in at.entries if each.entry.kind in KEYS or each.entry.device_id in stay)
+    entries, outer = _write(replace(at, entries=kept), device, keys.entries, outer_key, now, ahead)
     return _version(at, devices, outer_key, outer, entries, keys=keys)
 
 
 def _write(
-    at: Unlocked, device: DeviceSecrets, new: Iterable[NewEntry], outer_key: Secret, now: int
+    at: Unlocked, device: DeviceSecrets, new: Iterable[NewEntry], outer_key: Secret, now: int, ahead: int
 ) -> tuple[tuple[SignedEntry, ...], Outer]:
     before, writer = at.vault.outer.header, writer_of(device)
-    entries = merge(at.entries, new, before.version + 1, writer)
-    named = at.record
-    outer = seal_outer(named.server_name, named.user_id, named.version + 1, before, entries, outer_key, writer, now)
+    # What this device holds may have been written after the part that it unlocked.
+    version = max(before.version, *(each.entry.clock for each in at.entries), 0) + 1 + ahead
+    entries, named = merge(at.entries, new, version, writer), at.record
+    outer = seal_outer(
+        named.server_name, named.user_id, named.version + 1, before, entries, outer_key, writer, now, version
+    )
     return entries, outer
 
 

@@ -240,9 +240,13 @@ def seal_outer(
     outer_key: Secret,
     writer: Writer,
     now: int,
+    version: int | None = None,
 ) -> Outer:
-    """The next outer part after `before` (None: the first); `now` in Unix milliseconds."""
-    version = before.version + 1 if before else 1
+    """The outer part that follows `before` (None: the first); `now` in Unix milliseconds.
+
+    Its `version` is the next one; that of an account version, which the identity key signs, may be a later one.
+    """
+    version = version or (before.version + 1 if before else 1)
     context = labelled(labels.OUTER, OuterContext(server_name, user_id, account_version, version))
     sealed_entries = sealed.seal(outer_key, context, encode(Entries(entries)))
     previous = header_hash(before) if before else ZERO_HASH
@@ -278,6 +282,20 @@ def open_outer(
     for signed in entries:
         check_entry(record, header.version, signed, writers)
     return entries
+
+
+def read_outer(
+    record: AccountRecord, outer: Outer, outer_key: Secret, writers: Mapping[str, bytes]
+) -> tuple[SignedEntry, ...] | None:
+    """The entries as `open_outer` gives them; None where the device that signed the header put in what is unusable.
+
+    A device in a thief's hands may do so at any time: it must keep nobody from following the header, or from what the
+    identity key signs next.
+    """
+    try:
+        return open_outer(record, outer, outer_key, writers)
+    except errors.PeerError:
+        return None
 
 
 def check_entry(record: AccountRecord, version: int, signed: SignedEntry, writers: Mapping[str, bytes]) -> None:

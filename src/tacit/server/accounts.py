@@ -177,15 +177,19 @@ def check_signatures(chains: Chains, record: AccountRecord, signatures: AccountS
 
 
 def check_outer_follows(db: sqlite3.Connection, record: AccountRecord, header: Header) -> None:
-    """An outer part that comes with a record is the stored one, or the next; raises `VersionConflict`."""
-    stored = accounts.outer_headers(db, record.user_id)
+    """An outer part that comes with a record is the stored one, or a later one that follows one since the last record.
+
+    The identity key's word is above that of a device, which may go on writing to be in its way. Raises
+    `VersionConflict`.
+    """
+    stored = [decode(Header, binary(each.header)) for each in accounts.outer_headers(db, record.user_id)]
     if not stored or record.version == 1 or is_reset(record):
         return
-    before = decode(Header, binary(stored[-1].header))
-    same = header.version == before.version and header_hash(header) == header_hash(before)
-    follows = header.version == before.version + 1 and header.previous_hash == header_hash(before)
+    newest, known = stored[-1], {header_hash(each) for each in stored}
+    same = header_hash(header) == header_hash(newest)
+    follows = header.version > newest.version and header.previous_hash in known
     if not same and not follows:
-        raise errors.VersionConflict(accountVersion=record.version - 1, outerVersion=before.version)
+        raise errors.VersionConflict(accountVersion=record.version - 1, outerVersion=newest.version)
 
 
 @get("/api/encryption/keys/public")

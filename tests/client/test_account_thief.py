@@ -1,0 +1,235 @@
+"""A stolen device that is still certified writes what it likes into the vault: its owner is rid of it soon."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+import pytest
+
+from client.test_account import HOUR, id_of, pair, said
+from client.world import World, password_of, yes
+from tacit import errors
+from tacit.api import accounts as api
+from tacit.client import Client
+from tacit.client.accountview import AccountView
+from tacit.client.books import Books
+from tacit.client.vaults import held_header
+from tacit.crypto.secret import Secret
+from tacit.identity.vault import Writer, device_name_entry, merge, seal_outer
+from tacit.signed.account import account_hash
+from tacit.signed.vault import SignedEntry
+from tacit.wire.codec import encode
+from tacit.wire.text import to_base64
+
+ANOTHER_KEY = Secret(b"k" * 32)
+Contents = Callable[[tuple[SignedEntry, ...], Writer, int], tuple[SignedEntry, ...]]
+
+
+async def write(thief: Client, contents: Contents | None = None, key: Secret | None = None) -> None:
+    """What a stolen device posts: the next outer part, signed with its own key, with contents of its choice."""
+
+    def make(books: Books) -> api.StoreOuter:
+        me, before, account = books.me, held_header(books), books.own_account().value
+        assert before is not None
+        writer, version = Writer(me.device_id, me.request_key.sign), before.version + 1
+        held = books.entries()
+        entries = contents(held, writer, version) if contents is not None else held
+        sealed_under = key or Secret(me.secrets.outer_key)
+        outer = seal_outer(me.server_name, me.user_id, account.version, before, entries, sealed_under, writer, 1)
+        books.set_meta("outer_header", encode(outer.header))
+        return api.StoreOuter(me.user_id, account_hash(account).hex(), to_base64(encode(outer)))
+
+    await thief.device.api.post_encryption_keys_private(await thief.device.run(make))
+
+
+def ahead(held: tuple[SignedEntry, ...], writer: Writer, version: int) -> tuple[SignedEntry, ...]:
+    """An entry with a clock to come, which would beat every other."""
+    return merge(held, [device_name_entry("d", "x")], version + 1, writer)
+
+
+def unsigned(held: tuple[SignedEntry, ...], writer: Writer, version: int) -> tuple[SignedEntry, ...]:
+    signer = Writer(writer.device_id, lambda _: bytes(64))
+    return merge(held, [device_name_entry("d", "x")], version, signer)
+
+
+async def robbed(town: World) -> tuple[Client, Client, str]:
+    """Alice, the device that was stolen from her, and its id; it has asked for a reset."""
+    alice, _ = await pair(town)
+    thief = await town.another("alice", "tablet")
+    await alice.sync()
+    await thief.device.check_vault()
+    return alice, thief, await id_of(thief)
+
+
+UNUSABLE = [
+    pytest.param({"key": ANOTHER_KEY}, id="under another key"),
+    pytest.param({"contents": ahead}, id="a clock to come"),
+    pytest.param({"contents": unsigned}, id="an entry that nobody signed"),
+    pytest.param({"contents": lambda held, *_: (*held, held[0])}, id="an entry twice"),
+]
+
+
+@pytest.mark.parametrize("written", UNUSABLE)
+async def test_an_unusable_outer_part_is_in_nobody_s_way(town: World, written: dict[str, object]) -> None:
+    alice, thief, device_id = await robbed(town)
+    await write(thief, **written)  # type: ignore[arg-type]
+    await thief.account.reset("the thief's password")
+    await alice.sync()
+    await alice.device.check_vault()
+    view = await alice.account.view()
+    assert (view.vault_is_readable, view.vault_written_by) == (False, device_id)
+    told = [each.facts for each in await alice.account.notices() if each.kind == "vault_unreadable"]
+    assert told == [{"deviceId": device_id}]
+    with pytest.raises(errors.NotConfirmed):  # nobody looked at it
+        await alice.account.cancel_reset(password=password_of("alice"))
+    await alice.account.cancel_reset(password=password_of("alice"), confirm=yes)
+    await alice.account.revoke(device_id, password=password_of("alice"), confirm=yes)
+    town.clock.ahead += 73 * HOUR
+    with pytest.raises(errors.TacitError):
+        await thief.sync()
+    assert [each.device_id for each in (await alice.account.view()).devices] == [await id_of(alice)]
+    assert (await alice.account.view()).vault_is_readable
+    assert await alice.alarms() == []  # the server did nothing
+    laptop = await town.another("alice", "laptop")
+    assert await said(laptop) == ["one", "two"]
+
+
+@pytest.mark.parametrize("written", UNUSABLE)
+async def test_the_next_write_mends_what_a_new_device_could_not_use(town: World, written: dict[str, object]) -> None:
+    alice, thief, device_id = await robbed(town)
+    await write(thief, **written)  # type: ignore[arg-type]
+    shown: list[AccountView] = []
+
+    async def look(view: AccountView) -> bool:
+        shown.append(view)
+        return True
+
+    laptop = await town.another("alice", "laptop", confirm=look)
+    (view,) = shown
+    assert (view.vault_is_readable, view.vault_written_by) == (False, device_id)
+    await laptop.sync()
+    town.clock.ahead += HOUR
+    await alice.sync()
+    assert await said(laptop) == ["one", "two"]
+    assert (await laptop.account.view()).vault_is_readable
+
+
+async def test_a_vault_that_is_filled_up_is_as_good_as_none(town: World) -> None:
+    alice, thief, device_id = await robbed(town)
+
+    def full(held: tuple[SignedEntry, ...], writer: Writer, version: int) -> tuple[SignedEntry, ...]:
+        rest = 4_100_000
+        names = [device_name_entry(f"{number:04}", "x" * 65_000) for number in range(rest // 65_000)]
+        return merge(held, names, version, writer)
+
+    await write(thief, contents=full)
+    await alice.device.check_vault()
+    assert (await alice.account.view()).vault_is_readable is False
+    bob = (await alice.create_conversation("more", members=["bob"])).id
+    assert bob
+    town.clock.ahead += HOUR
+    await alice.sync()
+    assert (await alice.account.view()).vault_is_readable
+    await alice.account.revoke(device_id, password=password_of("alice"), confirm=yes)
+    laptop = await town.another("alice", "laptop")
+    assert await said(laptop) == ["one", "two"]
+
+
+@pytest.mark.parametrize("what", ["revoke", "cancel", "password", "new device"])
+async def test_writing_all_the_time_prevents_nothing(town: World, what: str) -> None:
+    alice, thief, device_id = await robbed(town)
+    await thief.account.reset("the thief's password")
+    await alice.sync()
+
+    async def slow(_: AccountView) -> bool:
+        """While the person looks, the thief's program goes on writing."""
+        await thief.device.check_vault()
+        for number in range(3):
+            await write(thief, lambda *at, n=number: merge(at[0], [device_name_entry("d", f"{n}")], at[2], at[1]))
+        return True
+
+    password = password_of("alice")
+    if what == "revoke":
+        await alice.account.revoke(device_id, password=password, confirm=slow)
+    elif what == "cancel":
+        await alice.account.cancel_reset(password=password, confirm=slow)
+    elif what == "password":
+        await alice.account.change_password("another password", password=password, confirm=slow)
+        password = "another password"
+    else:
+        await town.another("alice", "laptop", confirm=slow)
+        await alice.sync()
+    assert not [each for each in await alice.account.notices() if each.kind == "change_refused"]
+    if what != "revoke":
+        await alice.account.revoke(device_id, password=password, confirm=slow)
+    town.clock.ahead += 73 * HOUR
+    with pytest.raises(errors.TacitError):
+        await thief.sync()
+    assert device_id not in [each.device_id for each in (await alice.account.view()).devices]
+    await alice.sync()
+    await alice.device.check_vault()
+    assert await alice.alarms() == []
+    desk = await town.another("alice", "desk", password=password)
+    assert await said(desk) == ["one", "two"]
+
+
+async def test_a_change_that_another_account_version_overtook_is_not_made_again(town: World) -> None:
+    alice, thief, _ = await robbed(town)
+
+    async def slow(_: AccountView) -> bool:
+        await thief.account.change_password("the other's password", password=password_of("alice"), confirm=yes)
+        return True
+
+    with pytest.raises(errors.VersionConflict):
+        await alice.account.new_recovery_key(password=password_of("alice"), confirm=slow)
+    assert [each.kind for each in await alice.account.notices()][-1] == "change_refused"
+
+
+@pytest.mark.parametrize("what", ["revoke", "password"])
+async def test_nothing_is_signed_on_an_earlier_outer_part(town: World, what: str) -> None:
+    """The server serves an earlier part than this device holds: the change is refused, and the vault stays whole."""
+    await pair(town)
+    tablet = await town.another("alice", "tablet")
+    lost = await id_of(await town.another("alice", "lost"))
+    await tablet.sync()
+    await tablet.device.check_vault()
+    query = "SELECT encrypted_private_key, outer_version FROM user_keys WHERE user_id = 'alice' ORDER BY version DESC"
+    assert town.backend is not None
+    old = await town.backend.store.read(lambda db: db.execute(query).fetchone())
+    for number in range(3):
+        await tablet.account.name_device(await id_of(tablet), f"name {number}")
+        town.clock.ahead += HOUR
+        await tablet.sync()
+    before = await tablet.device.run(lambda books: (held_header(books), books.entries()))
+
+    def back(db: sqlite3.Connection) -> None:
+        db.execute(
+            "UPDATE user_keys SET encrypted_private_key = ?, outer_version = ? "
+            "WHERE user_id = 'alice' AND encrypted_private_key <> ''",
+            tuple(old),
+        )
+        db.execute("DELETE FROM outer_headers WHERE user_id = 'alice' AND version > ?", (old[1],))
+
+    await town.backend.store.write(back)
+    with pytest.raises(errors.ServerMisbehaved):
+        if what == "revoke":
+            await tablet.account.revoke(lost, password=password_of("alice"), confirm=yes)
+        else:
+            await tablet.account.change_password("another", password=password_of("alice"), confirm=yes)
+    assert [each.about for each in await tablet.alarms()] == ["vault"]
+    assert await tablet.device.run(lambda books: (held_header(books), books.entries())) == before
+
+
+async def test_what_a_revoked_device_said_goes_out_of_the_vault(town: World) -> None:
+    alice, thief, device_id = await robbed(town)
+    made_up = [device_name_entry("none of alice's", "a name")]
+    await write(thief, lambda held, writer, version: merge(held, made_up, version, writer))
+    await alice.device.check_vault()
+    assert device_id in await alice.device.run(_writers)
+    await alice.account.revoke(device_id, password=password_of("alice"), confirm=yes)
+    assert device_id not in await alice.device.run(_writers)
+
+
+def _writers(books: Books) -> set[str]:
+    return {each.entry.device_id for each in books.entries()}
