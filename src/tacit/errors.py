@@ -358,7 +358,7 @@ class ResetPending(PeerError):
 
     code = "reset_pending"
     status = 409
-    remedy = "Wait for it, or cancel it with the password or the recovery key."
+    remedy = "Cancel it with the password or the recovery key, or ask once it has lapsed (`lapsesAt`)."
 
 
 class EpochConflict(PeerError):

@@ -448,3 +448,25 @@ async def test_a_reset_of_another_device_waits_for_the_first(town: Town) -> None
     assert "waitsUntil" in first.body
     refused = await alice.ask("POST", GENERATE, posted(alice, reset(alice, before=second.record).version))
     assert (refused.status, refused.code, refused.body["dueAt"]) == (409, "reset_pending", first.body["waitsUntil"])
+    own = posted(alice, reset(alice, before=second.record).version)
+    town.clock.now = refused.body["lapsesAt"] - 1
+    assert (await alice.ask("POST", GENERATE, own)).code == "reset_pending"
+    town.clock.now += 1
+    waits = await alice.ask("POST", GENERATE, own)
+    assert waits.body["waitsUntil"] == town.clock.now + 72 * HOUR
+    assert len(await events(alice, "reset")) == 2
+
+
+async def test_a_reset_that_lapsed_waits_anew(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    body = posted(alice, reset(alice).version)
+    first = await alice.ask("POST", GENERATE, body)
+    town.clock.now = first.body["waitsUntil"] + 72 * HOUR
+    again = await alice.ask("POST", GENERATE, body)
+    assert again.body["waitsUntil"] == town.clock.now + 72 * HOUR
+    assert [each["dueAt"] for each in await events(alice, "reset")] == [
+        first.body["waitsUntil"],
+        again.body["waitsUntil"],
+    ]
+    town.clock.now = again.body["waitsUntil"] + 72 * HOUR - 1
+    assert (await alice.ask("POST", GENERATE, body)).body == {"success": True, "keyId": body["keyId"]}

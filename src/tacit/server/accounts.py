@@ -27,6 +27,7 @@ from tacit.server.backend import (
     read,
     write,
 )
+from tacit.server.config import Config
 from tacit.server.known import Chains
 from tacit.server.store import account_events, accounts, resets, sessions
 from tacit.server.store.rows import AccountWritten, NewDevice, OuterHeader, PendingReset, Session, Unlocker
@@ -73,7 +74,7 @@ async def generate(request: Call) -> api.Published:
     def job(db: sqlite3.Connection) -> AccountWritten | Waits:
         check_outer_follows(db, record, vault.outer.header)
         if record.reset_by.by is ResetBy.DEVICE:
-            waits = wait(db, record, published.key_id, session, now, here.config.reset_wait_ms)
+            waits = wait(db, record, published.key_id, session, now, here.config)
             if waits is not None:
                 return waits
         if session.kind != FULL:
@@ -117,12 +118,13 @@ class Waits(NamedTuple):
 
 
 def wait(
-    db: sqlite3.Connection, record: AccountRecord, key_id: str, session: Session, now: int, wait_ms: int
+    db: sqlite3.Connection, record: AccountRecord, key_id: str, session: Session, now: int, config: Config
 ) -> Waits | None:
     """Let a reset wait that a device alone asks for; None once it has.
 
-    All devices of the account are told at once. Raises `ResetPending` while another one waits, and `FieldMismatch`
-    where it is not the session's device that asks.
+    All devices of the account are told at once. One that its device did not come back for in time is forgotten: it
+    neither keeps another device from asking nor counts long after everybody was told. Raises `ResetPending` while
+    another one waits, and `FieldMismatch` where it is not the session's device that asks.
     """
     if record.reset_by.device_id != session.device_id:
         raise errors.FieldMismatch("record.resetBy.deviceId")
@@ -130,11 +132,13 @@ def wait(
     if newest is not None and newest.version >= record.version:
         return None  # a version that was taken already: the store knows what to answer
     found = resets.find(db, session.user_id)
+    if found is not None and found.due_at + config.reset_lapse_ms <= now:
+        found = None
     if found is not None and found.key_id == key_id:
         return None if found.due_at <= now else Waits(found.due_at, 0)
     if found is not None and found.device_id != session.device_id:
-        raise errors.ResetPending(dueAt=found.due_at)
-    due = now + wait_ms
+        raise errors.ResetPending(dueAt=found.due_at, lapsesAt=found.due_at + config.reset_lapse_ms)
+    due = now + config.reset_wait_ms
     resets.put(db, session.user_id, PendingReset(record.version, key_id, session.device_id, due))
     body = {"version": record.version, "deviceId": session.device_id, "dueAt": due}
     return Waits(due, account_events.append(db, [session.user_id], "reset", body, now)[session.user_id])

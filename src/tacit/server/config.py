@@ -53,6 +53,8 @@ class Config:
     """How long a session lasts that may do nothing but publish an account version: at registration, or unlocked."""
     reset_wait_ms: int = 3 * DAY_MS
     """How long a reset waits that a device alone asked for; until then it can be cancelled."""
+    reset_lapse_ms: int = 3 * DAY_MS
+    """How long it may be posted again once it has waited; then it is forgotten, and any device may ask."""
     proofs: ProofLimits = ProofLimits()
     profiles: tuple[Profile, ...] = (Profile.STANDARD, Profile.FIPS, Profile.COMPAT)
     """The profiles of which accounts and conversations may begin here; what is there already goes on."""
