@@ -338,6 +338,7 @@ def test_an_old_vault_is_warned_of() -> None:
     assert "WARNING: more than 48 hours ago" in account_text(replace(VIEW, vault_is_old=True))
     assert f"by device {'cd' * 8}" in account_text(VIEW)
     assert f"{'cd' * 8}  (without a name), revoked in version 3" in account_text(VIEW)
+    assert "WARNING: what that device wrote is of no use" in account_text(replace(VIEW, vault_is_readable=False))
     assert "\x1b" not in account_text(VIEW)
     assert "    none" in account_text(replace(VIEW, devices=()))
 
@@ -365,6 +366,7 @@ def test_an_old_vault_is_warned_of() -> None:
         ("identity", {"userId": "ada", "version": 2}, "your account was reset", "tell your contacts"),
         ("identity", {"userId": "b\nob", "version": 2}, "b�ob's account was reset", "tacit contacts"),
         ("change_refused", {"kind": "revoke"}, "overtaken", "do it again"),
+        ("vault_unreadable", {"deviceId": PHONE.device_id}, "is of no use to anybody", "tacit devices revoke"),
         ("something\x1b", {}, "something�", "update"),
     ],
 )

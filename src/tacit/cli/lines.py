@@ -178,6 +178,11 @@ def account_text(view: AccountView) -> str:
             "  WARNING: more than 48 hours ago, and your devices rewrite it daily. Unless none was used since, the\n"
             "  server may be showing an old one: compare with `tacit devices` on another device before you say yes."
         )
+    if not view.vault_is_readable:
+        lines.append(
+            "  WARNING: what that device wrote is of no use to anybody, which no program of this kind does by itself.\n"
+            "  Somebody else may have the device: revoke it with `tacit devices revoke`; your other devices mend the vault."
+        )
     lines.append("  devices:")
     lines += [f"    {device_line(each)}" for each in view.devices] or ["    none"]
     if view.revoked:
@@ -206,6 +211,7 @@ def describe_account(view: AccountView) -> dict[str, Any]:
         "vaultWrittenAt": view.vault_written_at,
         "vaultWrittenBy": view.vault_written_by,
         "vaultIsOld": view.vault_is_old,
+        "vaultIsReadable": view.vault_is_readable,
         "devices": [describe_device(each) for each in view.devices],
         "revoked": [describe_device(each) for each in view.revoked],
     }

@@ -75,6 +75,9 @@ def described(notice: Notice, view: AccountView) -> tuple[str, str]:
                 return f"{at}  your account was reset", "if it was not you: tell your contacts, and make a new account"
             text = f"{at}  {user}'s account was reset and has another identity key"
             return text, f"ask {user} outside this chat, then confirm it: `tacit contacts`"
+        case "vault_unreadable":
+            text = f"{at}  {device_of(notice, view)} wrote a vault that is of no use to anybody"
+            return text, "if you still have it, update its program; if not: `tacit devices revoke --stolen`"
         case "change_refused":
             text = f"{at}  a change of your account begun here was overtaken by another device's"
             return text, "look at `tacit devices`; if you still want it, do it again"

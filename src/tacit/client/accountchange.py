@@ -172,6 +172,7 @@ class Notice:
 
     `unlocker` {kind, deviceId, succeeded}: somebody used the password or the recovery key, or tried to. `reset`
     {version, deviceId, dueAt}: a device asks for a reset; it can be cancelled until then. `reset_cancelled` {version}.
+    `vault_unreadable` {deviceId}: a device put something unusable in the vault; who has it may not be its owner.
     `identity` {userId, version}: an account was reset and has another identity key now. `change_refused` {kind}: a
     change of the account that this device had begun was overtaken by another one.
     """
