@@ -181,7 +181,7 @@ def account_text(view: AccountView) -> str:
     if not view.vault_is_readable:
         lines.append(
             "  WARNING: what that device wrote is of no use to anybody, which no program of this kind does by itself.\n"
-            "  Somebody else may have the device: revoke it with `tacit devices revoke`; your other devices mend the vault."
+            "  Somebody else may have the device: revoke it with `tacit devices revoke`; your other devices mend it."
         )
     lines.append("  devices:")
     lines += [f"    {device_line(each)}" for each in view.devices] or ["    none"]
