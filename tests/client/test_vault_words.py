@@ -9,12 +9,14 @@ import pytest
 
 from client.test_account import id_of, pair, said
 from client.world import World, password_of, yes
+from tacit import errors
 from tacit.api import accounts as api
 from tacit.client import Client
 from tacit.client.books import Books
+from tacit.client.granting import Wanted, grant_for
 from tacit.client.vaults import held_header
 from tacit.crypto.secret import Secret
-from tacit.identity.vault import PrivateKey, Writer, is_true_key, seal_outer
+from tacit.identity.vault import ContactPin, ConversationHead, PrivateKey, Writer, is_true_key, seal_outer
 from tacit.signed import labels
 from tacit.signed.account import account_hash
 from tacit.signed.vault import Entry, EntryKind, SignedEntry
@@ -111,3 +113,106 @@ async def test_a_false_key_displaces_no_true_one(town: World, change: Change) ->
         assert await client.device.run(keys) == [True] * 9
         assert [each.blocked for each in await client.conversations()] == ["", ""]
         assert await client.alarms() == []
+
+
+# --- conversations -----------------------------------------------------------------------
+
+
+def conversation_words(conversation_id: str, kind: EntryKind, epoch: int) -> list[tuple[EntryKind, bytes, bytes]]:
+    """A record that nobody ever made."""
+    return [(kind, conversation_id.encode(), encode(ConversationHead(conversation_id, epoch, b"?" * 32)))]
+
+
+@pytest.mark.parametrize(
+    ("kind", "epoch", "detail"),
+    [
+        (EntryKind.CONVERSATION_HEAD, 1, "the vault knows another record of epoch 1"),
+        (EntryKind.CONVERSATION_PIN, 1, "the vault knows another beginning"),
+        (EntryKind.CONVERSATION_HEAD, 2**50, f"record_missing: your vault knows epoch {2**50}"),
+    ],
+)
+async def test_a_false_word_of_a_conversation_blocks_it_until_its_device_is_revoked(
+    town: World, kind: EntryKind, epoch: int, detail: str
+) -> None:
+    alice, bob, thief = await robbed(town)
+    team = await alice.conversation("team")
+    await writes(thief, nothing, conversation_words(team.id, kind, epoch))
+    await alice.device.check_vault()
+    blocked = (await alice.conversation("team")).blocked
+    assert blocked.startswith(detail)
+    assert f"your device {(await id_of(thief))[:16]}: revoke it" in blocked
+    with pytest.raises(errors.SendingBlocked):
+        await team.send("three")
+    with pytest.raises(errors.SendingBlocked):
+        await team.rotate()
+    his = await bob.conversation("team")
+    await his.send("three")
+    assert await said(alice) == ["one", "two", "three"]
+    assert await alice.alarms() == []
+    await alice.device._write_vault()
+    assert (await alice.conversation("team")).blocked == blocked
+    await alice.account.revoke(await id_of(thief), password=password_of("alice"), confirm=yes)
+    assert (await alice.conversation("team")).blocked == ""
+    await (await alice.conversation("team")).send("four")
+    assert await said(bob) == ["one", "two", "three", "four"]
+    later = await town.another("alice", "laptop")
+    assert await said(later) == ["one", "two", "three", "four"]
+    assert (await later.conversation("team")).blocked == ""
+    for client in (alice, bob, later):
+        assert await client.alarms() == []
+
+
+async def test_a_corrected_word_ends_the_block(town: World) -> None:
+    alice, _, other = await robbed(town)
+    team = await alice.conversation("team")
+    await writes(other, nothing, conversation_words(team.id, EntryKind.CONVERSATION_HEAD, 1))
+    await alice.device.check_vault()
+    assert (await alice.conversation("team")).blocked != ""
+    true = encode(ConversationHead(team.id, 1, await alice.device.run(lambda books: head_of(books, team.id))))
+    await writes(other, nothing, [(EntryKind.CONVERSATION_HEAD, team.id.encode(), true)])
+    await alice.device.check_vault()
+    assert (await alice.conversation("team")).blocked == ""
+
+
+def head_of(books: Books, conversation_id: str) -> bytes:
+    state = books.held(conversation_id).state()
+    assert state is not None
+    return state.head_hash
+
+
+async def test_nobody_is_handed_a_key_of_what_the_vault_contradicts(town: World) -> None:
+    alice, _, thief = await robbed(town)
+    team = await alice.conversation("team")
+    wanted = Wanted(team.id, 1, "bob")
+    assert await alice.device.run(lambda books: grant_for(books, wanted)) is not None
+    await writes(thief, nothing, conversation_words(team.id, EntryKind.CONVERSATION_HEAD, 1))
+    await alice.device.check_vault()
+    assert await alice.device.run(lambda books: grant_for(books, wanted)) is None
+
+
+async def test_a_word_in_another_s_place_is_none(town: World) -> None:
+    alice, _, thief = await robbed(town)
+    team = await alice.conversation("team")
+    head = encode(ConversationHead(team.id, 1, b"?" * 32))
+    pin = encode(ContactPin("bob", 9, b"?" * 32, b"?" * 32))
+    known = await alice.device.run(lambda books: books.vault_contact("bob"))
+    heads = [(kind, b"~", head) for kind in (EntryKind.CONVERSATION_HEAD, EntryKind.CONVERSATION_PIN)]
+    await writes(thief, nothing, [*heads, (EntryKind.CONTACT_PIN, b"~", pin)])
+    await alice.device.check_vault()
+    assert (await alice.conversation("team")).blocked == ""
+    assert known is not None
+    assert await alice.device.run(lambda books: books.vault_contact("bob")) == known
+
+
+async def test_a_reset_carries_over_the_word_of_the_devices_that_stay_and_its_own(town: World) -> None:
+    alice, _, thief = await robbed(town)
+    team = await alice.conversation("team")
+    await writes(thief, nothing, conversation_words(team.id, EntryKind.CONVERSATION_HEAD, 2**50))
+    await alice.account.reset("another password", password=password_of("alice"), confirm=yes)
+
+    def words(books: Books) -> list[tuple[str, int, bytes]]:
+        found = [books.vault_pin(team.id), books.vault_head(team.id)]
+        return [(each.device_id, each.value.epoch, each.value.record_hash) for each in found if each is not None]
+
+    here, genesis = await id_of(alice), await alice.device.run(lambda books: head_of(books, team.id))
+    assert await alice.device.run(words) == [(here, 1, genesis)] * 2

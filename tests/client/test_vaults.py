@@ -324,3 +324,6 @@ async def test_another_branch_than_the_vault_knows_stops_the_conversation(
     assert [(alarm.about, alarm.subject) for alarm in await client.alarms()] == [("conversation", team.id)]
     with pytest.raises(errors.SendingBlocked):
         await view.send("to which members?")
+    client.device._clock.ahead += DAY  # type: ignore[attr-defined]
+    await write(client)
+    assert (await client.conversation("team")).blocked == view.blocked

@@ -305,7 +305,7 @@ class Story:
             self.account,
             lambda user: self.versions(user)[-1],
             self.confirmed,
-            self.vault,
+            self.chat.epochs[self.vault - 1].state.head_hash if self.vault else None,
         )
 
     def look(self) -> None:

@@ -58,6 +58,22 @@ def test_a_member_from_the_first_judges_every_record(chat: Chat) -> None:
     assert [each.state for each in judgements] == [each.state for each in chat.epochs]
 
 
+def test_the_vault_vouches_for_the_chain_up_to_its_record_and_for_no_other(world: World, chat: Chat) -> None:
+    chat.open("bob", [world["dave"].change()])
+    world["bob"].revoke(world["bob"].device)
+    received, by = [each.received for each in chat.epochs], chat.standpoint("carol")
+
+    def with_pin(pinned: bytes | None) -> list[Place]:
+        return places(judge_records(received, dataclasses.replace(by, pinned=pinned)))
+
+    genesis, second, third = (each.state.head_hash for each in chat.epochs)
+    assert with_pin(third) == [F, F, F]
+    assert with_pin(second) == [F, F, P]
+    assert with_pin(genesis) == [F, A, P]
+    for other in (None, b"", b"?" * 32):
+        assert with_pin(other) == [A, A, P]
+
+
 def test_what_is_held_already_is_not_judged_again(world: World, chat: Chat) -> None:
     world["alice"].revoke(world["alice"].device)
     assert judged(chat, "carol", 2) == []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, final
 from tacit import errors
 from tacit.client import notices
 from tacit.client.accountbook import AccountBook, Served
-from tacit.client.vaultbook import Contents, contents_of, pin_of, readable
+from tacit.client.vaultbook import Contents, Word, contents_of, pin_of, readable
 from tacit.conversation.judging import KnownEpoch
 from tacit.conversation.judging_records import Place, Standpoint
 from tacit.conversation.keys import ConversationKey
@@ -183,15 +183,15 @@ class Books:
         """The devices of one's own newest account record: only their word counts in the vault."""
         return frozenset(device.device_id for device in self.own_account().value.devices)
 
-    def vault_head(self, conversation_id: str) -> ConversationHead | None:
-        """The newest record of a conversation that one of one's devices knew, or None."""
+    def vault_head(self, conversation_id: str) -> Word[ConversationHead] | None:
+        """The newest record of a conversation that one of one's devices says it knew, or None."""
         return self._contents().heads.get(conversation_id)
 
-    def vault_pin(self, conversation_id: str) -> ConversationHead | None:
-        """The first record of a conversation that one of one's devices knew, or None."""
+    def vault_pin(self, conversation_id: str) -> Word[ConversationHead] | None:
+        """The first record of a conversation that one of one's devices says it knew, or None."""
         return self._contents().pins.get(conversation_id)
 
-    def vault_contact(self, user_id: str) -> ContactPin | None:
+    def vault_contact(self, user_id: str) -> Word[ContactPin] | None:
         """The pin of a contact, on the word of a device that is still one's own, or None."""
         return self._contents().contacts.get(user_id)
 
@@ -212,7 +212,8 @@ class Books:
         """
         me = self.find_me()
         own = me is None or user_id == me.user_id
-        pin = None if own else self.vault_contact(user_id)
+        word = None if own else self.vault_contact(user_id)
+        pin = word.value if word is not None else None
         first = not self.accounts.versions(user_id)
         added = self.accounts.take(server_name, user_id, served, asked, pin)
         if not added:
@@ -322,7 +323,7 @@ class Books:
     def standpoint(self, held: Held) -> Standpoint:
         """What this device judges the conversation's records on."""
         accounts, head = self.accounts, self.vault_head(held.id)
-        pinned = head.epoch if head is not None else 0
+        pinned = head.value.record_hash if head is not None else None
         return Standpoint(
             held.id, self.me.user_id, held.states, accounts.named, accounts.newest, held.confirmed, pinned
         )

@@ -18,13 +18,13 @@ from tacit.api.messages import Item, MessageItem, RecordItem
 from tacit.client import inbox, later, openings, queue
 from tacit.client.answers import check_beside, check_record
 from tacit.client.books import COUNTS, Books, Held
+from tacit.client.comparing import compare
 from tacit.client.grants import keep_grants, open_keys
 from tacit.client.openings import Opening
 from tacit.conversation.content import NameNotice
 from tacit.conversation.judging_records import Judgement, Place, Received, judge_records
 from tacit.crypto.secret import Randomness
 from tacit.signed.record import SignedLeave, record_hash
-from tacit.signed.rights import ChainState
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
 
@@ -282,26 +282,13 @@ def _take(books: Books, held: Held, judgement: Judgement, now: int, random: Rand
         stop(books, held, cause(judgement.detail), encode(received.record), now)
         return False
     if place in COUNTS and judgement.state is not None:
-        contradiction = contradicts_vault(books, judgement.state)
-        if contradiction:
-            stop(books, held, errors.ServerMisbehaved(contradiction), encode(received.record), now)
         books.extend(held, judgement.state, received.seq, place, now)
+        compare(books, held, now)
         openings.settle(books, held, own_hash, now, random)
         return True
     if received.record.epoch > held.epoch:
         held.pending[received.record.epoch] = judgement.detail
     return False
-
-
-def contradicts_vault(books: Books, state: ChainState) -> str:
-    """Whether the vault knows another record in the place of a chain's head: what it knows, or the empty text."""
-    conversation_id, epoch = state.head.conversation_id, state.head.epoch
-    pin, head = books.vault_pin(conversation_id), books.vault_head(conversation_id)
-    if pin is not None and state.genesis_hash != pin.record_hash:
-        return "the vault knows another beginning of this conversation"
-    if head is not None and head.epoch == epoch and head.record_hash != state.head_hash:
-        return f"the vault knows another record of epoch {epoch}"
-    return ""
 
 
 def is_after_the_last(held: Held, received: Received) -> bool:

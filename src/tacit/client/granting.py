@@ -10,6 +10,7 @@ from tacit import errors
 from tacit.api.conversations import ConversationKeys, EncryptedKey, GrantRequest
 from tacit.client.accounts import Directory
 from tacit.client.books import Books, Held
+from tacit.client.comparing import contradictions
 from tacit.client.conversations import after_update
 from tacit.client.grants import grant_failure, keep_grants
 from tacit.client.store import Store
@@ -156,7 +157,9 @@ def grant_for(books: Books, wanted: Wanted) -> ConversationKeys | None:
     held = books.find(wanted.conversation_id)
     known = held.known.get(wanted.epoch) if held is not None else None
     account = books.accounts.newest(wanted.user_id)
-    if held is None or known is None or known.opened is None or account is None or held.stopped:
+    if held is None or known is None or known.opened is None or account is None:
+        return None
+    if held.stopped or contradictions(books, held):
         return None
     fingerprint = aik_fingerprint(account.value.profile, account.value.aik)
     for roster in (known.roster, held.roster()):

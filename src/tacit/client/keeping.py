@@ -22,16 +22,16 @@ from tacit.client.sync import Syncer
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
 from tacit.client.unlocking import Key, prove, read_vault
-from tacit.client.vaults import DEVICE_NAME, VaultKeeper, held_header
+from tacit.client.vaults import DEVICE_NAME, VaultKeeper, held_header, own_words
 from tacit.crypto import rsa
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity import changes as identity
 from tacit.identity.account import AccountKeys, make_keys
 from tacit.identity.changes import Reset, Unlocked
 from tacit.identity.unlockers import Cost, bounds_of
-from tacit.identity.vault import NewEntry, device_name_entry
+from tacit.identity.vault import KEYS, NewEntry, device_name_entry
 from tacit.signed.account import AccountRecord
-from tacit.signed.vault import EntryKind, SignedEntry, Unlocker
+from tacit.signed.vault import SignedEntry, Unlocker
 
 Progress = Callable[[int, int], None]
 """Told how many of how many conversations are done."""
@@ -151,7 +151,8 @@ class AccountKeeper:
         def prepare(books: Books) -> tuple[Reset, AccountChange]:
             before = at.record if at is not None else books.own_account().value
             entries = at_of(books, at).entries if at is not None else books.entries()
-            made = make(before, kept_entries(entries, {books.me.device_id, *keep}), books)
+            known = kept_entries(entries, {books.me.device_id, *keep}, own_words(books))
+            made = make(before, known, books)
             return made, accountchange.keep(books, RESET, made.version, books.me.secrets, made.words)
 
         made, change = await self._store.run(prepare)
@@ -250,14 +251,18 @@ def at_of(books: Books, at: Unlocked) -> Unlocked:
     return dataclasses.replace(at, entries=books.entries())
 
 
-def kept_entries(entries: Collection[SignedEntry], kept: Collection[str]) -> list[NewEntry]:
-    """What a reset carries over: keys that open what is old, and what the devices that stay know of others."""
-    keys = (EntryKind.ENCRYPTION_KEY, EntryKind.ARCHIVE_KEY)
-    return [
+def kept_entries(entries: Collection[SignedEntry], kept: Collection[str], own: Collection[NewEntry]) -> list[NewEntry]:
+    """What a reset carries over: keys that open what is old, and what the devices that stay know of others.
+
+    What stands there on another device's word is not carried over in this one's name: `own` is what it knows itself.
+    """
+    stays = [
         NewEntry(each.entry.kind, each.entry.key, each.entry.value)
         for each in entries
-        if each.entry.value and (each.entry.kind in keys or each.entry.device_id in kept)
+        if each.entry.value and (each.entry.kind in KEYS or each.entry.device_id in kept)
     ]
+    places = {(each.kind, each.key) for each in stays}
+    return [*stays, *(each for each in own if (each.kind, each.key) not in places)]
 
 
 def own_view(books: Books, now: int) -> AccountView:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from tacit import errors
 from tacit.client import inbox
 from tacit.client.books import Books, Held
+from tacit.client.comparing import why_contradicted
 from tacit.client.grants import grant_failure
 from tacit.client.openings import due_leaves
 from tacit.conversation.judging_records import Place
@@ -34,9 +35,9 @@ def _why_waiting(books: Books, held: Held) -> str:
         return "you are not a member any more"
     if is_another_identity(books, place):
         return "your account was reset: an admin has to add you again"
-    known = books.vault_head(held.id)
-    if known is not None and known.epoch > held.epoch:
-        return f"record_missing: your vault knows epoch {known.epoch}, which the server does not show"
+    contradicted = why_contradicted(books, held)
+    if contradicted:
+        return contradicted
     if is_leaving(books, held):
         return "you asked to leave"
     alarmed = books.alarmed_accounts()

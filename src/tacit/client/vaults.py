@@ -13,7 +13,8 @@ from tacit.api.base import binary
 from tacit.client.accounts import Directory
 from tacit.client.answers import check_vault
 from tacit.client.books import Books
-from tacit.client.conversations import after_update, contradicts_vault, stop
+from tacit.client.comparing import compare, contradictions
+from tacit.client.conversations import after_update
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
@@ -159,7 +160,23 @@ def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
 
 
 def wanted_entries(books: Books) -> list[NewEntry]:
-    """What the vault should say of contacts and conversations; a head that is further on than one's own stays."""
+    """What the vault should say of contacts and conversations; a head that is further on than one's own stays.
+
+    So does what the chain here contradicts: who wrote it may be the one that was shown the true history.
+    """
+    entries = []
+    for new in own_words(books):
+        if new.kind in (EntryKind.CONVERSATION_PIN, EntryKind.CONVERSATION_HEAD):
+            held = books.held(new.key.decode())
+            there = books.vault_head(held.id) if new.kind is EntryKind.CONVERSATION_HEAD else None
+            if contradictions(books, held) or (there is not None and there.value.epoch > held.epoch):
+                continue
+        entries.append(new)
+    return entries
+
+
+def own_words(books: Books) -> list[NewEntry]:
+    """What this device itself knows of contacts and conversations, and the names that it gave to devices."""
     entries = [
         NewEntry(EntryKind.DEVICE_NAME, name.removeprefix(DEVICE_NAME).encode(), bytes(value))
         for name, value in books.connection.execute(
@@ -177,24 +194,14 @@ def wanted_entries(books: Books) -> list[NewEntry]:
             pin = ConversationHead(conversation_id, 1, state.genesis_hash)
             head = ConversationHead(conversation_id, state.head.epoch, state.head_hash)
             entries.append(conversation_entry(EntryKind.CONVERSATION_PIN, pin))
-            kept = books.vault_head(conversation_id)
-            if kept is None or kept.epoch <= head.epoch:
-                entries.append(conversation_entry(EntryKind.CONVERSATION_HEAD, head))
+            entries.append(conversation_entry(EntryKind.CONVERSATION_HEAD, head))
     return entries
 
 
 def compare_heads(books: Books, now: int) -> None:
-    """Stop every conversation in which this account once held another record than this device does now.
-
-    A store that was restored from a copy may be shown another branch than the one that the vault knows.
-    """
+    """Hold every conversation against what the vault says of it; what this device said itself is evidence."""
     for conversation_id in books.conversation_ids():
-        held = books.held(conversation_id)
-        for number in {1, held.epoch, head.epoch if (head := books.vault_head(conversation_id)) is not None else 1}:
-            state = held.states.get(number)
-            contradiction = contradicts_vault(books, state) if state is not None else ""
-            if state is not None and contradiction:
-                stop(books, held, errors.ServerMisbehaved(contradiction), encode(state.head), now)
+        compare(books, books.held(conversation_id), now)
 
 
 def keep_outer(books: Books, outer: Outer, now: int) -> None:

@@ -67,8 +67,8 @@ class Standpoint:
 
     `held` are the states of the records that count already, by epoch from 1 without a hole (empty for a joiner, or
     before one's own genesis came back); `accepted` are hashes of records that a person accepted without a voucher;
-    `pinned` is the epoch up to which one's devices judged already, as the vault says: that its records are those is for
-    the caller to hold against the vault.
+    `pinned` is the hash of the record up to which one's devices judged already, as the vault says: it vouches for the
+    chain that has this very record in it, and for nothing where no such record came.
     """
 
     conversation_id: str
@@ -77,7 +77,7 @@ class Standpoint:
     accounts: Accounts
     newest: Newest
     accepted: Container[bytes] = frozenset()
-    pinned: int = 0
+    pinned: bytes | None = None
 
     def head(self) -> ChainState | None:
         """The newest state that counts already: the pin."""
@@ -165,9 +165,9 @@ def _first_to_judge(chain: Sequence[Link], by: Standpoint) -> int:
 
     For a joiner that is the record that added it.
     """
-    judged = sum(state.head.epoch <= by.pinned for _, state in chain)
+    judged = [index for index, (_, state) in enumerate(chain) if state.head_hash == by.pinned]
     if judged:
-        return judged
+        return judged[0] + 1
     if any(member.change.user_id == by.user_id for state in by.held.values() for member in state.members):
         return 0
     added = {state.added().get(by.user_id) for _, state in chain} - {None}
