@@ -129,7 +129,7 @@ async def test_what_has_its_time_is_forgotten_when_that_is_over(town: Town, monk
     town.clock.now += town.backend.config.session_ms + 1
 
     async def left() -> list[int]:
-        tables = ("nonces", "sessions", "failed_proofs", "told_proofs")
+        tables = ("nonces", "sessions", "failed_proofs", "proofs_told")
         query = f"SELECT {', '.join(f'(SELECT count(*) FROM {table})' for table in tables)}"
         return list(await town.backend.store.read(lambda db: db.execute(query).fetchone()))
 

@@ -30,20 +30,20 @@ def of_strangers(connection: sqlite3.Connection, user_id: str, since: int) -> Fa
 
 def told(connection: sqlite3.Connection, user_id: str, kind: str) -> ToldProofs | None:
     """What was told of one kind of unlocker, and what was not; None where nothing is remembered."""
-    query = "SELECT user_id, kind, told_at, untold, device_id FROM told_proofs WHERE user_id = ? AND kind = ?"
+    query = "SELECT user_id, kind, told_at, untold, device_id FROM proofs_told WHERE user_id = ? AND kind = ?"
     row = connection.execute(query, (user_id, kind)).fetchone()
     return None if row is None else ToldProofs._make(row)
 
 
 def keep_told(connection: sqlite3.Connection, state: ToldProofs) -> None:
     """Keep this in the place of what was kept."""
-    connection.execute("INSERT OR REPLACE INTO told_proofs VALUES (?, ?, ?, ?, ?)", state)
+    connection.execute("INSERT OR REPLACE INTO proofs_told VALUES (?, ?, ?, ?, ?)", state)
 
 
 def overdue(connection: sqlite3.Connection, told_before: int, limit: int = 100) -> list[ToldProofs]:
     """Up to `limit` of which something is untold, and the last was told at `told_before` or earlier."""
     query = (
-        "SELECT user_id, kind, told_at, untold, device_id FROM told_proofs "
+        "SELECT user_id, kind, told_at, untold, device_id FROM proofs_told "
         "WHERE told_at <= ? AND untold > 0 ORDER BY told_at LIMIT ?"
     )
     return [ToldProofs._make(row) for row in connection.execute(query, (told_before, limit))]
@@ -58,8 +58,8 @@ def purge(connection: sqlite3.Connection, before: int, limit: int = 1000) -> int
     return (
         gone
         + connection.execute(
-            "DELETE FROM told_proofs WHERE (user_id, kind) IN "
-            "(SELECT user_id, kind FROM told_proofs WHERE told_at <= ? AND untold = 0 ORDER BY told_at LIMIT ?)",
+            "DELETE FROM proofs_told WHERE (user_id, kind) IN "
+            "(SELECT user_id, kind FROM proofs_told WHERE told_at <= ? AND untold = 0 ORDER BY told_at LIMIT ?)",
             (before, limit),
         ).rowcount
     )

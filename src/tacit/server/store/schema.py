@@ -79,7 +79,7 @@ TABLES: Final = (
     "CREATE INDEX failed_proofs_of_user ON failed_proofs (user_id, at)",
     "CREATE INDEX failed_proofs_by_time ON failed_proofs (at)",
     # When failures were last told, and how many came since, the last of them by `device_id`.
-    """CREATE TABLE told_proofs (
+    """CREATE TABLE proofs_told (
         user_id TEXT NOT NULL,
         kind TEXT NOT NULL,
         told_at INTEGER NOT NULL,
@@ -87,7 +87,7 @@ TABLES: Final = (
         device_id TEXT NOT NULL,
         PRIMARY KEY (user_id, kind)
     ) WITHOUT ROWID""",
-    "CREATE INDEX told_proofs_by_time ON told_proofs (told_at)",
+    "CREATE INDEX proofs_told_by_time ON proofs_told (told_at)",
     """CREATE TABLE pending_resets (
         user_id TEXT PRIMARY KEY,
         version INTEGER NOT NULL,
