@@ -52,7 +52,15 @@ async def list_devices(home: Path, password_fd: int | None, as_json: bool) -> No
     async with signed_in(home, password_fd) as client:
         await client.sync()
         view = await client.account.view()
-        show(as_json, describe_account(view), account_text(view))
+        waiting = len((await client.account.rotations()).waiting)
+        text = account_text(view) + (f"\n{waiting_line(waiting)}" if waiting else "")
+        show(as_json, describe_account(view) | {"waiting": waiting}, text)
+
+
+def waiting_line(waiting: int) -> str:
+    """That so many conversations have no new key yet."""
+    many = "conversations wait" if waiting > 1 else "conversation waits"
+    return f"{waiting} {many} for a new key after a revocation (see `tacit conversations`); each command tries again"
 
 
 @devices.command("add")
@@ -147,14 +155,14 @@ async def revoke(
         waiting = (await client.account.rotations()).waiting
         view = await client.account.view()
     names = ", ".join(map(called, gone))
-    lines = [f"{names} revoked: what it holds opens nothing that is written from now on ({counter.total} new keys)"]
+    lines = [f"{names} revoked: what it holds opens nothing that is written from now on ({counter.done} new keys)"]
     if waiting:
-        lines.append(f"{len(waiting)} conversations wait for a new key; your next command goes on with them")
+        lines.append(waiting_line(len(waiting)))
     if doubted:
         lines.append("what was not you: undo it with `tacit members`, and tell the others outside this chat")
     if stolen:
         lines.append("if the thief may know your password: `tacit reset`; else a new one is enough: `tacit password`")
-    show(as_json, describe_account(view) | {"rotated": counter.total, "waiting": len(waiting)}, "\n".join(lines))
+    show(as_json, describe_account(view) | {"rotated": counter.done, "waiting": len(waiting)}, "\n".join(lines))
 
 
 async def show_opened(client: Client, gone: Sequence[DeviceView], asking: Asking, *, ask: bool) -> bool:
@@ -174,11 +182,11 @@ class Counter:
     """Tells how many conversations have their new key: a line that is overwritten on a terminal, else nothing."""
 
     def __init__(self) -> None:
-        self.total = 0
+        self.done = self.total = 0
 
     def tell(self, done: int, total: int) -> None:
         """Take the count, and show it."""
-        self.total = total
+        self.done, self.total = done, total
         if sys.stderr.isatty():
             click.echo(f"\r  new keys: {done} of {total} conversations ", nl=False, err=True)
 

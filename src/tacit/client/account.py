@@ -78,7 +78,8 @@ class Account:
         """Sign devices out for good: all keys that they had are replaced, in every conversation.
 
         `progress` is told how many of how many conversations are done. Interrupted, it goes on by itself at the next
-        `sync`. Raises `SignInRefused` for a wrong password or wrong words, `NotConfirmed`, `InvalidArgument`.
+        `sync`, and where no new key can be made for now it waits: `rotations` tells. Raises `SignInRefused` for a wrong
+        password or wrong words, `NotConfirmed`, `InvalidArgument`.
         """
         await self._device.keeper().revoke(device_ids, key_of(password, words), confirm, progress)
 
@@ -87,7 +88,7 @@ class Account:
         return await self._device.run(lambda books: opened_by(books, device_id))
 
     async def rotations(self) -> Rotations:
-        """The conversations that still wait for a new key after a revocation."""
+        """The conversations that still wait for a new key after a revocation: each `sync` tries again."""
         return await self._device.keeper().rotations()
 
     async def change_password(

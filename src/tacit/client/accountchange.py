@@ -118,7 +118,9 @@ def _remember(books: Books, change: AccountChange) -> None:
     if change.kind == REVOKE:
         for conversation_id in books.conversation_ids():
             if change.record.user_id in books.held(conversation_id).roster():
-                books.connection.execute("INSERT OR REPLACE INTO rotations VALUES (?, 0)", (conversation_id,))
+                books.connection.execute(
+                    "INSERT OR REPLACE INTO rotations (conversation_id) VALUES (?)", (conversation_id,)
+                )
     if change.words:
         books.set_meta(_WORDS, " ".join(each.word for each in change.words).encode())
     drop(books)

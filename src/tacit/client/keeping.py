@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final, final
 
 from tacit import errors
-from tacit.client import accountchange
+from tacit.client import accountchange, rotating
 from tacit.client.accountchange import RESET, REVOKE, UNLOCKERS, AccountChange, Rotations
 from tacit.client.accounts import Directory
 from tacit.client.accountview import AccountView, Confirm, ask, check_name, view_of
@@ -188,7 +188,10 @@ class AccountKeeper:
             await self._publish(change)
 
     async def rotate_all(self, progress: Progress | None) -> None:
-        """Open an epoch in every conversation that waits for one after a revocation; a blocked one is passed over."""
+        """Open an epoch in the conversations that wait for one after a revocation; where it is refused it waits on.
+
+        Not all that were refused before are tried at once.
+        """
         before = await self._store.run(accountchange.rotations)
         total, done = before.done + len(before.waiting), before.done
         limit = asyncio.Semaphore(AT_ONCE)  # each by itself would wait for the disk each time
@@ -196,19 +199,29 @@ class AccountKeeper:
         async def rotate(conversation_id: str) -> None:
             nonlocal done
             async with limit:
-                try:
-                    await self._changes.change(conversation_id, Intent(ROTATE))
-                except (errors.PeerError, errors.UsageError) as refusal:
-                    if is_about_the_session(refusal):
-                        raise
+                if not await self._rotated(conversation_id):
+                    await self._store.run(partial(rotating.tried, conversation_id=conversation_id))
+                    return
                 await self._store.run(partial(accountchange.rotated, conversation_id=conversation_id))
                 done += 1
                 if progress is not None:
                     progress(done, total)
 
-        for outcome in await asyncio.gather(*map(rotate, before.waiting), return_exceptions=True):
+        now = await self._store.run(rotating.due)
+        for outcome in await asyncio.gather(*map(rotate, now), return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome  # the others were finished; what is left goes on at the next `resume`
+
+    async def _rotated(self, conversation_id: str) -> bool:
+        """Open an epoch after a revocation; whether there is one then, or never can be."""
+        try:
+            if await self._store.run(partial(rotating.may_try, conversation_id=conversation_id)):
+                await self._changes.change(conversation_id, Intent(ROTATE))
+                return True
+        except (errors.PeerError, errors.UsageError) as refusal:
+            if is_about_the_session(refusal):
+                raise
+        return await self._store.run(partial(rotating.is_settled, conversation_id=conversation_id))
 
     async def _change_unlockers(self, at: Unlocked, held: tuple[Unlocker, ...], words: tuple[str, ...] = ()) -> None:
         now = self._clock()

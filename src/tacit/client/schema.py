@@ -38,9 +38,11 @@ MIGRATIONS: Final = (
     );
 
     -- The conversations in which a revocation still has to be followed by an epoch of this device.
+    -- `tried`: 0 for not yet, else in the order of the last attempts.
     CREATE TABLE rotations (
         conversation_id TEXT PRIMARY KEY,
-        done INTEGER NOT NULL DEFAULT 0
+        done INTEGER NOT NULL DEFAULT 0,
+        tried INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
 
     -- Up to `highest` everything was received once.

@@ -7,22 +7,27 @@ did not get to it, any other device that accepted the record does.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import partial
-from typing import final
+from itertools import islice
+from typing import Final, final
 
 from tacit import errors
 from tacit.client import standing
 from tacit.client.books import Books, Held
-from tacit.client.changes import Changes
+from tacit.client.changes import Changes, is_about_the_session
 from tacit.client.openings import ROTATE, Intent
 from tacit.client.store import Store
 from tacit.client.sync import Syncer
 from tacit.conversation.judging_records import Place, Received, is_revoked, vouches
 from tacit.signed.record import ConversationRecord
 from tacit.signed.rights import could_open
+from tacit.wire.text import from_json, to_json
 
-_LOOKED_AT = "vouching_looked_at"
+_LOOKED_AT: Final = "vouching_looked_at"
+_WAITING: Final = "vouching_waiting"
+AT_ONCE: Final = 16
+"""So many of the conversations that wait for their epoch are tried at once."""
 
 
 @final
@@ -35,38 +40,57 @@ class Vouching:
         self._changes = changes
 
     async def settle(self) -> None:
-        """Open an epoch wherever this device's word is wanted; a blocked conversation is passed over."""
+        """Open an epoch wherever this device's word is wanted; where it is blocked or refused that waits."""
         wanted, mark = await self._store.run(look)
-        for conversation_id in wanted:
-            with suppress(errors.PeerError, errors.UsageError):
-                await self._syncer.pull_conversation(conversation_id)  # somebody else may have been faster
-                if await self._store.run(partial(still_wants, conversation_id=conversation_id)):
-                    await self._changes.change(conversation_id, Intent(ROTATE))
-        if wanted or mark:
-            await self._store.run(lambda books: books.set_meta(_LOOKED_AT, mark))
+        if not wanted and not mark:
+            return
+        now = await self._store.run(partial(may_open, conversation_ids=wanted))
+        refused = [conversation_id for conversation_id in now if not await self._vouched(conversation_id)]
+        waiting = [each for each in wanted if each not in now] + refused
+
+        def keep(books: Books) -> None:
+            books.set_meta(_WAITING, to_json(waiting).encode())
+            if mark:
+                books.set_meta(_LOOKED_AT, mark)
+
+        await self._store.run(keep)
+
+    async def _vouched(self, conversation_id: str) -> bool:
+        """Open the epoch that is wanted of this device; whether none is wanted any more."""
+        try:
+            await self._syncer.pull_conversation(conversation_id)  # somebody else may have been faster
+            if await self._store.run(partial(still_wants, conversation_id=conversation_id)):
+                await self._changes.change(conversation_id, Intent(ROTATE))
+        except (errors.PeerError, errors.UsageError) as refusal:
+            if is_about_the_session(refusal):
+                raise
+            return False
+        return True
 
 
 def look(books: Books) -> tuple[list[str], bytes]:
-    """The conversations that want a voucher, and the mark of what was looked at; none while no account record came."""
+    """The conversations that want a voucher, and the mark of what was looked at, empty where nothing came since.
+
+    Then only those are looked at that waited.
+    """
     (count,) = books.connection.execute("SELECT count(*) FROM accounts").fetchone()
     (epochs,) = books.connection.execute("SELECT count(*) FROM records").fetchone()
     mark = f"{count} {epochs}".encode()
-    if mark == books.meta(_LOOKED_AT):
-        return [], b""
-    held = [books.held(conversation_id) for conversation_id in books.conversation_ids()]
-    return [each.id for each in held if wants_voucher(books, each)], mark
+    if mark != books.meta(_LOOKED_AT):
+        return [each for each in books.conversation_ids() if still_wants(books, each)], mark
+    return [each for each in from_json(books.meta(_WAITING) or b"[]") if still_wants(books, each)], b""
+
+
+def may_open(books: Books, conversation_ids: Sequence[str]) -> list[str]:
+    """Those of the conversations in which an epoch may be opened, as many as are tried at once."""
+    free = (each for each in conversation_ids if not standing.why_blocked(books, books.held(each)))
+    return list(islice(free, AT_ONCE))
 
 
 def still_wants(books: Books, conversation_id: str) -> bool:
-    """Whether a conversation wants a voucher."""
-    return wants_voucher(books, books.held(conversation_id))
-
-
-def wants_voucher(books: Books, held: Held) -> bool:
-    """Whether a record that this device accepted has no voucher, and this device may be one."""
-    if not held.epoch or standing.why_blocked(books, held):
-        return False
-    return any(is_unvouched(books, held, number) for number in held.known)
+    """Whether a record that this device accepted has no voucher, and this device could be one."""
+    held = books.held(conversation_id)
+    return bool(held.epoch and not held.stopped) and any(is_unvouched(books, held, number) for number in held.known)
 
 
 def is_unvouched(books: Books, held: Held, number: int) -> bool:
