@@ -284,7 +284,13 @@ def test_a_reset_makes_all_new_and_a_contact_confirms_it(town: Town) -> None:
     me, contact = town.ask("eve", "contacts")
     assert (me["this"], contact["changed"]) == (True, True)
     old, new = contact["fingerprint"], contact["fingerprintNow"]
-    assert town.stage.run(kept, "contacts")[0]["fingerprint"] == new
+    (mine, _) = town.stage.run(kept, "contacts")
+    assert (mine["fingerprint"], mine["changed"]) == (new, True)
+    assert "(you): RESET by device" in say(town, kept, "contacts").out
+    refused(say(town, kept, "create", "mine", "eve"), "identity_changed")
+    own = ("contacts", "confirm", "dan", *re.findall(".{8}", new))
+    assert "not_confirmed" in say(town, kept, *own, typed="n\n").err
+    assert "you go on under this identity" in say(town, kept, *own, typed="y\n").out
     assert "do not confirm it" in refused(town.say("eve", "contacts", "confirm", "dan", old), "invalid_argument")
     assert "have not met" in refused(town.say("eve", "contacts", "confirm", "mallory", new), "invalid_argument")
     confirm = ("contacts", "confirm", "dan", *re.findall(".{8}", new.upper()))
@@ -363,7 +369,7 @@ def test_an_old_vault_is_warned_of() -> None:
         ),
         ("reset", {"version": 2, "deviceId": "cd" * 32, "dueAt": "?"}, "(revoked) asks to reset", "--cancel"),
         ("reset_cancelled", {"version": 2}, "was cancelled", ""),
-        ("identity", {"userId": "ada", "version": 2}, "your account was reset", "tell your contacts"),
+        ("identity", {"userId": "ada", "version": 2}, "your account was reset", "tacit contacts"),
         ("identity", {"userId": "b\nob", "version": 2}, "b�ob's account was reset", "tacit contacts"),
         ("change_refused", {"kind": "revoke"}, "overtaken", "do it again"),
         ("vault_unreadable", {"deviceId": PHONE.device_id}, "is of no use to anybody", "tacit devices revoke"),

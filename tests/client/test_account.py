@@ -283,6 +283,41 @@ async def test_after_a_reset_the_store_opens_with_the_new_password(town: World) 
     await (await town.open("alice")).sign_in("alice", "another password")
 
 
+async def test_a_device_that_was_kept_asks_whether_the_reset_was_its_owner_s(town: World) -> None:
+    """Whoever has the password may reset the account and keep its owner's device: that one asks before it goes on."""
+    bob, alice = await town.register("bob", "alice")
+    his = await bob.create_conversation("team", members=["alice"])
+    await his.send("one")
+    await alice.sync()
+    thief = await town.another("alice", "tablet")
+    await thief.account.reset("the thief's password", password=password_of("alice"), keep=[await id_of(alice)])
+    assert (await thief.account.view()).reset_by == ""
+    await bob.sync()
+    await his.send("who are you?")
+    (contact,) = await bob.account.contacts()
+    await bob.account.confirm_identity("alice", contact.fingerprint_now)
+    await his.add("alice")
+    await his.send("three")
+    assert (await said(alice))[-1] == "three"
+    assert (await alice.account.view()).reset_by == await id_of(thief)
+    team = await alice.conversation("team")
+    assert "your account was reset by device" in team.blocked
+    with pytest.raises(errors.SendingBlocked):
+        await team.send("under an identity that is not mine?")
+    with pytest.raises(errors.IdentityChanged):
+        await alice.create_conversation("another", members=["bob"])
+    sent = len(town.wires["alice"].requests)
+    town.clock.ahead += 25 * HOUR
+    await alice.sync()
+    assert ("POST", "/api/encryption/keys/private") not in town.wires["alice"].requests[sent:]
+    with pytest.raises(errors.InvalidArgument):
+        await alice.account.confirm_identity("alice", contact.fingerprint)
+    await alice.account.confirm_identity("alice", await thief.account.fingerprint())
+    assert (await alice.account.view()).reset_by == ""
+    await team.send("it was me")
+    assert (await said(bob))[-1] == "it was me"
+
+
 async def test_an_admin_adds_who_was_reset_again(town: World) -> None:
     alice, bob = await pair(town)
     await bob.account.reset("another password", password=password_of("bob"))

@@ -197,9 +197,13 @@ class Town(Simulation):
     async def do_confirm(self, phone: Phone, step: Step) -> None:
         """The person compared everybody's identity with them."""
         assert phone.client is not None
-        for each in await phone.client.account.contacts():
+        account = phone.client.account
+        for each in await account.contacts():
             if each.changed:
-                await phone.client.account.confirm_identity(each.user_id, each.fingerprint_now)
+                await account.confirm_identity(each.user_id, each.fingerprint_now)
+        view = await account.view()
+        if view.reset_by:
+            await account.confirm_identity(view.user_id, await account.fingerprint())
 
     # --- a former member and the server together --------------------------------------
 

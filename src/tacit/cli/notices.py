@@ -72,7 +72,7 @@ def described(notice: Notice, view: AccountView) -> tuple[str, str]:
         case "identity":
             user = one_line(str(facts.get("userId", "")))
             if user == view.user_id:
-                return f"{at}  your account was reset", "if it was not you: tell your contacts, and make a new account"
+                return f"{at}  your account was reset", "say whether it was you: `tacit contacts`"
             text = f"{at}  {user}'s account was reset and has another identity key"
             return text, f"ask {user} outside this chat, then confirm it: `tacit contacts`"
         case "vault_unreadable":

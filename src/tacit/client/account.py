@@ -10,7 +10,7 @@ from tacit import errors
 from tacit.client import accountchange
 from tacit.client.accountchange import Notice, Rotations
 from tacit.client.accountview import AccountView, Confirm
-from tacit.client.books import Books
+from tacit.client.books import OWN_RESET, Books
 from tacit.client.device import Device
 from tacit.client.keeping import Progress
 from tacit.client.unlocking import Key, password_key, words_key
@@ -165,10 +165,15 @@ class Account:
         """Everybody who was met, by user id."""
         return await self._device.run(contacts)
 
+    async def fingerprint(self) -> str:
+        """The fingerprint of this account's own identity key, in hex: what others compare."""
+        return await self._device.run(lambda books: pin_of(books.own_account().value).aik_fingerprint.hex())
+
     async def confirm_identity(self, user_id: str, fingerprint: str) -> None:
         """Know somebody by the identity key that the account has now, having compared `fingerprint` (hex) with them.
 
-        Raises `InvalidArgument` where that is not the present one.
+        So with one's own account after a reset on another device, compared with what that one shows: before, nothing
+        is sent from here under the new identity. Raises `InvalidArgument` where that is not the present one.
         """
         await self._device.run(lambda books: confirm_identity(books, user_id, fingerprint))
 
@@ -195,12 +200,18 @@ def contacts(books: Books) -> list[Contact]:
 
 
 def confirm_identity(books: Books, user_id: str, fingerprint: str) -> None:
-    """Know somebody by the present identity key; raises `InvalidArgument` where `fingerprint` is another."""
+    """Know somebody by the present identity key; raises `InvalidArgument` where `fingerprint` is another.
+
+    One's own account, after a reset that was made on another device.
+    """
     newest = books.accounts.newest(user_id)
     pin = pin_of(newest.value) if newest is not None else None
     if pin is None or pin.aik_fingerprint.hex() != fingerprint:
         raise errors.InvalidArgument("this is not the identity that the account has now")
-    books.keep_contact(pin)
+    if user_id == books.me.user_id:
+        books.set_meta(OWN_RESET, None)
+    else:
+        books.keep_contact(pin)
 
 
 def opened_by(books: Books, device_id: str) -> list[OpenedEpoch]:

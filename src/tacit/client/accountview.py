@@ -32,7 +32,8 @@ class DeviceView:
 class AccountView:
     """The account as it stands: version, devices, and when and by which device its vault was written.
 
-    Not `vault_is_readable`: that device put something in it that is of no use. No device of one's own does, unless
+    `reset_by`: the device that reset the account, which the person did not confirm on this one yet; else empty. Not
+    `vault_is_readable`: that device put something in it that is of no use. No device of one's own does, unless
     somebody else has it: revoke it.
     """
 
@@ -45,6 +46,7 @@ class AccountView:
     vault_written_by: str
     vault_is_old: bool
     vault_is_readable: bool = True
+    reset_by: str = ""
 
 
 Confirm = Callable[[AccountView], Awaitable[bool]]
@@ -59,6 +61,7 @@ def view_of(
     now: int,
     *,
     is_readable: bool = True,
+    reset_by: str = "",
 ) -> AccountView:
     """The account's newest version as it is shown; names are those that present devices gave."""
     newest = versions[-1]
@@ -83,6 +86,7 @@ def view_of(
         header.device_id,
         now - header.written_at > OLD,
         is_readable,
+        reset_by,
     )
 
 

@@ -1,7 +1,4 @@
-"""What this device holds, as one transaction sees it: itself, accounts, conversations, evidence.
-
-Rows are read once and kept in memory until a transaction fails or another program writes.
-"""
+"""What this device holds, as one transaction sees it; read once, until one fails or another program writes."""
 
 from __future__ import annotations
 
@@ -36,6 +33,13 @@ if TYPE_CHECKING:
 
 COUNTS: Final = frozenset({Place.FOUNDATION, Place.ACCEPTED, Place.READING})
 """The places of records that the chain is built of."""
+
+
+OWN_RESET: Final = "own_reset"
+"""The device that reset this account, while nobody confirmed on this one that it was the account's owner."""
+VAULT_OWED: Final = "vault_owed"
+UNREADABLE_BY: Final = "vault_unreadable"
+"""There while the server's outer part lacks some of what is held; the device that put something unusable in it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,6 +125,10 @@ class Books:
         value = self.meta(key)
         return int(value) if value is not None else 0
 
+    def text(self, key: str) -> str:
+        """A text among those values; empty where there is none."""
+        return (self.meta(key) or b"").decode()
+
     def find_me(self) -> Me | None:
         """This device, where an account was made in this store."""
         if self._me is None and (raw := self.meta("device")) is not None:
@@ -167,17 +175,9 @@ class Books:
         entries = tuple(each for each in entries if each.entry.kind in KEYS or each.entry.device_id not in gone)
         self.set_meta("entries", encode(Entries(entries)))
         self.set_meta("outer_header", encode(header))
-        self.set_meta("vault_owed", b"" if entries != served else None)
-        self.set_meta("vault_unreadable", header.device_id.encode() if served is None else None)
+        self.set_meta(VAULT_OWED, b"" if entries != served else None)
+        self.set_meta(UNREADABLE_BY, header.device_id.encode() if served is None else None)
         self._vault = None
-
-    def is_vault_owed(self) -> bool:
-        """Whether the server's outer part lacks some of what this device holds."""
-        return self.meta("vault_owed") is not None
-
-    def unreadable_by(self) -> str:
-        """The device that put something unusable in the server's outer part, or the empty text."""
-        return (self.meta("vault_unreadable") or b"").decode()
 
     def certified(self) -> frozenset[str]:
         """The devices of one's own newest account record: only their word counts in the vault."""
@@ -220,11 +220,13 @@ class Books:
             return 0
         versions = [each.value for each in self.accounts.versions(user_id)]
         newest = pin_of(versions[-1])
-        was_reset = any(is_reset(record) for record in versions[-added:]) and not first
-        if was_reset or (pin is not None and pin.aik_fingerprint != newest.aik_fingerprint):
+        resets = [each.reset_by.device_id for each in versions[-added:] if is_reset(each)]
+        if (resets and not first) or (pin is not None and pin.aik_fingerprint != newest.aik_fingerprint):
             self.keep_notice(now, "identity", {"userId": user_id, "version": newest.version})
         if own:
             self._vault = None  # the word of other devices counts now
+            if me is not None and resets:
+                self.set_meta(OWN_RESET, resets[-1].encode() if resets[-1] != me.device_id else None)
         elif first:
             self.keep_contact(pin or newest)
         return added

@@ -57,9 +57,10 @@ class Changes:
     async def create(self, name: str, members: tuple[str, ...], profile: str = "") -> str:
         """Found a conversation; its id. `profile` is by default one's own account's.
 
-        Raises `NoSuchAccount`, `CannotFollow`, `TooLarge` or `InvalidArgument`.
+        Raises `NoSuchAccount`, `CannotFollow`, `TooLarge`, `IdentityChanged` or `InvalidArgument`.
         """
         me = await self._store.run(lambda books: books.me.user_id)
+        await self._store.run(standing.check_own_identity)
         genesis = self._random(32)
         others = tuple(sorted(set(members) - {me}))
         check_name(name)

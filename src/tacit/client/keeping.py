@@ -13,7 +13,7 @@ from tacit.client import accountchange, rotating
 from tacit.client.accountchange import RESET, REVOKE, UNLOCKERS, AccountChange, Rotations
 from tacit.client.accounts import Directory
 from tacit.client.accountview import AccountView, Confirm, ask, check_name, view_of
-from tacit.client.books import Books
+from tacit.client.books import OWN_RESET, UNREADABLE_BY, Books
 from tacit.client.changes import Changes, is_about_the_session
 from tacit.client.openings import ROTATE, Intent
 from tacit.client.publishing import make_and_publish, publish
@@ -284,4 +284,5 @@ def own_view(books: Books, now: int) -> AccountView:
     header = held_header(books)
     assert header is not None
     records = [each.value for each in books.accounts.versions(me.user_id)]
-    return view_of(records, books.entries(), header, me.device_id, now, is_readable=not books.unreadable_by())
+    readable, reset_by = not books.text(UNREADABLE_BY), books.text(OWN_RESET)
+    return view_of(records, books.entries(), header, me.device_id, now, is_readable=readable, reset_by=reset_by)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tacit import errors
 from tacit.client import inbox
-from tacit.client.books import Books, Held
+from tacit.client.books import OWN_RESET, Books, Held
 from tacit.client.comparing import why_contradicted
 from tacit.client.grants import grant_failure
 from tacit.client.openings import due_leaves
@@ -26,7 +26,23 @@ def why_blocked(books: Books, held: Held) -> str:
     return held.stopped or _why_waiting(books, held) or _why_without_key(books, held)
 
 
+def why_unconfirmed(books: Books) -> str:
+    """Why nothing is said under one's own new identity yet; the empty text where nothing hinders it."""
+    by = books.text(OWN_RESET)
+    return f"your account was reset by device {by[:16]}: confirm that it was you, or leave it" if by else ""
+
+
+def check_own_identity(books: Books) -> None:
+    """Raises `IdentityChanged` where one's own account was reset and its owner did not confirm that here."""
+    reason = why_unconfirmed(books)
+    if reason:
+        raise errors.IdentityChanged(reason)
+
+
 def _why_waiting(books: Books, held: Held) -> str:
+    unconfirmed = why_unconfirmed(books)
+    if unconfirmed:
+        return unconfirmed
     head = held.head()
     if head is None:
         return _why_pending(held) or "no record of this conversation has been accepted"

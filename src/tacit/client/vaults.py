@@ -12,7 +12,7 @@ from tacit.api import accounts as api
 from tacit.api.base import binary
 from tacit.client.accounts import Directory
 from tacit.client.answers import check_vault
-from tacit.client.books import Books
+from tacit.client.books import OWN_RESET, UNREADABLE_BY, VAULT_OWED, Books
 from tacit.client.comparing import compare, contradictions
 from tacit.client.conversations import after_update
 from tacit.client.store import Store
@@ -143,7 +143,12 @@ def is_behind(books: Books) -> bool:
 
 
 def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
-    """The next outer part with the hash of the account record it goes under, or None where nothing changed."""
+    """The next outer part with the hash of the account record it goes under, or None where nothing is to be written.
+
+    Nothing is while the account was reset and its owner did not confirm that here: somebody else may open it.
+    """
+    if books.text(OWN_RESET):
+        return None
     compare_heads(books, now)
     me = books.me
     before = held_header(books)
@@ -151,7 +156,7 @@ def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
     writer = Writer(me.device_id, me.request_key.sign)
     version = before.version + 1 if before is not None else 1
     entries = merge(held, wanted_entries(books), version, writer, books.certified())
-    if entries == held and before is not None and now - before.written_at < DAY and not books.is_vault_owed():
+    if entries == held and before is not None and now - before.written_at < DAY and books.meta(VAULT_OWED) is None:
         return None
     account = books.own_account().value
     key = Secret(me.secrets.outer_key)
@@ -215,7 +220,7 @@ def keep_outer(books: Books, outer: Outer, now: int) -> None:
     entries = read_outer(record, outer, Secret(me.secrets.outer_key), writers)
     held = held_header(books)
     if entries is None or not has_room(combine(books.entries(), entries, books.certified())):
-        if books.unreadable_by() != outer.header.device_id:
+        if books.text(UNREADABLE_BY) != outer.header.device_id:
             books.keep_notice(now, "vault_unreadable", {"deviceId": outer.header.device_id})
         books.hold_vault(outer.header, books.entries(), None)
         return
