@@ -217,3 +217,35 @@ async def test_a_revocation_that_counted_and_was_overtaken_is_followed_by_its_ep
     await team.send("three")
     assert (await said(bob))[-1] == (await said(laptop))[-1] == "three"
     assert await tablet.alarms() == await laptop.alarms() == []
+
+
+@pytest.mark.parametrize(("fault", "counts"), [("crash before", False), ("crash after", True), ("lose answer", True)])
+async def test_the_store_opens_by_whichever_password_counts(town: World, fault: str, counts: bool) -> None:
+    """The process ends between the account's new password and the store's: neither person nor store is locked out."""
+    alice, _ = await pair(town)
+    old, new = password_of("alice"), "another password"
+    work = alice.account.change_password(new, password=old, confirm=yes)
+    await interrupted(town, "alice", fault, GENERATE, work)
+    await abandon(alice)
+    town.wires["alice"].faults.clear()
+    first = await again(town, "alice", "alice")
+    await first.sync()
+    await first.device.close()
+    if counts:
+        second = await again(town, "alice", "alice", new)
+        await second.device.close()
+        with pytest.raises(errors.StoreLocked):
+            await again(town, "alice", "alice", old)
+        await town.another("alice", "laptop", password=new)
+    else:  # it is sent again by the next process
+        await town.another("alice", "laptop", password=new)
+
+
+async def test_a_password_that_is_refused_does_not_open_the_store(town: World) -> None:
+    alice, _ = await pair(town)
+    with pytest.raises(errors.SignInRefused):
+        await alice.account.change_password("another password", password="wrong", confirm=yes)
+    await alice.device.close()
+    with pytest.raises(errors.StoreLocked):
+        await again(town, "alice", "alice", "another password")
+    await again(town, "alice", "alice")

@@ -62,6 +62,25 @@ def test_another_passphrase_can_take_its_place(tmp_path: Path) -> None:
         keys.rewrap(PASSPHRASE, Secret(b"third"))
 
 
+def test_a_passphrase_that_is_offered_counts_once_it_opened(tmp_path: Path) -> None:
+    keys = keystore(tmp_path)
+    key = keys.create(PASSPHRASE)
+    keys.offer(key, Secret(b"another"))
+    assert keys.open(PASSPHRASE) == key
+    with pytest.raises(errors.StoreLocked):
+        keys.open(Secret(b"neither"))
+    assert keys.open(Secret(b"another")) == key
+    with pytest.raises(errors.StoreLocked):
+        keys.open(PASSPHRASE)
+    keys.offer(key, Secret(b"third"))
+    keys.drop_offer()
+    with pytest.raises(errors.StoreLocked):
+        keys.open(Secret(b"third"))
+    keys.offer(key, Secret(b"fourth"))
+    keys.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "change",
     [

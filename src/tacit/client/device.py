@@ -207,18 +207,18 @@ class Device:
     async def change_password(self, key: Key, new_password: str, confirm: Confirm | None) -> None:
         """Another password for the account, and for this store where the old one opened it."""
         secret = password_bytes(new_password)
-        await self.keeper().change_password(key, secret, confirm)
-        await self._box.follow_password(secret)
+        async with self._box.following(secret):
+            await self.keeper().change_password(key, secret, confirm)
 
     async def reset(
         self, key: Key | None, new_password: str, keep: Collection[str], confirm: Confirm | None
     ) -> tuple[tuple[str, ...], int]:
         """The account made anew, see `Account.reset`; this store follows its password unless the reset waits."""
         secret = password_bytes(new_password)
-        words, until = await self.keeper().reset(key, secret, keep, confirm)
-        if not until:
-            await self._box.follow_password(secret)
-        return words, until
+        if key is None:
+            return await self.keeper().reset(key, secret, keep, confirm)
+        async with self._box.following(secret):
+            return await self.keeper().reset(key, secret, keep, confirm)
 
     async def _run(self, work: Callable[[Books], T]) -> T:
         self._parts_now()

@@ -150,8 +150,18 @@ class SecureKeyStore:
         return key
 
     def open(self, passphrase: Secret | None = None) -> Secret:
-        """The key; raises `StoreLocked` for another passphrase and for a file that is none of ours, `NoKeychain`."""
-        return self._unwrapped(self.path, read_file(self.path), _of_store, passphrase)
+        """The key; raises `StoreLocked` for another passphrase and for a file that is none of ours, `NoKeychain`.
+
+        A passphrase that was offered, and that opens it, is the one from now on.
+        """
+        try:
+            return self._unwrapped(self.path, read_file(self.path), _of_store, passphrase)
+        except errors.StoreLocked:
+            if passphrase is None or not os.path.lexists(self._offer):
+                raise
+        key = self._unwrapped(self._offer, read_file(self._offer), _of_store, passphrase)
+        self.take_offer()
+        return key
 
     def rewrap(self, old: Secret | None, new: Secret | None) -> None:
         """The same key under another passphrase, or with None in the keychain; raises `StoreLocked` for a wrong old.
@@ -163,12 +173,26 @@ class SecureKeyStore:
         self._write(key, new, replace=True)
         self._forget(before)
 
-    def wrap_anew(self, key: Secret, passphrase: Secret) -> None:
-        """The same key, which is open, under another passphrase: for one that was forgotten."""
-        self._write(key, passphrase, replace=True)
+    def offer(self, key: Secret, passphrase: Secret) -> None:
+        """The same key, which is open, under another passphrase besides, until it is known which of the two counts."""
+        self._wrap(self._offer, key.reveal(), _of_store, passphrase, replace=True)
+
+    def take_offer(self) -> None:
+        """The passphrase that was offered takes the place of the present one."""
+        if os.path.lexists(self._offer):
+            self._offer.replace(self.path)
+
+    def drop_offer(self) -> None:
+        """The passphrase that was offered does not count."""
+        self._offer.unlink(missing_ok=True)
+
+    @property
+    def _offer(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.next")
 
     def remove(self) -> None:
         """Take away the key, and its entry in the keychain: what it opened is lost."""
+        self.drop_offer()
         if self.exists():
             self._remove(self.path)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import final
 
@@ -57,10 +59,23 @@ class Lockbox:
         self._key = key
         return self.store
 
-    async def follow_password(self, password: Secret) -> None:
-        """Wrap the store's key under the account's new password, where the old one opened it."""
-        if self._passphrase is None and self._keys.needs_passphrase() and self._key is not None:
-            await asyncio.to_thread(self._keys.wrap_anew, self._key, password)
+    @asynccontextmanager
+    async def following(self, password: Secret) -> AsyncIterator[None]:
+        """Open the store by the account's new password from now on, if it counts at the end, and the old one did.
+
+        Where its outcome is not known, or the process ends before it is, either of the two opens the store, until the
+        new one did.
+        """
+        if self._passphrase is not None or not self._keys.needs_passphrase() or self._key is None:
+            yield
+            return
+        await asyncio.to_thread(self._keys.offer, self._key, password)
+        try:
+            yield
+        except (errors.PeerError, errors.UsageError):
+            self._keys.drop_offer()
+            raise
+        self._keys.take_offer()
 
     async def remove_empty(self) -> None:
         """Take away a store in which no account came to be, so that another name and password can be chosen."""
