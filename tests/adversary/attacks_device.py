@@ -113,6 +113,7 @@ class SearchedStore(Attack):
             alice = await stage.world.open("alice")
             words = await alice.register("alice", password_of("alice"))
             again = await alice.account.new_recovery_key(password=password_of("alice"))
+            await alice.account.words_seen()
             await alice.create_conversation("diary")
             own = (await me(alice)).secrets
             vault = opened_vault(self.folder / "server.db", "alice", password_of("alice"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cli.test_commands import Done, House, Terminal, refused
+from cli.test_commands import SECONDS, Done, House, Terminal, refused
 from tacit.cli.lines import account_text
 from tacit.cli.notices import described
 from tacit.cli.stage import Person
@@ -257,6 +257,27 @@ def test_a_new_recovery_key_ends_the_old_one(town: Town) -> None:
     add = ("devices", "add", "cora", "--server", town.stage.url, "--yes")
     tablet = town.device("cora", "tablet", "anew")
     refused(say(town, tablet, *add, new_password_fd="anew", words_fd=old), "sign_in_refused")
+    assert say(town, tablet, *add, new_password_fd="anew", words_fd=" ".join(words)).code == 0
+
+
+def test_words_that_could_not_be_shown_are_shown_later_and_once(town: Town) -> None:
+    town.join("kim")
+    kim = town.people["kim"]
+    with town.stage.started(kim, "recovery-key", "--yes") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        process.stdout.close()  # the terminal is gone when the words come
+        assert process.wait(SECONDS) != 0
+    assert "`tacit recovery-key --unseen`" in town.say("kim", "conversations").err
+    done = town.say("kim", "recovery-key", "--unseen")
+    assert done.code == 0, done.err
+    words = re.findall(r"\b\d+\. ([a-z]+)", done.out)
+    assert len(words) == 24
+    assert "--unseen" not in town.say("kim", "conversations").err
+    assert "no words wait" in town.say("kim", "recovery-key", "--unseen").err
+    tablet = town.device("kim", "tablet", "anew")
+    add = ("devices", "add", "kim", "--server", town.stage.url, "--yes")
     assert say(town, tablet, *add, new_password_fd="anew", words_fd=" ".join(words)).code == 0
 
 

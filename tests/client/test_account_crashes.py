@@ -171,11 +171,35 @@ async def test_words_that_nobody_was_shown_are_kept_until_somebody_was(town: Wor
     assert await alice.account.unseen_words() == ()
 
 
-async def test_words_that_were_shown_are_not_kept(town: World) -> None:
+async def test_words_are_kept_until_the_application_says_that_they_were_seen(town: World) -> None:
+    alice, _ = await pair(town)
+    words = await alice.account.new_recovery_key(password=password_of("alice"))
+    await abandon(alice)  # the words were given to a program that showed nobody
+    alice = await again(town, "alice", "alice")
+    assert await alice.account.unseen_words() == words
+    words, until = await alice.account.reset("another password", password=password_of("alice"))
+    assert until == 0
+    await abandon(alice)
+    alice = await again(town, "alice", "alice", "another password")
+    assert await alice.account.unseen_words() == words
+    words, until = await alice.account.reset("a third password")
+    assert until
+    await abandon(alice)
+    alice = await again(town, "alice", "alice", "another password")
+    town.clock.ahead += 73 * 60 * 60 * 1000
+    await alice.sync()
+    assert await alice.account.unseen_words() == words
+    await alice.account.words_seen()
+    assert await alice.account.unseen_words() == ()
+
+
+async def test_words_that_were_seen_are_not_kept(town: World) -> None:
     alice, _ = await pair(town)
     await alice.account.new_recovery_key(password=password_of("alice"))
+    await alice.account.words_seen()
     assert await alice.account.unseen_words() == ()
     words, _ = await alice.account.reset("another password")
+    await alice.account.words_seen()
     raw = await alice.device.run(lambda books: books.meta("account_change"))
     assert raw is not None
     assert all(word.encode() not in raw for word in words if len(word) > 5)

@@ -98,13 +98,15 @@ def unread(books: Books) -> tuple[int, str]:
 
 
 async def mention_notices(client: Client) -> None:
-    """Say in one line where there is something that the person was not told yet."""
+    """Say in a line each what the person was not told yet."""
     every = await client.account.notices()
     new, own_device = await client.device.run(unread)
     waiting = sum(not is_own(each, own_device) for each in every[max(0, len(every) - new) :])
     if waiting:
         things = "thing" if waiting == 1 else "things"
         warn(f"-- {waiting} {things} happened to your account or a contact's: `tacit notices`")
+    if await client.account.unseen_words():
+        warn("-- a recovery key was made whose words you were not shown: `tacit recovery-key --unseen`")
 
 
 @click.command()

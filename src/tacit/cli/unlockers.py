@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,23 +65,36 @@ async def password(
 
 
 @click.command("recovery-key")
+@click.option("--unseen", is_flag=True, help="Show the words that an interrupted command made and did not show.")
 @opening
 @common
 @runs
-async def recovery_key(asking: Asking, home: Path, password_fd: int | None, as_json: bool) -> None:
+async def recovery_key(unseen: bool, asking: Asking, home: Path, password_fd: int | None, as_json: bool) -> None:
     """Make another recovery key. Its 24 words are shown once; the old ones open nothing any more."""
     profile, folder_password = whose(home, password_fd)
-    key = asking.key(folder_password)
+    key: Key = {} if unseen else asking.key(folder_password)
     async with signed_in_as(home, profile, folder_password) as client:
         await client.sync()
+        if unseen:
+            words = await client.account.unseen_words()
+            if not words:
+                raise errors.InvalidArgument("no words wait to be shown: make others with `tacit recovery-key`")
+            await show_words(client, as_json, {"userId": profile.user_id}, "The recovery key", words)
+            return
         await tell_uses(client)
 
         async def change(key: Key) -> tuple[str, ...]:
             return await client.account.new_recovery_key(**key, confirm=asking.confirm())
 
         words = await asking.use(key, folder_password, change)
-        text = f"The new recovery key, shown this once; destroy the old words:\n\n{words_text(words)}"
-        show(as_json, {"userId": profile.user_id, "recoveryWords": list(words)}, text)
+        title = "The new recovery key, shown this once; destroy the old words"
+        await show_words(client, as_json, {"userId": profile.user_id}, title, words)
+
+
+async def show_words(client: Client, as_json: bool, fields: dict[str, Any], title: str, words: Sequence[str]) -> None:
+    """Show the words of a recovery key, and keep them no longer once they are shown."""
+    show(as_json, fields | {"recoveryWords": list(words)}, f"{title}:\n\n{words_text(words)}")
+    await client.account.words_seen()
 
 
 @click.command()
@@ -122,8 +136,9 @@ async def reset(
             return await client.account.reset(new_password, keep=kept, **key, confirm=confirm)
 
         words, until = await asking.use(key, None if alone else folder_password, change_all)
-        fields = {"userId": profile.user_id, "recoveryWords": list(words), "waitsUntil": until}
-        show(as_json, fields, f"{after_reset(until)}\n\nThe new recovery key, shown this once:\n\n{words_text(words)}")
+        fields = {"userId": profile.user_id, "waitsUntil": until}
+        title = f"{after_reset(until)}\n\nThe new recovery key, shown this once"
+        await show_words(client, as_json, fields, title, words)
 
 
 async def cancelled(

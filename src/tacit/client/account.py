@@ -113,18 +113,21 @@ class Account:
         words: str | Sequence[str] | None = None,
         confirm: Confirm | None = None,
     ) -> tuple[str, ...]:
-        """Another recovery key: its 24 words, shown this once. The old words open nothing any more."""
+        """Another recovery key: its 24 words. The old ones open nothing any more.
+
+        Call `words_seen` once the person has them.
+        """
         return await self._device.keeper().new_recovery_key(key_of(password, words), confirm)
 
     async def unseen_words(self) -> tuple[str, ...]:
-        """The 24 words of a recovery key that counts although nobody was shown it: the process ended too early.
+        """The 24 words of a recovery key that counts, until `words_seen` was called; empty where there are none.
 
-        Show them, and say so by `words_seen`; until then they are kept, sealed, in this device's store.
+        So they are not lost where the process ends before it has shown what `new_recovery_key` or `reset` gave.
         """
         return await self._device.run(accountchange.unseen_words)
 
     async def words_seen(self) -> None:
-        """The person has written the words down."""
+        """The person has the words: forget them. Until then they are kept, sealed, in this device's store."""
         await self._device.run(accountchange.words_seen)
 
     async def reset(
@@ -142,7 +145,7 @@ class Account:
         and an admin of each conversation has to add the account again. History stays with the devices that have it.
         Without password and words the device asks alone: it waits 72 hours (or what the server says), all devices are
         told, and whoever has the password or the words can cancel it. Then the time is given in Unix milliseconds, and
-        a `sync` after it makes it count; 0 where it counts already.
+        a `sync` after it makes it count; 0 where it counts already. Call `words_seen` once the person has the words.
         """
         key = None if password is None and words is None else key_of(password, words)
         return await self._device.reset(key, new_password, keep, confirm)

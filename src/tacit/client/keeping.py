@@ -100,11 +100,13 @@ class AccountKeeper:
         await self._change_unlockers(at, held)
 
     async def new_recovery_key(self, key: Key, confirm: Confirm | None) -> tuple[str, ...]:
-        """Another recovery key in the place of the present one: its 24 words, shown this once."""
+        """Another recovery key in the place of the present one: its 24 words.
+
+        They are kept until the application says that the person has them: it may end before it has shown them.
+        """
         at = await self._unlock(key, confirm)
         held, words = identity.with_recovery_key(at, self._random)
         await self._change_unlockers(at, held, words)
-        await self._store.run(accountchange.words_seen)
         return words
 
     async def revoke(
@@ -136,7 +138,8 @@ class AccountKeeper:
 
         That is until a time in Unix milliseconds, or 0 where it counts at once, which it does with an unlocker.
         It keeps this device and those in `keep`. Contacts are warned, roles in conversations end, an admin of each has
-        to add the account again. Raises `ResetPending` while another device's reset waits.
+        to add the account again. The words are kept as a new recovery key's are. Raises `ResetPending` while another
+        device's reset waits.
         """
         await self._finish_earlier()
         await self._syncer.pull()
@@ -156,9 +159,7 @@ class AccountKeeper:
             return made, accountchange.keep(books, RESET, made.version, books.me.secrets, made.words)
 
         made, change = await self._store.run(prepare)
-        until = await self._publish(change)
-        await self._store.run(accountchange.words_seen)
-        return made.words, until
+        return made.words, await self._publish(change)
 
     async def cancel_reset(self, key: Key, confirm: Confirm | None) -> None:
         """Cancel a reset that waits, by a version of the identity key that there is; it changes nothing else."""
