@@ -14,6 +14,7 @@ from tacit.api import accounts as api
 from tacit.client import Client
 from tacit.client.books import Books
 from tacit.client.granting import Wanted, grant_for
+from tacit.client.vaultbook import pin_of
 from tacit.client.vaults import held_header
 from tacit.crypto.secret import Secret
 from tacit.identity.vault import ContactPin, ConversationHead, PrivateKey, Writer, is_true_key, seal_outer
@@ -216,3 +217,103 @@ async def test_a_reset_carries_over_the_word_of_the_devices_that_stay_and_its_ow
 
     here, genesis = await id_of(alice), await alice.device.run(lambda books: head_of(books, team.id))
     assert await alice.device.run(words) == [(here, 1, genesis)] * 2
+
+
+# --- names and contacts ------------------------------------------------------------------
+
+
+async def rounds(town: World, *clients: Client) -> list[int]:
+    """The outer part's version on the server after each of five rounds in which all devices are up to date."""
+    found = []
+    for _ in range(5):
+        for client in clients:
+            town.clock.ahead += 61_000
+            await client.sync()
+            await client.device._write_vault()
+        header = await clients[0].device.run(held_header)
+        assert header is not None
+        found.append(header.version)
+    return found
+
+
+async def learn(*clients: Client) -> None:
+    """Hear of bob's new identity."""
+    for client in clients:
+        parts = client.device._parts
+        assert parts is not None
+        await parts.directory.refresh(["bob"])
+        (contact,) = await client.account.contacts()
+        assert contact.changed
+
+
+async def test_two_devices_end_with_one_vault(town: World) -> None:
+    alice, bob = await pair(town)
+    tablet = await town.another("alice", "tablet")
+    await said(tablet)
+    await tablet.device._write_vault()
+    await bob.account.reset("another password", password=password_of("bob"))
+    await learn(alice, tablet)
+    (contact,) = await alice.account.contacts()
+    await alice.account.confirm_identity("bob", contact.fingerprint_now)
+    here = await id_of(alice)
+    await alice.account.name_device(here, "phone")
+    await tablet.account.name_device(here, "the name given last")
+    versions = await rounds(town, alice, tablet)
+    assert versions[1:] == [versions[1]] * 4
+    for client in (alice, tablet):
+        assert {each.name for each in (await client.account.view()).devices} == {"tablet", "the name given last"}
+        (contact,) = await client.account.contacts()
+        assert not contact.changed
+        assert await client.alarms() == []
+    told = [each.facts for each in await tablet.account.notices() if each.kind == "identity_confirmed"]
+    assert told == [{"userId": "bob", "version": 2, "deviceId": here}]
+    assert [each for each in await alice.account.notices() if each.kind == "identity_confirmed"] == []
+    talk = await tablet.create_conversation("goes on", members=["bob"])
+    await talk.send("hello again")
+    assert await said(bob, "goes on") == ["hello again"]
+
+
+async def test_what_a_revoked_device_confirmed_is_confirmed_again(town: World) -> None:
+    alice, bob, thief = await robbed(town)
+    await bob.account.reset("another password", password=password_of("bob"))
+    await learn(alice, thief)
+    (contact,) = await thief.account.contacts()
+    await thief.account.confirm_identity("bob", contact.fingerprint_now)
+    await thief.device._write_vault()
+    await alice.device.check_vault()
+    (contact,) = await alice.account.contacts()
+    assert not contact.changed
+    await alice.account.revoke(await id_of(thief), password=password_of("alice"), confirm=yes)
+    (contact,) = await alice.account.contacts()
+    assert contact.changed
+    with pytest.raises(errors.IdentityChanged):
+        await alice.create_conversation("goes on", members=["bob"])
+    await alice.device._write_vault()
+    word = await alice.device.run(lambda books: books.vault_contact("bob"))
+    assert word is not None
+    assert (word.device_id, word.value.version) == (await id_of(alice), 1)
+
+
+@pytest.mark.parametrize(
+    ("version", "of_the_chain", "fingerprint"), [(2, False, b"?" * 32), (9, True, b""), (2, True, b"?" * 32)]
+)
+async def test_an_identity_that_a_contact_never_had_is_not_taken_over(
+    town: World, version: int, of_the_chain: bool, fingerprint: bytes
+) -> None:
+    alice, bob, thief = await robbed(town)
+    await bob.account.reset("another password", password=password_of("bob"))
+    await learn(alice)
+    before = await alice.account.contacts()
+
+    def newest(books: Books) -> ContactPin:
+        found = books.accounts.newest("bob")
+        assert found is not None
+        return pin_of(found.value)
+
+    true = await alice.device.run(newest)
+    own_hash = true.account_hash if of_the_chain else b"?" * 32
+    pin = ContactPin("bob", version, own_hash, fingerprint or true.aik_fingerprint)
+    await writes(thief, nothing, [(EntryKind.CONTACT_PIN, b"bob", encode(pin))])
+    await alice.device.check_vault()
+    assert await alice.account.contacts() == before
+    assert [each for each in await alice.account.notices() if each.kind == "identity_confirmed"] == []

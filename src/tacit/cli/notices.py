@@ -75,6 +75,10 @@ def described(notice: Notice, view: AccountView) -> tuple[str, str]:
                 return f"{at}  your account was reset", "say whether it was you: `tacit contacts`"
             text = f"{at}  {user}'s account was reset and has another identity key"
             return text, f"ask {user} outside this chat, then confirm it: `tacit contacts`"
+        case "identity_confirmed":
+            user = one_line(str(facts.get("userId", "")))
+            text = f"{at}  {device_of(notice, view)} confirmed another identity of {user}, which counts here too"
+            return text, "if it was not you: `tacit devices revoke --stolen`, then `tacit contacts`"
         case "vault_unreadable":
             text = f"{at}  {device_of(notice, view)} wrote a vault that is of no use to anybody"
             return text, "if you still have it, update its program; if not: `tacit devices revoke --stolen`"

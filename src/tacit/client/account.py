@@ -13,6 +13,7 @@ from tacit.client.accountview import AccountView, Confirm
 from tacit.client.books import OWN_RESET, Books
 from tacit.client.device import Device
 from tacit.client.keeping import Progress
+from tacit.client.ownwords import confirm_contact, known_as
 from tacit.client.unlocking import Key, password_key, words_key
 from tacit.client.vaultbook import pin_of
 from tacit.signed.record import ConversationRecord
@@ -195,7 +196,7 @@ def contacts(books: Books) -> list[Contact]:
     """Everybody who was met, as they are known and as their account is now."""
     found = []
     for (user_id,) in books.connection.execute("SELECT user_id FROM contacts ORDER BY user_id").fetchall():
-        known, newest = books.contact(user_id), books.accounts.newest(user_id)
+        known, newest = known_as(books, user_id), books.accounts.newest(user_id)
         if known is not None and newest is not None:
             now = pin_of(newest.value).aik_fingerprint
             found.append(Contact(user_id, known.aik_fingerprint.hex(), now.hex()))
@@ -214,7 +215,7 @@ def confirm_identity(books: Books, user_id: str, fingerprint: str) -> None:
     if user_id == books.me.user_id:
         books.set_meta(OWN_RESET, None)
     else:
-        books.keep_contact(pin)
+        confirm_contact(books, pin)
 
 
 def opened_by(books: Books, device_id: str) -> list[OpenedEpoch]:

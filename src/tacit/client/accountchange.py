@@ -13,6 +13,7 @@ from tacit import errors
 from tacit.api.accounts import GenerateKeys
 from tacit.client.books import Books
 from tacit.client.enrolment import Word, publication
+from tacit.client.ownwords import drop_written
 from tacit.crypto.secret import Secret
 from tacit.identity.account import DeviceSecrets
 from tacit.identity.changes import Version
@@ -100,6 +101,7 @@ def finish(books: Books, server_name: str, change: AccountChange) -> None:
     # A reset's vault has all that is carried over, under clocks that begin anew.
     all_held = entries if change.kind == RESET else combine(books.entries(), entries, books.certified())
     books.hold_vault(change.vault.outer.header, all_held, entries)
+    drop_written(books, entries)
     _remember(books, change)
 
 

@@ -16,13 +16,14 @@ from tacit.client.accountview import AccountView, Confirm, ask, check_name, view
 from tacit.client.books import OWN_RESET, UNREADABLE_BY, Books
 from tacit.client.changes import Changes, is_about_the_session
 from tacit.client.openings import ROTATE, Intent
+from tacit.client.ownwords import DEVICE_NAME, own_words
 from tacit.client.publishing import make_and_publish, publish
 from tacit.client.store import Store
 from tacit.client.sync import Syncer
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
 from tacit.client.unlocking import Key, prove, read_vault
-from tacit.client.vaults import DEVICE_NAME, VaultKeeper, held_header, own_words
+from tacit.client.vaults import VaultKeeper, held_header
 from tacit.crypto import rsa
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity import changes as identity

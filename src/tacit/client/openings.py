@@ -14,6 +14,7 @@ import msgspec
 from tacit import errors
 from tacit.client import queue
 from tacit.client.books import Books, Held
+from tacit.client.ownwords import known_as
 from tacit.conversation.content import NameNotice
 from tacit.conversation.envelope import make_grants
 from tacit.conversation.keys import ConversationKey, finish_record
@@ -215,7 +216,7 @@ def check_known(books: Books, intent: Intent) -> None:
     """Raises `IdentityChanged` where somebody who was reset is to be brought in and no person confirmed them."""
     if intent.op in (CREATE, ADD, SET_ROLE):
         for user in intent.users:
-            known, account = books.contact(user), books.accounts.newest(user)
+            known, account = known_as(books, user), books.accounts.newest(user)
             if known is None or account is None:
                 continue
             if known.aik_fingerprint != aik_fingerprint(account.value.profile, account.value.aik):

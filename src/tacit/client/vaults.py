@@ -13,20 +13,18 @@ from tacit.api.base import binary
 from tacit.client.accounts import Directory
 from tacit.client.answers import check_vault
 from tacit.client.books import OWN_RESET, UNREADABLE_BY, VAULT_OWED, Books
-from tacit.client.comparing import compare, contradictions
+from tacit.client.comparing import compare
 from tacit.client.conversations import after_update
+from tacit.client.ownwords import drop_written, tell_confirmed, wanted_entries
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity.account import open_box
 from tacit.identity.vault import (
-    ConversationHead,
     NewEntry,
     Writer,
     combine,
-    contact_entry,
-    conversation_entry,
     keys_among,
     merge,
     read_outer,
@@ -39,7 +37,6 @@ from tacit.signed.record import DAY
 from tacit.signed.vault import (
     Boxes,
     Entries,
-    EntryKind,
     Outer,
     OuterHeader,
     SignedEntry,
@@ -55,8 +52,6 @@ from tacit.wire.text import to_base64
 ATTEMPTS: Final = 3
 SPARE: Final = 256 * limits.KIB
 """Bytes of the outer part that a device leaves free for what others write."""
-DEVICE_NAME: Final = "device_name "
-"""Under this and a device's id the name stands that it was given here."""
 
 
 @final
@@ -164,49 +159,15 @@ def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
     return outer, account_hash(account), me.user_id
 
 
-def wanted_entries(books: Books) -> list[NewEntry]:
-    """What the vault should say of contacts and conversations; a head that is further on than one's own stays.
-
-    So does what the chain here contradicts: who wrote it may be the one that was shown the true history.
-    """
-    entries = []
-    for new in own_words(books):
-        if new.kind in (EntryKind.CONVERSATION_PIN, EntryKind.CONVERSATION_HEAD):
-            held = books.held(new.key.decode())
-            there = books.vault_head(held.id) if new.kind is EntryKind.CONVERSATION_HEAD else None
-            if contradictions(books, held) or (there is not None and there.value.epoch > held.epoch):
-                continue
-        entries.append(new)
-    return entries
-
-
-def own_words(books: Books) -> list[NewEntry]:
-    """What this device itself knows of contacts and conversations, and the names that it gave to devices."""
-    entries = [
-        NewEntry(EntryKind.DEVICE_NAME, name.removeprefix(DEVICE_NAME).encode(), bytes(value))
-        for name, value in books.connection.execute(
-            "SELECT key, value FROM meta WHERE key GLOB ?", (DEVICE_NAME + "*",)
-        )
-    ]
-    query = "SELECT user_id FROM contacts ORDER BY user_id"
-    for (user_id,) in books.connection.execute(query).fetchall():
-        contact = books.contact(user_id)
-        assert contact is not None
-        entries.append(contact_entry(contact))
-    for conversation_id in books.conversation_ids():
-        state = books.held(conversation_id).state()
-        if state is not None:
-            pin = ConversationHead(conversation_id, 1, state.genesis_hash)
-            head = ConversationHead(conversation_id, state.head.epoch, state.head_hash)
-            entries.append(conversation_entry(EntryKind.CONVERSATION_PIN, pin))
-            entries.append(conversation_entry(EntryKind.CONVERSATION_HEAD, head))
-    return entries
-
-
 def compare_heads(books: Books, now: int) -> None:
-    """Hold every conversation against what the vault says of it; what this device said itself is evidence."""
+    """Hold what is known of conversations and contacts against what the vault says of them.
+
+    Where a conversation is another than this device itself said, that is evidence; of another device's word on a
+    contact's identity the person is told.
+    """
     for conversation_id in books.conversation_ids():
         compare(books, books.held(conversation_id), now)
+    tell_confirmed(books, now)
 
 
 def keep_outer(books: Books, outer: Outer, now: int) -> None:
@@ -224,6 +185,7 @@ def keep_outer(books: Books, outer: Outer, now: int) -> None:
             books.keep_notice(now, "vault_unreadable", {"deviceId": outer.header.device_id})
         books.hold_vault(outer.header, books.entries(), None)
         return
+    drop_written(books, entries)
     if held is not None and of_this_chain(books, held) is None:
         # After a reset the clocks begin anew: what only this device holds of keys goes in with its next write.
         new = [NewEntry(each.entry.kind, each.entry.key, each.entry.value) for each in keys_among(books.entries())]
