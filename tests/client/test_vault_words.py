@@ -14,6 +14,7 @@ from tacit.api import accounts as api
 from tacit.client import Client
 from tacit.client.books import Books
 from tacit.client.granting import Wanted, grant_for
+from tacit.client.ownwords import is_confirmed_here
 from tacit.client.vaultbook import pin_of
 from tacit.client.vaults import held_header
 from tacit.crypto.secret import Secret
@@ -268,6 +269,7 @@ async def test_two_devices_end_with_one_vault(town: World) -> None:
     told = [each.facts for each in await tablet.account.notices() if each.kind == "identity_confirmed"]
     assert told == [{"userId": "bob", "version": 2, "deviceId": here}]
     assert [each for each in await alice.account.notices() if each.kind == "identity_confirmed"] == []
+    assert not await alice.device.run(lambda books: is_confirmed_here(books, "bob"))
     talk = await tablet.create_conversation("goes on", members=["bob"])
     await talk.send("hello again")
     assert await said(bob, "goes on") == ["hello again"]
