@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
 
 from client.world import World, password_of, texts, yes
 from tacit import errors
+from tacit.api.sync import AccountEvent, AccountPage
 from tacit.cli.notices import READ, unread
-from tacit.client import Client
+from tacit.client import Client, events
 from tacit.client.accountview import AccountView
 from tacit.client.books import Books
+from tacit.client.events import OWN_DUE, checked, keep_due
+from tacit.client.vaults import held_header
 
 HOUR = 60 * 60 * 1000
 
@@ -100,6 +103,72 @@ async def test_devices_have_names_that_the_server_does_not_know(town: World) -> 
     raw = (town.folder / "server.db").read_bytes() + (town.folder / "server.db-wal").read_bytes()
     assert b"slate" not in raw
     assert (await id_of(tablet)).encode() in raw
+
+
+async def held_version(client: Client) -> tuple[int, int]:
+    """The account's and the vault's version as this device holds them."""
+
+    def versions(books: Books) -> tuple[int, int]:
+        header = held_header(books)
+        assert header is not None
+        return books.own_account().value.version, header.version
+
+    return await client.device.run(versions)
+
+
+@pytest.mark.parametrize("fails", ["request", "answer"])
+async def test_a_newer_vault_is_looked_at_although_the_first_look_failed(town: World, fails: str) -> None:
+    alice, _ = await pair(town)
+    tablet = await town.another("alice", "tablet")
+    await alice.sync()
+    await tablet.account.name_device(await id_of(alice), "her first phone")
+    await tablet.device._write_vault()
+    town.wires["alice"].lose(fails, "/encryption/keys/private")
+    with pytest.raises(errors.Unreachable):
+        await alice.sync()
+    assert town.wires["alice"].faults == []
+    assert await held_version(alice) != await held_version(tablet)
+    await alice.device._parts_now().syncer.pull()
+    assert await held_version(alice) == await held_version(tablet)
+    assert await alice.device.run(lambda books: books.meta(OWN_DUE)) is None
+
+
+@pytest.mark.parametrize("path", ["/encryption/keys/public", "/encryption/keys/private"])
+async def test_a_newer_account_is_looked_at_although_the_first_look_failed(town: World, path: str) -> None:
+    alice, _ = await pair(town)
+    tablet = await town.another("alice", "tablet")
+    await alice.sync()
+    await tablet.account.change_password("another password", password=password_of("alice"))
+    await tablet.account.name_device(await id_of(alice), "her first phone")
+    await tablet.device._write_vault()
+    town.wires["alice"].lose("request", path)
+    with pytest.raises(errors.Unreachable):
+        await alice.sync()
+    await alice.device._parts_now().syncer.pull()
+    assert await held_version(alice) == await held_version(tablet)
+
+
+def test_that_the_account_is_newer_is_not_forgotten_for_a_newer_vault() -> None:
+    meta: dict[str, bytes | None] = {}
+
+    class Kept:
+        def meta(self, key: str) -> bytes | None:
+            return meta.get(key)
+
+        def set_meta(self, key: str, value: bytes | None) -> None:
+            meta[key] = value
+
+    books = cast(Books, Kept())
+    keep_due(books, AccountPage(3, False, [AccountEvent(3, "account", {"version": 2}, 0)]))
+    assert meta[OWN_DUE] == b"account 3"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "is_vault_newer", lambda *_: True)
+        keep_due(books, AccountPage(4, False, []))
+    assert meta[OWN_DUE] == b"account 4"
+    checked(books, b"account 3")
+    assert meta[OWN_DUE] == b"account 4"
+    checked(books, b"account 4")
+    assert meta[OWN_DUE] is None
 
 
 async def test_a_revoked_device_is_out_and_reads_nothing_new(town: World) -> None:

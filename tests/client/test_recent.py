@@ -89,3 +89,16 @@ async def test_what_stands_elsewhere_later_is_evidence(town: World) -> None:
     await tablet.sync()
     assert len(await tablet.alarms()) == 2
     assert await received(tablet) == [str(number) for number in range(12)]
+
+
+async def test_after_a_restore_of_the_server_cursors_are_dropped_here_too(town: World) -> None:
+    alice, _ = await long_talk(town)
+    await alice.sync()
+    ((cursor,),) = await rows(alice, "SELECT cursor FROM conversations")
+    assert cursor
+    await alice.device.run(lambda books: books.set_meta("incarnation", b"an earlier one"))
+    await alice.fetch_recent(3)
+    assert await rows(alice, "SELECT cursor FROM conversations") == [(0,)]
+    await alice.sync()
+    assert await rows(alice, "SELECT cursor FROM conversations") == [(cursor,)]
+    assert await alice.alarms() == []

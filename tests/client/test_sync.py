@@ -12,7 +12,7 @@ from tacit.api.messages import Item, MessageItem
 from tacit.api.sync import AccountEvent, AccountPage
 from tacit.client import Client, Conversation, inbox
 from tacit.client.books import Books
-from tacit.client.sync import take_events
+from tacit.client.events import take_events
 from tacit.signed.message import from_fields
 
 MESSAGES = "/api/messages/encrypted"

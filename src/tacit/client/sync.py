@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Final, final
 
 from tacit import errors
-from tacit.api.base import binary
 from tacit.api.messages import Item, Page, RecordItem
-from tacit.api.sync import AccountEvent, AccountPage, Sync
+from tacit.api.sync import AccountPage, Sync
 from tacit.client import granting, openings
 from tacit.client.accounts import Directory
 from tacit.client.books import Books
@@ -24,23 +23,15 @@ from tacit.client.conversations import (
     unknown_leavers,
     wanted_accounts,
 )
+from tacit.client.events import ACCOUNT_CURSOR, ACCOUNT_DUE, OWN_DUE, checked, keys_that_came, take_events
 from tacit.client.openings import Opening
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
-from tacit.client.vaults import held_header
 from tacit.crypto.secret import Randomness
 from tacit.wire import limits
 
-ACCOUNT_CURSOR: Final = "account_cursor"
 INCARNATION: Final = "incarnation"
-TOLD: Final[Mapping[str, Mapping[str, type]]] = {
-    "unlocker": {"kind": str, "deviceId": str, "succeeded": bool, "failed": int},
-    "reset": {"version": int, "deviceId": str, "dueAt": int},
-    "reset_cancelled": {"version": int},
-}
-"""The events that a person is told of, with their facts."""
-FACT_LENGTH: Final = 64
 
 
 class Notifier:
@@ -84,6 +75,7 @@ class Syncer:
     async def pull(self) -> None:
         """Fetch everything after both cursors."""
         async with self._lock:
+            await self._check_own()
             more = True
             while more:
                 cursors = await self._store.run(_cursors)
@@ -130,10 +122,13 @@ class Syncer:
         fetched later, and whatever then stands elsewhere is evidence.
         """
         async with self._lock:
-            records = await self._records(conversation_id)
-            cursor = await self._store.run(lambda books: books.add(conversation_id).cursor)
-            after = max(cursor, head - count)
-            page = await self._api.get_messages_encrypted(conversation_id, after, count)
+            again = True
+            while again:
+                records = await self._records(conversation_id)
+                cursor = await self._store.run(lambda books: books.add(conversation_id).cursor)
+                after = max(cursor, head - count)
+                page = await self._api.get_messages_encrypted(conversation_id, after, count)
+                again = await self._forget_cursors()
             check_page(page, after)
             known = {item.seq for item in records}
             items = [*records, *(item for item in page.items if item.seq not in known)]
@@ -237,19 +232,25 @@ class Syncer:
         check_events(page, after)
         late = await self._store.run(lambda books: keys_that_came(books, page))
         added = await self._store.run(lambda books: take_events(books, page))
-        if await self._store.run(lambda books: is_vault_newer(books, page)) and self.own_account_changed is not None:
-            await self.own_account_changed()
-        elif any(event.kind == "account" for event in page.events):
-            me = await self._store.run(lambda books: books.me.user_id)
-            await self._directory.try_refresh([me])
-            if self.own_account_changed is not None:
-                await self.own_account_changed()
+        await self._check_own()
         for conversation_id, epoch in sorted(late):
             with suppress(errors.NotAMember):
                 await self.granting.fetch(conversation_id, epoch)
         if page.events:
             self.news.notify()
         return page.more or bool(added - known)
+
+    async def _check_own(self) -> None:
+        """Look at one's own account and vault where an event said that they are newer, also one of an earlier sync."""
+        due = await self._store.run(lambda books: books.meta(OWN_DUE))
+        if due is None:
+            return
+        if due.startswith(ACCOUNT_DUE):
+            me = await self._store.run(lambda books: books.me.user_id)
+            await self._directory.try_refresh([me])
+        if self.own_account_changed is not None:
+            await self.own_account_changed()
+        await self._store.run(partial(checked, due=due))
 
     async def _forget_cursors(self) -> bool:
         """After a restore the server may be behind: start again from the beginning, and compare what comes."""
@@ -279,77 +280,6 @@ def _cursors(books: Books) -> dict[str, int]:
         if held.epoch or openings.find(books, conversation_id) is None:  # the server does not know of it yet
             cursors[conversation_id] = held.cursor
     return cursors
-
-
-def take_events(books: Books, page: AccountPage) -> set[str]:
-    """Take a page of the account's stream, and move its cursor; the conversations that it names."""
-    named: set[str] = set()
-    for event in page.events:
-        if event.kind in TOLD:
-            books.keep_notice(event.created_at, event.kind, facts_of(event))
-        conversation_id = event.body.get("conversationId")
-        if not isinstance(conversation_id, str) or not 1 <= len(conversation_id.encode()) <= limits.ID_BYTES:
-            continue
-        if event.kind == "conversation":
-            books.add(conversation_id)
-            named.add(conversation_id)
-        elif event.kind == "leave":
-            _take_leave(books, conversation_id, event)
-        elif event.kind == "grant_request":
-            _take_wish(books, conversation_id, event)
-    books.set_meta(ACCOUNT_CURSOR, str(page.cursor).encode())
-    return named
-
-
-def _take_wish(books: Books, conversation_id: str, event: AccountEvent) -> None:
-    epoch, user_id = event.body.get("epoch"), event.body.get("userId")
-    if type(epoch) is int and isinstance(user_id, str) and books.find(conversation_id) is not None:
-        granting.want(books, granting.Wanted(conversation_id, epoch, user_id))
-
-
-def is_vault_newer(books: Books, page: AccountPage) -> bool:
-    """Whether a page says that another device wrote the vault since, under the account version that is known here."""
-    held = held_header(books)
-    newest = books.own_account().value.version
-    if held is None or any(event.kind == "account" for event in page.events):
-        return False
-    written = [
-        event.body for event in page.events if event.kind == "vault" and event.body.get("accountVersion") == newest
-    ]
-    return any(type(body.get("version")) is int and body["version"] > held.version for body in written)
-
-
-def keys_that_came(books: Books, page: AccountPage) -> set[tuple[str, int]]:
-    """The epochs that a page names, of which the record was received before and the key was not."""
-    came: set[tuple[str, int]] = set()
-    for event in page.events:
-        conversation_id, epoch = event.body.get("conversationId"), event.body.get("epoch")
-        if event.kind == "conversation" and isinstance(conversation_id, str) and type(epoch) is int:
-            held = books.find(conversation_id)
-            known = held.known.get(epoch) if held is not None else None
-            if known is not None and known.opened is None:
-                came.add((conversation_id, epoch))
-    return came
-
-
-def facts_of(event: AccountEvent) -> dict[str, object]:
-    """What a notice keeps of an event: the facts that are known, each of its kind and no longer than it can be."""
-    expected = TOLD[event.kind]
-    return {
-        name: value
-        for name, kind in expected.items()
-        if type(value := event.body.get(name)) is kind and len(str(value)) <= FACT_LENGTH
-    }
-
-
-def _take_leave(books: Books, conversation_id: str, event: AccountEvent) -> None:
-    leave = event.body.get("leave")
-    if not isinstance(leave, str) or books.find(conversation_id) is None:
-        return
-    try:
-        openings.keep_leave(books, conversation_id, binary(leave, limits.RECORD_BYTES))
-    except errors.PeerError:
-        return  # it is not a leave: nobody is bound to carry it out
 
 
 def check_answered(asked: Collection[str], answered: Collection[str]) -> None:
