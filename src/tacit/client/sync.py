@@ -75,7 +75,6 @@ class Syncer:
     async def pull(self) -> None:
         """Fetch everything after both cursors."""
         async with self._lock:
-            await self._check_own()
             more = True
             while more:
                 cursors = await self._store.run(_cursors)
