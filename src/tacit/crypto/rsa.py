@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NoReturn, final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -106,6 +107,7 @@ def unwrap(key: RsaKey, ciphertext: bytes, label: bytes = b"") -> bytes:
         raise errors.DecryptionError() from None
 
 
+@lru_cache(maxsize=1)  # one label, the empty one, for every key that is wrapped to
 def _oaep(label: bytes) -> OAEP:
     return OAEP(MGF1(SHA256()), SHA256(), label or None)
 

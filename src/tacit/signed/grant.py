@@ -10,7 +10,7 @@ from tacit.signed.account import DeviceId
 from tacit.signed.profiles import KeyAlgorithm, Profile
 from tacit.signed.verify import Signer, Verified, sign, verify
 from tacit.wire import limits
-from tacit.wire.codec import Enum, Hash, Id, Signature, Variable, struct
+from tacit.wire.codec import EncodedOnce, Enum, Hash, Id, Signature, Variable, struct
 
 
 class WrapAlgorithm(IntEnum):
@@ -29,7 +29,7 @@ WRAPS: Final = {
 
 
 @struct
-class Granter:
+class Granter(EncodedOnce):
     """The device that grants, under the account record of its user that it acted under."""
 
     user_id: Id
@@ -38,7 +38,7 @@ class Granter:
 
 
 @struct
-class Grant:
+class Grant(EncodedOnce):
     """An epoch's key for one account, wrapped to the encryption key in the account record `account_hash`."""
 
     record_hash: Hash

@@ -13,7 +13,7 @@ from tacit.signed.account import DeviceId
 from tacit.signed.profiles import Profile
 from tacit.signed.verify import HashedOnce, Signer, hash_once, sign, struct_hash
 from tacit.wire import limits
-from tacit.wire.codec import U16, U64, Enum, Flag, Hash, Id, Many, Signature, Text, Variable, struct
+from tacit.wire.codec import U16, U64, EncodedOnce, Enum, Flag, Hash, Id, Many, Signature, Text, Variable, struct
 
 
 class Protocol(IntEnum):
@@ -47,7 +47,7 @@ class RequestKind(IntEnum):
 
 
 @struct
-class Change:
+class Change(EncodedOnce):
     """One user's new place in the roster, with the account record that it is taken from."""
 
     user_id: Id

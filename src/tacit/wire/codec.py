@@ -332,6 +332,27 @@ def struct(cls: type[T]) -> type[T]:
     return made
 
 
+class EncodedOnce:
+    """A base of small structs without secrets that keep their own bytes: a record names the same ones many times."""
+
+    __slots__ = ("_encoded",)
+
+    _encoded: bytes
+
+
+def _once(write: Writer) -> Writer:
+    def write_once(out: bytearray, value: EncodedOnce) -> None:
+        try:
+            out += value._encoded
+        except AttributeError:
+            made = bytearray()
+            write(made, value)
+            object.__setattr__(value, "_encoded", bytes(made))
+            out += made
+
+    return write_once
+
+
 def functions_of(hint: Any) -> tuple[Writer, ReaderFunction]:
     """The writer and reader of an annotation."""
     origin = get_origin(hint)
@@ -397,6 +418,9 @@ def _struct_functions(cls: type) -> tuple[Writer, ReaderFunction]:
     pairs = [functions_of(hints[name]) for name in names]
     readers = tuple(pair[1] for pair in pairs)
     write = _compiled(cls.__name__, {name: (hints[name], pair[0]) for name, pair in zip(names, pairs, strict=True)})
+
+    if issubclass(cls, EncodedOnce):
+        write = _once(write)
 
     def read(reader: Reader) -> Any:
         return cls(*[read_field(reader) for read_field in readers])
