@@ -157,7 +157,10 @@ class InvalidAccountRecord(PeerError):
 
     code = "invalid_account_record"
     status = 422
-    remedy = "Nothing was taken; the detail names the rule."
+    remedy = (
+        "Nothing was taken. Received: keep to what you know, and ask the account's owner outside this chat. "
+        "Sent by a program of yours: build it on the newest version by the specification's rules; the detail names one."
+    )
 
 
 class InvalidRecord(PeerError):
@@ -197,7 +200,11 @@ class InvalidVault(PeerError):
 
     code = "invalid_vault"
     status = 422
-    remedy = "Nothing was taken; the detail names the rule."
+    remedy = (
+        "Nothing was taken. Received: the server or a device of the account wrote it: look at the account on a device "
+        "that is signed in, revoke one that is not yours, and try again. Sent by a program of yours: build it by the "
+        "specification's rules; the detail names one."
+    )
 
 
 class KeyIdMismatch(PeerError):
@@ -343,7 +350,9 @@ class ProfileMismatch(UsageError):
     """The account has another profile than this client is configured for."""
 
     code = "profile_mismatch"
-    remedy = "Set the client's profile to the account's, if you know it to be that one."
+    remedy = (
+        "Where you know that the account was made with the profile named, configure that one; else stay with yours."
+    )
 
 
 class NotConfirmed(UsageError):

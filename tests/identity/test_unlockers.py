@@ -219,7 +219,7 @@ def test_a_cost_outside_the_bounds_is_refused_before_anything_is_derived(
     ("other", "rule"),
     [
         ({"kdf": 0}, "the password's derivation is not PBKDF2"),
-        ({"kdf": 1, "memory_kib": 65536, "iterations": 3, "lanes": 4}, "the password's derivation is not PBKDF2"),
+        ({"kdf": 1, "memory_kib": 65535, "iterations": 3, "lanes": 4}, "the password's derivation is not PBKDF2"),
         ({"kdf": 3}, "the password's derivation is not PBKDF2"),
         ({"memory_kib": 1}, "the password's derivation has 1 for memory, not 0 to 0"),
         ({"lanes": 1}, "the password's derivation has 1 for lanes, not 0 to 0"),
@@ -241,6 +241,32 @@ def test_pbkdf2_outside_the_bounds_is_refused_before_anything_is_derived(
     with pytest.raises(errors.InvalidVault) as refusal:
         unlockers.open_with_password(account, with_parameters(encode(parameters)), PASSWORD, bounds)
     assert refusal.value.detail == rule
+
+
+@pytest.mark.parametrize(
+    ("configured", "kdf", "cost", "named"),
+    [
+        (Profile.STANDARD, 2, (0, 600_000, 0), "PBKDF2 for the password, as in the profile compat or fips; "),
+        (Profile.FIPS, 1, (65536, 3, 4), "Argon2id for the password, as in the profile standard; "),
+        (Profile.COMPAT, 1, (1048576, 16, 16), "Argon2id for the password, as in the profile standard; "),
+    ],
+)
+def test_what_another_profile_derives_by_is_told_from_what_none_does(
+    configured: Profile, kdf: int, cost: tuple[int, int, int], named: str, no_derivation: None
+) -> None:
+    parameters, bounds = dataclasses.replace(PARAMETERS, kdf=kdf), unlockers.bounds_of(configured)
+    memory, iterations, lanes = cost
+    usual = dataclasses.replace(parameters, memory_kib=memory, iterations=iterations, lanes=lanes)
+    with pytest.raises(errors.ProfileMismatch) as refusal:
+        unlockers.password_secret("chat.example", "alice", PASSWORD, usual, bounds)
+    assert named in refusal.value.detail
+    for bent in (
+        dataclasses.replace(usual, memory_kib=2**21),
+        dataclasses.replace(usual, iterations=2),
+        dataclasses.replace(usual, lanes=17),
+    ):
+        with pytest.raises(errors.InvalidVault):
+            bounds.check(bent)
 
 
 def test_the_bounds_themselves_are_allowed() -> None:

@@ -14,7 +14,7 @@ from tacit.crypto.secret import Randomness, Secret
 from tacit.identity.keys import SigningKey, signing_key
 from tacit.signed import labels
 from tacit.signed.account import aik_fingerprint
-from tacit.signed.profiles import Profile
+from tacit.signed.profiles import Profile, name_of
 from tacit.signed.vault import (
     AccountContext,
     AuthContext,
@@ -50,21 +50,44 @@ class KdfBounds:
     kdf: int = ARGON2ID
 
     def check(self, parameters: PasswordParameters) -> None:
-        """Refuse another derivation, or a cost outside the bounds, before anything is derived: `InvalidVault`."""
+        """Refuse another derivation, or a cost outside the bounds, before anything is derived: `InvalidVault`.
+
+        `ProfileMismatch` where another profile's client would derive by it: perhaps it is this client's configuration
+        that is wrong, which the person knows and the server does not say.
+        """
         if parameters.kdf != self.kdf:
+            meant = profiles_deriving_by(parameters)
+            if meant:
+                raise errors.ProfileMismatch(
+                    f"The server names {KDF_NAMES[parameters.kdf]} for the password, as in the profile "
+                    f"{' or '.join(meant)}; here one is configured that derives by {KDF_NAMES[self.kdf]}."
+                )
             raise errors.InvalidVault(f"the password's derivation is not {KDF_NAMES[self.kdf]}")
+        outside = self.why_outside(parameters)
+        if outside:
+            raise errors.InvalidVault(f"the password's derivation has {outside}")
+
+    def why_outside(self, parameters: PasswordParameters) -> str:
+        """What of the cost is outside the bounds; the empty text for nothing."""
         for name, value, (least, most) in (
             ("memory", parameters.memory_kib, self.memory_kib),
             ("iterations", parameters.iterations, self.iterations),
             ("lanes", parameters.lanes, self.lanes),
         ):
             if not least <= value <= most:
-                raise errors.InvalidVault(f"the password's derivation has {value} for {name}, not {least} to {most}")
+                return f"{value} for {name}, not {least} to {most}"
+        return ""
 
 
 _PBKDF2_BOUNDS: Final = KdfBounds((0, 0), (600_000, 10_000_000), (0, 0), PBKDF2)
 BOUNDS: Final = {Profile.COMPAT: _PBKDF2_BOUNDS, Profile.STANDARD: KdfBounds(), Profile.FIPS: _PBKDF2_BOUNDS}
 """What a client that is configured for a profile derives a password by."""
+
+
+def profiles_deriving_by(parameters: PasswordParameters) -> list[str]:
+    """The names of the profiles whose clients derive a password by these parameters as they are usually configured."""
+    usual = BOUNDS.items()
+    return [name_of(each) for each, by in usual if by.kdf == parameters.kdf and not by.why_outside(parameters)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +142,7 @@ class Account:
 def password_secret(
     server_name: str, user_id: str, password: Secret, parameters: PasswordParameters, bounds: KdfBounds
 ) -> Secret:
-    """The 32-byte secret of a password; raises `InvalidVault` for a derivation outside the bounds.
+    """The 32-byte secret of a password; raises `InvalidVault` or `ProfileMismatch` for a derivation outside the bounds.
 
     The salt that is derived with is bound to server name and user, so that a server cannot hand one user another's.
     """
