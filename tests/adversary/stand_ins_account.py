@@ -38,8 +38,8 @@ def any_outer(record: AccountRecord, outer: Outer) -> Verified[OuterHeader]:
 def of_no_age(original: Any) -> Any:
     """A vault is shown as if it had been written just now."""
 
-    def view_of(*arguments: Any) -> AccountView:
-        view: AccountView = original(*arguments)
+    def view_of(*arguments: Any, **how: Any) -> AccountView:
+        view: AccountView = original(*arguments, **how)
         return dataclasses.replace(view, vault_is_old=False)
 
     return view_of

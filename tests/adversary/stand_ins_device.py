@@ -15,8 +15,10 @@ from tacit.identity.changes import Unlocked, Version
 def under_the_old_key(original: Any) -> Any:
     """A revocation leaves the outer key as it is."""
 
-    def revoke(at: Unlocked, device: Any, gone: Collection[str], keys: AccountKeys, now: int, _: Any) -> Version:
-        made: Version = original(at, device, gone, keys, now, lambda size: at.opened.outer_key.reveal()[:size])
+    def revoke(
+        at: Unlocked, device: Any, gone: Collection[str], keys: AccountKeys, now: int, _: Any, **how: Any
+    ) -> Version:
+        made: Version = original(at, device, gone, keys, now, lambda size: at.opened.outer_key.reveal()[:size], **how)
         return made
 
     return revoke

@@ -132,8 +132,8 @@ hide_from_the_tablet = hide_from_alice_at(4)
 def keep_the_outer_key(original: Callable[..., Any]) -> Callable[..., Any]:
     """A revocation seals the new vault under the outer key that the revoked device has."""
 
-    def revoke(at: Any, *others: Any) -> Any:
-        return original(at, *others[:-1], lambda _: at.opened.outer_key.reveal())
+    def revoke(at: Any, *others: Any, **how: Any) -> Any:
+        return original(at, *others[:-1], lambda _: at.opened.outer_key.reveal(), **how)
 
     return revoke
 
