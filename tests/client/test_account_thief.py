@@ -16,7 +16,7 @@ from tacit.client.accountview import AccountView
 from tacit.client.books import Books
 from tacit.client.vaults import held_header
 from tacit.crypto.secret import Secret
-from tacit.identity.vault import Writer, device_name_entry, merge, seal_outer
+from tacit.identity.vault import ContactPin, Writer, contact_entry, device_name_entry, merge, seal_outer
 from tacit.signed.account import account_hash
 from tacit.signed.vault import SignedEntry
 from tacit.wire.codec import encode
@@ -229,6 +229,22 @@ async def test_what_a_revoked_device_said_goes_out_of_the_vault(town: World) -> 
     assert device_id in await alice.device.run(_writers)
     await alice.account.revoke(device_id, password=password_of("alice"), confirm=yes)
     assert device_id not in await alice.device.run(_writers)
+
+
+async def test_a_contact_made_up_by_the_thief_hinders_until_the_device_is_revoked(town: World) -> None:
+    """Nobody who is met for the first time is believed to be another than the vault says, whoever wrote it."""
+    alice, thief, device_id = await robbed(town)
+    await town.register("carol")
+    false = contact_entry(ContactPin("carol", 1, b"h" * 32, b"f" * 32))
+    await write(thief, lambda held, writer, version: merge(held, [false], version, writer))
+    await alice.device.check_vault()
+    with pytest.raises(errors.ServerMisbehaved, match=device_id[:16]):
+        await alice.create_conversation("more", members=["carol"])
+    await alice.account.revoke(device_id, password=password_of("alice"), confirm=yes)
+    more = await alice.create_conversation("more", members=["carol"])
+    await more.send("hello")
+    assert more.blocked == ""
+    assert await alice.alarms() == []
 
 
 def _writers(books: Books) -> set[str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
 from tacit import errors
+from tacit.client.vaultbook import Word
 from tacit.identity.vault import ContactPin
 from tacit.signed.account import AccountRecord, AccountSignatures, account_hash, certificate, verify_chain
 from tacit.signed.verify import Verified
@@ -54,7 +55,7 @@ class AccountBook:
         return any(certificate(each.value, device_id) is not None for each in self.versions(user_id))
 
     def take(
-        self, server_name: str, user_id: str, served: Served, asked: int = 0, pin: ContactPin | None = None
+        self, server_name: str, user_id: str, served: Served, asked: int = 0, pin: Word[ContactPin] | None = None
     ) -> int:
         """Verify and keep what follows the newest known version; how many versions were new.
 
@@ -89,11 +90,17 @@ class AccountBook:
             self._by_hash[user_id, account_hash(each.value)] = each
 
 
-def check_pinned(pin: ContactPin, chain: Sequence[Verified[AccountRecord]]) -> None:
-    """Raises `ServerMisbehaved` unless a chain holds the version that one's own vault knows of the account."""
+def check_pinned(word: Word[ContactPin], chain: Sequence[Verified[AccountRecord]]) -> None:
+    """Raises `ServerMisbehaved` unless a chain holds the version that one's own vault knows of the account.
+
+    It is no evidence: with the device whose word it is, the word goes.
+    """
+    pin, device = word.value, word.device_id[:16]
     known = next((each for each in chain if each.value.version == pin.version), None)
     if known is None or account_hash(known.value) != pin.account_hash:
-        raise errors.ServerMisbehaved(f"{pin.user_id}'s account is another than the one in the vault")
+        raise errors.ServerMisbehaved(
+            f"{pin.user_id}'s account is another than your device {device} met; if you have it no more, revoke it"
+        )
 
 
 def check_whose(server_name: str, user_id: str, served: Served) -> None:

@@ -213,11 +213,11 @@ class Books:
         me = self.find_me()
         own = me is None or user_id == me.user_id
         word = None if own else self.vault_contact(user_id)
-        pin = word.value if word is not None else None
         first = not self.accounts.versions(user_id)
-        added = self.accounts.take(server_name, user_id, served, asked, pin)
+        added = self.accounts.take(server_name, user_id, served, asked, word)
         if not added:
             return 0
+        pin = word.value if word is not None else None
         versions = [each.value for each in self.accounts.versions(user_id)]
         newest = pin_of(versions[-1])
         resets = [each.reset_by.device_id for each in versions[-added:] if is_reset(each)]
