@@ -226,10 +226,12 @@ def test_the_callers_settings_for_python_and_pip_do_no_harm(machine: Machine) ->
     done = machine.dev(
         "demo",
         PYTHONPATH=str(trap), PYTHONHOME="/nowhere", PYTHONWARNINGS="error", HOME="", CDPATH="/",
+        PYTHONDONTWRITEBYTECODE="1",
         PIP_TARGET=str(trap), PIP_USER="1", PIP_CONSTRAINT=str(trap / "constraint.txt"), PIP_REQUIRE_HASHES="1",
         PIP_NO_DEPS="1", PIP_DRY_RUN="1", PIP_NO_BINARY=":all:", PIP_REQUIRE_VIRTUALENV="1", PIP_QUIET="3",
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "toy tacit|demo\n"), done.stderr
+    assert list(machine.checkout.glob("src/tacit/__pycache__/toy.*.pyc"))  # compiled once, not at each start
 
 
 def test_an_index_that_gives_nothing_fails_and_is_tried_again(machine: Machine) -> None:
