@@ -1,7 +1,7 @@
 """Stand-ins that make one claim of the demo false each: servers, clients and searches that do not do what they should.
 
 The demo's own process starts as `python -m adversary.bending`; `PROGRAM` then takes the place of the program that it
-starts, so that its server and clients are bent as well, by the pairs in the environment.
+starts, so that its server and clients come from a nursery that is bent as well.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from adversary.bending import command, wraps_original
+from adversary.bending import wraps_original
+from cli.nursery import ADDRESS, command
 from tacit.client.books import Books
 from tacit.conversation.keys import ConversationKey
 from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Randomness, Secret
 
-PAIRS = "TACIT_TESTS_BENT"
-PROGRAM = command(dict(pair.split("=", 1) for pair in os.environ.get(PAIRS, "").split()))
+PROGRAM = command(os.environ.get(ADDRESS, ""))
 """A bent server or client."""
 
 SILENT = (sys.executable, "-c", "import time; time.sleep(600)")

@@ -1,17 +1,18 @@
-"""The account's own commands in real processes: devices, password, recovery key, reset, notices, contacts."""
+"""The account's own commands in processes: devices, password, recovery key, reset, notices, contacts."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.nursery import CHEAP, Nursery
 from cli.test_commands import SECONDS, Done, House, Terminal, refused
 from tacit.cli.lines import account_text
 from tacit.cli.notices import described
@@ -23,8 +24,8 @@ from tacit.client.accountview import AccountView, DeviceView
 class Town(House):
     """A house whose people have several devices, each a person of its own with the same name."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, program: Sequence[str]) -> None:
+        super().__init__(folder, program)
         self.words: dict[str, list[str]] = {}
 
     def join(self, name: str) -> None:
@@ -47,11 +48,12 @@ class Town(House):
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    town = Town(tmp_path_factory.mktemp("town"))
-    try:
-        yield town
-    finally:
-        town.stage.close()
+    with Nursery(CHEAP) as nursery:
+        town = Town(tmp_path_factory.mktemp("town"), nursery.command)
+        try:
+            yield town
+        finally:
+            town.stage.close()
 
 
 def descriptor(text: str) -> int:
@@ -129,7 +131,7 @@ def test_wrong_secrets_open_no_account(town: Town) -> None:
     assert "24 words, not 23" in refused(done, "invalid_argument")
     assert list(thief.home.glob("state.db*")) == []
     unmet = replace(thief, password=town.people["amy"].password)
-    refused(say(town, unmet, *add, "--profile", "compat"), "invalid_vault")
+    refused(say(town, unmet, *add, "--profile", "compat"), "profile_mismatch")
 
 
 def test_words_alone_bring_the_account_back_under_a_new_password(town: Town) -> None:

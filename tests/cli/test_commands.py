@@ -1,4 +1,4 @@
-"""Each command in real processes against a real server, as a person and as a script sees them."""
+"""Each command in a process against a real server, as a person and as a script sees them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
 import pytest
 
+from cli.nursery import CHEAP, Nursery
 from tacit.cli.stage import PROGRAM, Person, Stage, end
 
 SECONDS = 30
@@ -36,8 +37,8 @@ class Done:
 class House:
     """A server and the people who use it, by name."""
 
-    def __init__(self, folder: Path) -> None:
-        self.stage = Stage(folder)
+    def __init__(self, folder: Path, program: Sequence[str] = PROGRAM) -> None:
+        self.stage = Stage(folder, program)
         self.stage.open()
         self.people: dict[str, Person] = {}
 
@@ -61,8 +62,15 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House(tmp_path_factory.mktemp("house"))
+def nursery() -> Iterator[Nursery]:
+    """Where the processes of most commands come from: each test would else wait for Python longer than for tacit."""
+    with Nursery(CHEAP) as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[House]:
+    house = House(tmp_path_factory.mktemp("house"), nursery.command)
     try:
         house.register("alice", "bob", "carol")
         yield house
@@ -550,8 +558,8 @@ def test_who_is_removed_during_a_chat_is_told(house: House) -> None:
     assert bob.returncode == 0
 
 
-def test_a_chat_outlives_its_server(tmp_path: Path) -> None:
-    house = House(tmp_path)
+def test_a_chat_outlives_its_server(tmp_path: Path, nursery: Nursery) -> None:
+    house = House(tmp_path, nursery.command)
     try:
         house.register("alice")
         house.ask("alice", "create", "team")
@@ -614,6 +622,21 @@ def test_a_server_refuses_what_it_cannot_do(tmp_path: Path) -> None:
 
 
 # --- the whole ---------------------------------------------------------------------------
+
+
+def test_the_commands_that_no_walk_takes_in_processes_that_load_them(tmp_path: Path) -> None:
+    """The demo, the README and the page of keys take the others."""
+    house = House(tmp_path)
+    try:
+        house.register("alice")
+        house.ask("alice", "create", "notes")
+        assert house.say("alice", "login", "alice", "--server", house.stage.url).code == 0
+        assert "epoch 2" in house.say("alice", "keys", "rotate", "notes").out
+        assert "notes\n" in house.say("alice", "conversations").out
+        assert house.say("alice", "chat", "notes", typed=b"hello\n").code == 0
+        assert "alice (admin)" in house.say("alice", "members", "list", "notes").out
+    finally:
+        house.stage.close()
 
 
 def test_help_names_every_command_and_loads_none() -> None:

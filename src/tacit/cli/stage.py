@@ -45,6 +45,7 @@ class Stage:
     """Starts and stops the processes, and keeps copies of what the server's folder held after each step."""
 
     folder: Path
+    program: Sequence[str] = field(default_factory=lambda: PROGRAM)
     url: str = ""
     server: subprocess.Popen[bytes] | None = None
     pids: list[int] = field(default_factory=list)
@@ -74,7 +75,7 @@ class Stage:
         with self.log.open("ab") as log:
             self.starting = True
             self.server = subprocess.Popen(
-                [*PROGRAM, "serve", "--port", "0", "--database", str(self.server_folder / "chat.db")],
+                [*self.program, "serve", "--port", "0", "--database", str(self.server_folder / "chat.db")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -128,7 +129,7 @@ class Stage:
         try:
             self.starting = True
             process = subprocess.Popen(
-                [*PROGRAM, *arguments, "--home", str(person.home), "--password-fd", str(reading)],
+                [*self.program, *arguments, "--home", str(person.home), "--password-fd", str(reading)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
