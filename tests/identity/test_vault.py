@@ -33,6 +33,7 @@ from tacit.identity.vault import (
     merge,
     open_outer,
     private_key_entry,
+    read_outer,
     seal_outer,
     values,
     writers_of,
@@ -407,3 +408,20 @@ def test_entries_that_cannot_be_read_are_refused(plain: bytes) -> None:
     raw = sealed.seal(KEY, labelled(labels.OUTER, OuterContext(SERVER, "alice", 2, 1)), plain)
     with pytest.raises(errors.Malformed):
         open_outer(RECORD, dataclasses.replace(seal(()), sealed_entries=raw), KEY)
+
+
+def test_what_a_device_made_unusable_is_none() -> None:
+    """The header may be good for all that: whoever holds the device signs what they like."""
+    entries = (entry(ONE), entry(TWO))
+    assert read_outer(RECORD, seal(entries), KEY, WRITERS) == entries
+    for unusable in (seal(entries[::-1]), seal((entry(ONE, 2),))):
+        assert read_outer(RECORD, unusable, KEY, WRITERS) is None
+    assert read_outer(RECORD, seal(entries), Secret(b"x" * 32), WRITERS) is None
+
+
+def test_an_outer_part_may_run_ahead_of_the_one_before_it() -> None:
+    first = seal(())
+    account = (RECORD.server_name, RECORD.user_id, RECORD.version)
+    ahead = seal_outer(*account, first.header, (entry(ONE, 7),), KEY, Writer(PHONE.device_id, PHONE.sign), 5, 9)
+    assert (ahead.header.version, ahead.header.previous_hash) == (9, header_hash(first.header))
+    assert open_outer(RECORD, ahead, KEY) == (entry(ONE, 7),)
