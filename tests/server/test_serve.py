@@ -61,6 +61,19 @@ def test_name_and_authority_are_what_it_is_told(tmp_path: Path) -> None:
         assert line == "tacit serves chat at http://chat.example"
 
 
+def test_the_file_it_writes_is_the_file_it_takes(tmp_path: Path) -> None:
+    file = tmp_path / "tacit.toml"
+    serve = [sys.executable, "-m", "tacit", "serve"]
+    done = subprocess.run([*serve, "--name", "chat", "--print-config"], capture_output=True, timeout=30, check=True)
+    file.write_bytes(done.stdout)
+    with running(tmp_path / "chat.db", "--config", str(file)) as (_, line):
+        assert line.startswith("tacit serves chat at http://127.0.0.1:")
+    file.write_text("prot = 8080\n")
+    refused = subprocess.run([*serve, "--config", str(file)], capture_output=True, text=True, timeout=30, check=False)
+    assert refused.returncode == 1
+    assert f"{file}: 'prot' is no setting; there are host, port," in refused.stderr
+
+
 def test_a_database_that_was_made_under_another_name_is_refused(tmp_path: Path) -> None:
     with running(tmp_path / "chat.db"):
         pass

@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+from tacit import errors
+from tacit.server.settings import SETTINGS, Number, OneOf, SomeOf, Text, commented, config_of, load
+
+METAVARS = {Number: "NUMBER", Text: "TEXT", OneOf: "WORD", SomeOf: "WORD,..."}
+
+
+def settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A flag for each setting, in their order."""
+    for each in reversed(SETTINGS):
+        default = f" [default: {_shown(each.default)}]" if each.default is not None else ""
+        option = click.option(each.flag, each.name, metavar=METAVARS[type(each.kind)], help=f"{each.help}{default}")
+        command = option(command)
+    return command
+
+
+def _shown(value: object) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
+
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address: there is no TLS yet.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free port.")
 @click.option(
-    "--database",
-    default="tacit.db",
-    show_default=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The SQLite file; made where it does not exist.",
+    "--config",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A TOML file with the settings below. Flags go before TACIT_SERVE_... in the environment, that before it.",
 )
-@click.option("--name", help="The name that clients know the server by (default: the host).")
-@click.option("--authority", help="The host and port in the clients' URLs (default: host:port).")
-@click.option(
-    "--reset-hours",
-    default=72,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="How long a reset waits that a device asks for without password or recovery key.",
-)
-def serve(host: str, port: int, database: Path, name: str | None, authority: str | None, reset_hours: int) -> None:
+@click.option("--print-config", is_flag=True, help="Write the settings as a commented file, and do nothing else.")
+@settings
+def serve(file: Path | None, print_config: bool, **given: str | None) -> None:
     """Run a server on this machine."""
-    from tacit.server.config import HOUR_MS, Config
+    flags = {name: text for name, text in given.items() if text is not None}
+    try:
+        load(flags, {}, None)
+    except errors.InvalidArgument as error:
+        raise click.UsageError(error.detail) from None
+    values = load(flags, os.environ, file)
+    if print_config:
+        click.echo(commented(values), nl=False)
+        return
     from tacit.server.serve import serve as run
 
-    wait = reset_hours * HOUR_MS
-    run(Config(host=host, port=port, database=database, name=name, authority=authority, reset_wait_ms=wait))
+    run(config_of(values))
