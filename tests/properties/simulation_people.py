@@ -60,6 +60,10 @@ EXPECTED: Final = (
 """What may be said to a person in an honest run. Whatever accuses the server or a member is not among it."""
 
 
+LONGEST_WAIT: Final = 15 * 60 * 1000
+"""Milliseconds that the server makes anybody wait between two passwords."""
+
+
 class Violation(AssertionError):
     """Something ended badly in an honest run."""
 
@@ -274,8 +278,17 @@ class Simulation:
         """Use the password that counts: after a lost answer nobody knows which one does."""
         for password in reversed(person.passwords[1:]):
             with suppress(errors.SignInRefused):
+                return await self.patiently(use, password)
+        return await self.patiently(use, person.passwords[0])
+
+    async def patiently(self, use: Callable[[str], Awaitable[T]], password: str) -> T:
+        """Use a password; who tried too many waits, which no server may let last for ever."""
+        for _ in range(5):
+            try:
                 return await use(password)
-        return await use(person.passwords[0])
+            except errors.TooManyAttempts:
+                self.now += LONGEST_WAIT
+        return await use(password)
 
     async def end(self, phone: Phone) -> None:
         """The process on a device ends without a word."""
