@@ -592,6 +592,14 @@ class InvalidArgument(UsageError):
     remedy = "The detail names it."
 
 
+class DatabaseDamaged(UsageError):
+    """The database is damaged; no copy of it was kept."""
+
+    code = "database_damaged"
+    status = 500
+    remedy = "The detail says what SQLite found. Keep the file, and go on from an earlier backup."
+
+
 class DatabaseTooNew(UsageError):
     """The database was made by a newer version of tacit; nothing was changed."""
 

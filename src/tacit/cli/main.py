@@ -13,6 +13,7 @@ from tacit.cli.printing import explain, warn
 
 COMMANDS = {
     "serve": "tacit.cli.serve",
+    "admin": "tacit.cli.admin",
     "demo": "tacit.cli.demo",
     "register": "tacit.cli.account",
     "login": "tacit.cli.account",
@@ -32,6 +33,7 @@ COMMANDS = {
 }
 HELP = {
     "serve": "Run a server on this machine.",
+    "admin": "Back up a server's database.",
     "demo": "Three people talk through a server that cannot read; every claim is checked.",
     "register": "Make an account and this device's keys.",
     "login": "Open a session with this device and remember it.",
