@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,11 +11,32 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from tacit.server import logs
+from tacit.server.events import (
+    Event,
+    Failed,
+    FrameAnswered,
+    RequestAnswered,
+    SocketEnded,
+    Started,
+    Stopped,
+    Stopping,
+)
 from tacit.server.settings import PREFIX, SETTINGS
 
+EVENTS: tuple[Event, ...] = (
+    Started("", "", ""),
+    RequestAnswered("", "", "", 0, "", 0),
+    FrameAnswered("too_large", 0),
+    SocketEnded("", 0),
+    Failed(""),
+    Stopping(),
+    Stopped(),
+)
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operation.md"
 SECONDS = 60
 
@@ -70,7 +92,9 @@ def test_the_page_can_be_followed(tmp_path: Path) -> None:
             served += 1
         else:
             printed += "reset_hours = 96" in operator.type(line)
-    assert (served, printed) == (1, 1)
+    assert (served, printed) == (2, 1)
+    events = [json.loads(line)["event"] for line in (tmp_path / "tacit.log").read_text().splitlines()]
+    assert events == ["started", "stopping", "stopped"]
     assert (tmp_path / "chat.db").exists()
     assert "reset_hours = 72" in (tmp_path / "tacit.toml").read_text()
 
@@ -88,6 +112,15 @@ def test_the_page_has_every_setting_with_its_default() -> None:
         )
         for each in SETTINGS
     ]
+
+
+def test_the_page_has_every_line_of_the_log_with_its_fields() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (?:info|error|) *\|([^|\n]*)\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    told = {event: set(re.findall(r"`(\w+)`", fields.partition(":")[0])) for event, fields in rows}
+    logged = [logs.line_of(each) for each in EVENTS]
+    assert told.pop("message") == {"logger", "message", "error", "where"}
+    assert told == {line[1]: set(line[2]) for line in logged if line is not None}
+    assert {type(each) for each in EVENTS} == set(get_args(Event))
 
 
 def test_a_command_that_fails_is_noticed(tmp_path: Path) -> None:

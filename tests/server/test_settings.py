@@ -67,6 +67,8 @@ def test_every_setting_reaches_the_configuration() -> None:
         "registration_minutes": "3",
         "reset_hours": "4",
         "reset_lapse_hours": "5",
+        "log_format": "json",
+        "log_level": "error",
     }
     assert set(given) == set(BY_NAME)
     assert config_of(load(given, NOTHING, None)) == Config(
@@ -80,6 +82,8 @@ def test_every_setting_reaches_the_configuration() -> None:
         registration_ms=3 * MINUTE_MS,
         reset_wait_ms=4 * HOUR_MS,
         reset_lapse_ms=5 * HOUR_MS,
+        log_format="json",
+        log_level="error",
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import traceback
 from typing import Any
 
 from litestar import Litestar, Request, Response
@@ -14,16 +12,16 @@ from tacit import errors
 from tacit.api.base import PROBLEM_TYPE
 from tacit.api.problems import to_problem
 from tacit.crypto.secret import Randomness
-from tacit.server import accounts, conversations, messages, sessions, socket, sync, unlocking
+from tacit.server import accounts, conversations, logs, messages, sessions, socket, sync, unlocking
 from tacit.server.backend import Backend, Clock
 from tacit.server.config import Config
+from tacit.server.events import Events, failed
 from tacit.server.gate import Gate
 from tacit.server.known import KnownAccounts
 from tacit.server.push import Hub
 from tacit.server.store import meta
 from tacit.server.store.sqlite import Store
-
-log = logging.getLogger("tacit.server")
+from tacit.server.watch import CODE, REQUEST_ID, App, Routes, Watch
 
 HANDLERS = (
     sessions.server,
@@ -50,10 +48,11 @@ HANDLERS = (
 )
 
 
-async def open_backend(config: Config, clock: Clock, random: Randomness) -> Backend:
+async def open_backend(config: Config, clock: Clock, random: Randomness, events: Events | None = None) -> Backend:
     """The server's state on its database; raises `Internal`, `DatabaseTooNew`, or `ServerNameMismatch`.
 
-    The name is bound into every account: a database that was made under another one is refused.
+    The name is bound into every account: a database that was made under another one is refused. Without `events` they
+    are logged as the process logs.
     """
     store = Store(config.database)
     try:
@@ -65,10 +64,21 @@ async def open_backend(config: Config, clock: Clock, random: Randomness) -> Back
     except BaseException:
         await store.close()
         raise
-    return Backend(config, store, clock, random, Hub(), KnownAccounts(store), incarnation.decode())
+    events = events or Events((logs.write,))
+    return Backend(config, store, clock, random, Hub(), KnownAccounts(store), incarnation.decode(), events)
 
 
-def application(backend: Backend) -> Gate:
+def routes() -> Routes:
+    """The requests that there is a handler for."""
+    return Routes(
+        (str(getattr(method, "value", method)), path)
+        for handler in HANDLERS
+        for path in handler.paths
+        for method in getattr(handler, "http_methods", ())
+    )
+
+
+def application(backend: Backend) -> App:
     """The ASGI application of one server."""
     litestar = Litestar(
         route_handlers=HANDLERS,
@@ -80,11 +90,11 @@ def application(backend: Backend) -> Gate:
         debug=False,
         pdb_on_exception=False,
     )
-    return Gate(litestar, backend)
+    return Watch(Gate(litestar, backend), backend.events, routes())
 
 
-def _answer(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
-    """An error as a problem document; what nobody expected is logged by its place, never with its values."""
+def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    """An error as a problem document; what nobody expected is told by its place, never with its values."""
     if not isinstance(error, errors.TacitError):
         status = error.status_code if isinstance(error, HTTPException) else 500
         if status == 404:
@@ -92,6 +102,8 @@ def _answer(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, A
         elif status == 405:
             error = errors.MethodNotAllowed()
         else:
-            log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+            here: Backend = request.app.state.backend
+            here.events.tell(failed(error, str(request.scope.get(REQUEST_ID, ""))))
             error = errors.Internal()
+    request.scope[CODE] = error.code  # type: ignore[typeddict-unknown-key]
     return Response(to_problem(error), status_code=error.status, media_type=PROBLEM_TYPE)

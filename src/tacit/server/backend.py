@@ -17,6 +17,7 @@ from tacit import errors
 from tacit.api import base
 from tacit.crypto.secret import Randomness
 from tacit.server.config import Config
+from tacit.server.events import Events
 from tacit.server.keyfields import refuse_key_objects
 from tacit.server.known import KnownAccounts
 from tacit.server.push import Hub
@@ -45,6 +46,7 @@ class Backend:
     hub: Hub
     known: KnownAccounts
     incarnation: str
+    events: Events
 
 
 @dataclass(slots=True)

@@ -58,6 +58,8 @@ class Config:
     proofs: ProofLimits = ProofLimits()
     profiles: tuple[Profile, ...] = (Profile.STANDARD, Profile.FIPS, Profile.COMPAT)
     """The profiles of which accounts and conversations may begin here; what is there already goes on."""
+    log_format: str = "text"
+    log_level: str = "info"
 
     def check_profile(self, profile: Profile) -> None:
         """Refuses an account or conversation of a profile that is not among `profiles`: `UnsupportedSuite`."""

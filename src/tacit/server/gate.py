@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, final
 from urllib.parse import quote
 
@@ -16,15 +15,10 @@ from tacit.server.backend import Backend, Caller, parse
 from tacit.server.keyfields import request_key
 from tacit.server.store import sessions
 from tacit.server.store.rows import Session
+from tacit.server.watch import CODE, App, Receive, Send
 from tacit.signed.account import device_id_of
 from tacit.signed.request import RequestSignature, check_body, read_signature, verify_head
 from tacit.wire import limits
-
-log = logging.getLogger("tacit.server")
-
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 UNSIGNED: Final = frozenset({("GET", "/api/server")})
 OPENING: Final[Mapping[tuple[str, str], Any]] = {
@@ -71,6 +65,7 @@ class Gate:
         except _GoneError:
             return
         except errors.TacitError as error:
+            scope[CODE] = error.code
             await respond(send, error)
             return
         await self._app(scope, _replay(body, receive), send)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from socket import socket as Listening
@@ -18,10 +17,12 @@ import uvicorn
 import uvloop
 
 from tacit import errors
-from tacit.server import unlocking
+from tacit.server import logs, unlocking
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen
+from tacit.server.events import Events, Failed, Started, Stopped, Stopping, failed
+from tacit.server.sessions import VERSION
 from tacit.server.store import attempts, nonces, sessions
 from tacit.wire import limits
 
@@ -60,44 +61,43 @@ class _Server(uvicorn.Server):
             self._tell()
 
     async def shutdown(self, sockets: list[Listening] | None = None) -> None:
+        self._backend.events.tell(Stopping())
         self._backend.hub.close_all()
         await super().shutdown(sockets)
 
 
-def without_values(record: logging.LogRecord) -> bool:
-    """Name the class of an exception in uvicorn's log, and leave out its text, which may hold what a client sent."""
-    if record.exc_info and record.exc_info[0] is not None:
-        record.msg, record.args = f"{record.getMessage()} ({record.exc_info[0].__name__})", ()
-        record.exc_info = None
-    return True
-
-
 def serve(config: Config) -> None:
     """Serve until a signal; raises `NotLoopback`, `InvalidArgument`, `Internal`, `DatabaseTooNew`."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
-    logging.getLogger("uvicorn.error").addFilter(without_values)
+    logs.set_up(sys.stderr, config.log_format, config.log_level)
     with listen(config) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(config.at_port(listening.getsockname()[1]), listening))
 
 
 async def _serve(config: Config, listening: Listening) -> None:
-    backend = await open_backend(config, wall_clock, os.urandom)
+    events = Events((logs.write,))
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: events.tell(unhandled(context)))
+    backend = await open_backend(config, wall_clock, os.urandom, events)
     purging = asyncio.create_task(purge(backend))
     try:
-        started = f"tacit serves {config.server_name} at http://{config.configured_authority}"
-        server = _Server(
-            uvicorn.Config(application(backend), **settings()),
-            backend,
-            lambda: print(started, flush=True),  # noqa: T201
-        )
+
+        def listens() -> None:
+            events.tell(Started(config.server_name, config.configured_authority, VERSION))
+            print(f"tacit serves {config.server_name} at http://{config.configured_authority}", flush=True)  # noqa: T201
+
+        server = _Server(uvicorn.Config(application(backend), **settings()), backend, listens)
         await server.serve(sockets=[listening])
     finally:
         purging.cancel()
         with suppress(asyncio.CancelledError):
             await purging
         await backend.store.close()
+        events.tell(Stopped())
+
+
+def unhandled(context: Mapping[str, Any]) -> Failed:
+    """What the event loop says of an exception that nobody caught, without its text."""
+    error = context.get("exception")
+    return failed(error) if isinstance(error, BaseException) else Failed("unhandled")
 
 
 def settings() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any, Final, assert_never
 
 from tacit import errors
 from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config
+from tacit.server.logs import FORMATS, LEVELS
 from tacit.signed.profiles import Profile, name_of
 
 PREFIX: Final = "TACIT_SERVE_"
@@ -136,6 +137,8 @@ SETTINGS: Final = (
         "How long a reset waits that a device asks for without password or recovery key, and can be cancelled.",
     ),
     Setting("reset_lapse_hours", Number(1, 8760), 72, "How long it may be carried out after that."),
+    Setting("log_format", OneOf(FORMATS), "text", "How the log's lines on standard error are written."),
+    Setting("log_level", OneOf(LEVELS), "info", "What is logged: info has a line for each request, warning none."),
 )
 BY_NAME: Final = {each.name: each for each in SETTINGS}
 
@@ -232,6 +235,8 @@ def config_of(values: Mapping[str, Any]) -> Config:
         registration_ms=values["registration_minutes"] * MINUTE_MS,
         reset_wait_ms=values["reset_hours"] * HOUR_MS,
         reset_lapse_ms=values["reset_lapse_hours"] * HOUR_MS,
+        log_format=values["log_format"],
+        log_level=values["log_level"],
     )
 
 

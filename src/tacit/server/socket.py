@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import suppress
 from typing import Any, Final
 
 from litestar import WebSocket, websocket
@@ -17,6 +18,7 @@ from tacit.crypto.digest import sha256
 from tacit.crypto.server import hash_token
 from tacit.server import messages
 from tacit.server.backend import FULL, Backend
+from tacit.server.events import FrameAnswered, SocketEnded, failed
 from tacit.server.push import Line
 from tacit.server.store import sessions
 from tacit.server.store.rows import Session
@@ -36,15 +38,27 @@ ENDED: Final = 1012
 async def socket(socket: WebSocket[Any, Any, Any]) -> None:
     """One connection, from its challenge to its end."""
     here: Backend = socket.app.state.backend
-    await socket.accept()
+    began = here.events.stopwatch()
+    outcome = "left"
     try:
+        await socket.accept()
         session = await greet(socket, here)
+        outcome = await talk(socket, here, session)
     except errors.TacitError as error:
-        await say(socket, api.ProblemFrame("", to_problem(error)))
-        await socket.close(REFUSED)
-        return
-    except (WebSocketDisconnect, TimeoutError):
-        return
+        outcome = error.code
+        with suppress(WebSocketDisconnect):
+            await say(socket, api.ProblemFrame("", to_problem(error)))
+            await socket.close(REFUSED)
+    except WebSocketDisconnect:
+        pass
+    except TimeoutError:
+        outcome = "silent"
+    finally:
+        here.events.tell(SocketEnded(outcome, here.events.stopwatch() - began))
+
+
+async def talk(socket: WebSocket[Any, Any, Any], here: Backend, session: Session) -> str:
+    """A session's connection until it ends: `closed` by this side or `left` by the other."""
     line = Line(session.user_id, session.device_id, session.token_hash)
     here.hub.add(line)
     writing = asyncio.create_task(write_frames(socket, line))
@@ -58,6 +72,7 @@ async def socket(socket: WebSocket[Any, Any, Any]) -> None:
         here.hub.remove(line)
         expiry.cancel()
         writing.cancel()
+    return "closed" if line.closed else "left"
 
 
 async def greet(socket: WebSocket[Any, Any, Any], here: Backend) -> Session:
@@ -95,23 +110,29 @@ async def read_frames(socket: WebSocket[Any, Any, Any], here: Backend, session: 
             if len(under_way) >= UNDER_WAY:
                 await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             frame = await socket.receive_data("text")
+            began = here.events.stopwatch()
             try:
                 parsed = read_frame(frame)
                 if not isinstance(parsed, api.Send):
                     raise errors.MalformedJson("only sends come after the hello")
-                task = deliver(here, session, line, parsed)
             except errors.TacitError as error:
-                line.say(to_json_bytes(api.ProblemFrame("", to_problem(error))))
+                answer(here, line, "", error, began)
                 continue
-            running = asyncio.create_task(task)
+            running = asyncio.create_task(deliver(here, session, line, parsed, began))
             under_way.add(running)
             running.add_done_callback(under_way.discard)
     finally:
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-async def deliver(here: Backend, session: Session, line: Line, frame: api.Send) -> None:
-    """Take one message and answer it."""
+def answer(here: Backend, line: Line, id: str, error: errors.TacitError, began: float) -> None:
+    """Refuse one frame."""
+    line.say(to_json_bytes(api.ProblemFrame(id, to_problem(error))))
+    here.events.tell(FrameAnswered(error.code, here.events.stopwatch() - began))
+
+
+async def deliver(here: Backend, session: Session, line: Line, frame: api.Send, began: float) -> None:
+    """Take one message that came at `began` on the stopwatch, and answer it."""
     try:
         conversation_id = identifier("conversationId", frame.conversation_id)
         sealed = messages.check_sealed(session, frame.encrypted_payload)
@@ -123,11 +144,16 @@ async def deliver(here: Backend, session: Session, line: Line, frame: api.Send) 
 
         delivered = await here.store.write(job, checks_first=True)
     except errors.TacitError as error:
-        line.say(to_json_bytes(api.ProblemFrame(frame.id, to_problem(error))))
+        answer(here, line, frame.id, error, began)
+        return
+    except Exception as error:  # a task of its own: nobody else would be told, the client included
+        here.events.tell(failed(error))
+        answer(here, line, frame.id, errors.Internal(), began)
         return
     inserted = delivered.inserted
     line.say(to_json_bytes(api.SentFrame(frame.id, inserted.seq, inserted.created_at)))
     messages.push(here, conversation_id, delivered)
+    here.events.tell(FrameAnswered("", here.events.stopwatch() - began))
 
 
 async def write_frames(socket: WebSocket[Any, Any, Any], line: Line) -> None:
