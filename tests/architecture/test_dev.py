@@ -177,7 +177,7 @@ def test_a_fresh_machine_with_venv(machine: Machine) -> None:
     assert "Installing tacit's packages" in first.stderr
     assert not list(machine.checkout.glob(".venv/lib/*/site-packages/pytest"))
     second = machine.dev("test", "-k", "some thing")
-    assert (second.returncode, second.stdout) == (0, "toy pytest|-n|2|-k|some thing\n"), second.stderr
+    assert (second.returncode, second.stdout) == (0, "toy pytest|-n|2|--dist|worksteal|-k|some thing\n"), second.stderr
     assert "Installing the test packages" in second.stderr
 
     started = time.monotonic()
@@ -190,7 +190,7 @@ def test_a_fresh_machine_with_venv(machine: Machine) -> None:
 def test_a_fresh_machine_with_pip_alone(machine: Machine) -> None:
     machine.python_with(pip=True)
     done = machine.dev("test")
-    assert (done.returncode, done.stdout) == (0, "toy pytest|-n|2\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "toy pytest|-n|2|--dist|worksteal\n"), done.stderr
     tacit = subprocess.run([machine.checkout / ".venv" / "bin" / "tacit"], capture_output=True, text=True, check=True)
     assert tacit.stdout == "toy tacit\n"
 
