@@ -236,6 +236,7 @@ def test_every_failure_is_the_same_silent_one(name: str) -> None:
 def test_no_failure_takes_another_way_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lines that a failure passes are the same for all, so that none of ours tells them apart."""
     ways: set[tuple[int, ...]] = set()
+    rsa._oaep(b"")  # made by whoever comes first, and kept for all
     for ciphertext in failing().values():
         passed: list[int] = []
 

@@ -198,6 +198,17 @@ def test_an_integer_fits_into_its_bytes(field: str, least: int, most: int) -> No
             encode(dataclasses.replace(NUMBERS, **{field: value}))
 
 
+@struct
+class Counted:
+    colour: Annotated[Colour, codec.Enum(2)]
+    count: U8
+
+
+def test_an_integer_that_does_not_fit_is_told_after_an_enum_too() -> None:
+    with pytest.raises(errors.InvalidArgument, match="256 does not fit into 1 bytes"):
+        encode(Counted(Colour.RED, 256))
+
+
 @pytest.mark.parametrize("raw", ["0000 00", "0002 00", "0105 00", "ffff 00"])
 def test_an_unknown_value_is_named_unknown(raw: str) -> None:
     with pytest.raises(errors.UnknownVersion, match=f"Colour {int(raw[:4], 16)}"):
