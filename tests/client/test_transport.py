@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, get_type_hints
@@ -104,6 +105,17 @@ def test_loopback_is_taken(url: str) -> None:
 def test_nothing_but_loopback_is_taken_without_tls(url: str) -> None:
     with pytest.raises(errors.NotLoopback):
         client_on(ok, url=url)
+
+
+def test_where_there_is_no_tls_no_authorities_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That took longer than all else that a client does at its start."""
+    read: list[object] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda self, *_, **__: read.append(self))
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda self, *_: read.append(self))
+    EncryptionAPIClient("http://127.0.0.1:8080", server_name=None, clock=lambda: NOW, random=os.urandom, sleep=Waited())
+    assert read == []
+    assert transport.NO_TLS.verify_mode == ssl.CERT_REQUIRED
+    assert transport.NO_TLS.get_ca_certs() == []
 
 
 @pytest.mark.parametrize(

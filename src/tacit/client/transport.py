@@ -6,6 +6,7 @@ import base64
 import copy
 import ipaddress
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar, final
 from urllib.parse import quote, urlencode
@@ -40,6 +41,8 @@ ANSWER_BYTES: Final = 64 * limits.MIB
 """The longest answer that is read: a page of the largest messages, in base64."""
 CARRIES_KEY: Final = frozenset({"/api/auth/register", "/api/auth/session", "/api/auth/unlocker", "/api/auth/unlock"})
 """Where a POST carries the key that it is signed with, and no session."""
+NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""It trusts nobody. Every client would else read all authorities of the system at its start, and ask none of them."""
 BUSY: Final = frozenset({502, 503, 504})
 
 
@@ -73,7 +76,7 @@ class EncryptionAPIClient:
         self._sleep = sleep
         self._offset = 0
         self._http = httpx2.AsyncClient(
-            transport=transport, timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
+            transport=transport, timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False, verify=NO_TLS
         )
         self._user_id = ""
         self._key: SigningKey | None = None
