@@ -117,7 +117,8 @@ def test_every_claim_holds_and_is_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("profile", ["fips", "compat"])
 def test_every_claim_holds_in_the_other_profiles(profile: str, tmp_path: Path) -> None:
-    done = play(tmp_path, "--json", "--profile", profile)
+    with Nursery() as nursery:
+        done = play(tmp_path, "--json", "--profile", profile, nursery=nursery)
     assert done.returncode == 0, done.stdout + done.stderr
     *claims, last = map(json.loads, done.stdout.splitlines())
     assert [claim["claim"] for claim in claims] == [claim.id for claim in CLAIMS]
