@@ -1,4 +1,4 @@
-"""The page of endpoints names every route of the server, and no other."""
+"""The page of endpoints names every route of the server, and no other; operators' routes are not the clients'."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 from tacit.server.app import HANDLERS
+from tacit.server.events import LIVE, READY
+from tacit.server.gate import UNSIGNED
 from tacit.signed.message import FIELDS
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "endpoints.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "endpoints.md"
 
 
 def test_the_page_of_endpoints_is_complete() -> None:
@@ -21,8 +24,19 @@ def test_the_page_of_endpoints_is_complete() -> None:
         for path in handler.paths
         for method in getattr(handler, "http_methods", ("GET",))
     }
-    named = set(re.findall(r"^\| `(GET|POST|DELETE) (/api/[^`]*)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^\| `(GET|POST|DELETE) (/[^`]*)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     assert named == routes
+
+
+def test_the_routes_for_operators_take_no_signature_and_no_client_knows_them() -> None:
+    apart = {path for handler in HANDLERS for path in handler.paths if not path.startswith("/api/")}
+    assert apart == {LIVE, READY}
+    section = PAGE.read_text(encoding="utf-8").partition("## For operators")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `GET (/[^`]*)`", section, re.MULTILINE)) == apart
+    assert {path for _, path in UNSIGNED} - apart == {"/api/server"}
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "src" / "tacit" / "client").rglob("*.py")]
+    assert any("/api/server" in text for text in texts)
+    assert not any("/health" in text for text in texts)
 
 
 def test_the_fields_of_a_message_are_those_of_the_code_in_its_order() -> None:

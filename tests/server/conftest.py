@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from server.bad_input import Scene
+from server.listening import served
 from server.people import Clock, Person, Talk, Town, seeded
 from tacit.server.app import open_backend
-from tacit.server.config import Config
+from tacit.server.config import Config, listen
 
 
 @pytest.fixture
@@ -21,6 +22,14 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
     yield made
     await made.http.aclose()
     await backend.store.close()
+
+
+@pytest.fixture
+async def port(town: Town) -> AsyncIterator[int]:
+    """The town's server on a free loopback port, set up as `tacit serve` does."""
+    with listen(Config("127.0.0.1", 0, town.backend.config.database)) as listening:
+        async with served(town.backend, listening):
+            yield listening.getsockname()[1]
 
 
 @pytest.fixture

@@ -67,6 +67,8 @@ def test_every_setting_reaches_the_configuration() -> None:
         "registration_minutes": "3",
         "reset_hours": "4",
         "reset_lapse_hours": "5",
+        "drain_seconds": "6",
+        "grace_seconds": "7",
         "log_format": "json",
         "log_level": "error",
     }
@@ -82,6 +84,8 @@ def test_every_setting_reaches_the_configuration() -> None:
         registration_ms=3 * MINUTE_MS,
         reset_wait_ms=4 * HOUR_MS,
         reset_lapse_ms=5 * HOUR_MS,
+        drain_seconds=6,
+        grace_seconds=7,
         log_format="json",
         log_level="error",
     )

@@ -10,27 +10,17 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from server.listening import served
 from server.people import AUTHORITY, KEYS, MESSAGES, Person, Talk, Town
 from server.test_accounts import GENERATE, revocation, with_second_device
 from tacit.crypto.digest import sha256
 from tacit.server import push
 from tacit.server import socket as handler
-from tacit.server.config import Config, listen
 from tacit.server.push import Line
 from tacit.signed.request import SocketChallenge, sign_challenge
 from tacit.wire import limits
 from tacit.wire.text import from_base64, to_base64
 
 PATH = "/api/sync/socket"
-
-
-@pytest.fixture
-async def port(town: Town) -> AsyncIterator[int]:
-    """The town's server on a free loopback port, set up as `tacit serve` does."""
-    with listen(Config("127.0.0.1", 0, town.backend.config.database)) as listening:
-        async with served(town.backend, listening):
-            yield listening.getsockname()[1]
 
 
 async def frame(connection: ClientConnection) -> Any:

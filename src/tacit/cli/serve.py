@@ -38,7 +38,7 @@ def _shown(value: object) -> str:
 )
 @click.option("--print-config", is_flag=True, help="Write the settings as a commented file, and do nothing else.")
 @settings
-def serve(file: Path | None, print_config: bool, **given: str | None) -> None:
+def serve(file: Path | None, print_config: bool, **given: str | None) -> int:
     """Run a server on this machine."""
     flags = {name: text for name, text in given.items() if text is not None}
     try:
@@ -48,7 +48,7 @@ def serve(file: Path | None, print_config: bool, **given: str | None) -> None:
     values = load(flags, os.environ, file)
     if print_config:
         click.echo(commented(values), nl=False)
-        return
+        return 0
     from tacit.server.serve import serve as run
 
-    run(config_of(values))
+    return run(config_of(values))

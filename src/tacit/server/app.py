@@ -12,11 +12,12 @@ from tacit import errors
 from tacit.api.base import PROBLEM_TYPE
 from tacit.api.problems import to_problem
 from tacit.crypto.secret import Randomness
-from tacit.server import accounts, conversations, logs, messages, sessions, socket, sync, unlocking
+from tacit.server import accounts, conversations, health, logs, messages, sessions, socket, sync, unlocking
 from tacit.server.backend import Backend, Clock
 from tacit.server.config import Config
 from tacit.server.events import Events, failed
 from tacit.server.gate import Gate
+from tacit.server.health import Health
 from tacit.server.known import KnownAccounts
 from tacit.server.push import Hub
 from tacit.server.store import meta
@@ -24,6 +25,8 @@ from tacit.server.store.sqlite import Store
 from tacit.server.watch import CODE, REQUEST_ID, App, Routes, Watch
 
 HANDLERS = (
+    health.live,
+    health.ready,
     sessions.server,
     sessions.register,
     sessions.sign_in,
@@ -65,7 +68,8 @@ async def open_backend(config: Config, clock: Clock, random: Randomness, events:
         await store.close()
         raise
     events = events or Events((logs.write,))
-    return Backend(config, store, clock, random, Hub(), KnownAccounts(store), incarnation.decode(), events)
+    known, fit = KnownAccounts(store), Health(store, random)
+    return Backend(config, store, clock, random, Hub(), known, incarnation.decode(), events, fit)
 
 
 def routes() -> Routes:

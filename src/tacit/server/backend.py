@@ -18,6 +18,7 @@ from tacit.api import base
 from tacit.crypto.secret import Randomness
 from tacit.server.config import Config
 from tacit.server.events import Events
+from tacit.server.health import Health
 from tacit.server.keyfields import refuse_key_objects
 from tacit.server.known import KnownAccounts
 from tacit.server.push import Hub
@@ -47,6 +48,7 @@ class Backend:
     known: KnownAccounts
     incarnation: str
     events: Events
+    health: Health
 
 
 @dataclass(slots=True)

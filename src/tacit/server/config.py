@@ -60,6 +60,10 @@ class Config:
     """The profiles of which accounts and conversations may begin here; what is there already goes on."""
     log_format: str = "text"
     log_level: str = "info"
+    drain_seconds: int = 0
+    """How long, once it is told to stop, the server still takes all requests and only says that it is not ready."""
+    grace_seconds: int = 10
+    """How long it then waits for what it accepted and for its clients, before it hangs up."""
 
     def check_profile(self, profile: Profile) -> None:
         """Refuses an account or conversation of a profile that is not among `profiles`: `UnsupportedSuite`."""

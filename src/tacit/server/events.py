@@ -16,6 +16,9 @@ from typing import Final, final
 
 OTHER: Final = "other"
 """The method or route of a request that the server does not know: what a client made up is not told."""
+LIVE: Final = "/health/live"
+READY: Final = "/health/ready"
+"""These two are asked for all day by what watches over the server."""
 PACKAGES: Final = Path(__file__).parents[2]
 
 

@@ -1,4 +1,4 @@
-"""Stands before every handler: nothing but the server's own description is handled without a device's signature."""
+"""Stands before every handler: only the server's description and health are handled without a device's signature."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tacit.api.base import INCARNATION_HEADER, PROBLEM_TYPE, identifier, to_json
 from tacit.api.problems import to_problem
 from tacit.crypto.server import hash_token
 from tacit.server.backend import Backend, Caller, parse
+from tacit.server.events import LIVE, READY
 from tacit.server.keyfields import request_key
 from tacit.server.store import sessions
 from tacit.server.store.rows import Session
@@ -20,7 +21,7 @@ from tacit.signed.account import device_id_of
 from tacit.signed.request import RequestSignature, check_body, read_signature, verify_head
 from tacit.wire import limits
 
-UNSIGNED: Final = frozenset({("GET", "/api/server")})
+UNSIGNED: Final = frozenset({("GET", "/api/server"), ("GET", LIVE), ("GET", READY)})
 OPENING: Final[Mapping[tuple[str, str], Any]] = {
     ("POST", "/api/auth/register"): auth.OpenSession,
     ("POST", "/api/auth/session"): auth.OpenSession,

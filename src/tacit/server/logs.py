@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, TextIO, assert_never, final
 
 from tacit.server.events import (
+    LIVE,
+    READY,
     Event,
     Failed,
     FrameAnswered,
@@ -44,6 +46,8 @@ def line_of(event: Event) -> Line | None:
         case Stopped():
             return logging.INFO, "stopped", {}
         case RequestAnswered(request_id, method, route, status, code, seconds):
+            if route in (LIVE, READY) and status == 200:
+                return None
             fields = {"method": method, "route": route, "status": status, "code": code, "ms": _ms(seconds)}
             return logging.INFO, "request", {**fields, "id": request_id}
         case FrameAnswered(code, seconds):

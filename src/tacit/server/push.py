@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, final
 
 from tacit.api.base import to_json_bytes
@@ -26,6 +27,9 @@ class Line:
         self.device_id = device_id
         self.token_hash = token_hash
         self.closed = False
+        self.leaving = False
+        self.under_way: set[asyncio.Task[None]] = set()
+        """Frames of the client's that are not answered yet."""
         self._frames: deque[bytes] = deque()
         self._waiting = 0
         self._ready = asyncio.Event()
@@ -47,10 +51,24 @@ class Line:
         self._frames.clear()
         self._ready.set()
 
+    def leave(self) -> None:
+        """Take no more frames, and end the connection once those that were taken are answered."""
+        self.leaving = True
+        self._ready.set()
+
+    def take(self, task: asyncio.Task[None]) -> None:
+        """A frame of the client's is being answered by this task."""
+        self.under_way.add(task)
+        task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self.under_way.discard(task)
+        self._ready.set()
+
     async def next_frame(self) -> bytes | None:
-        """The next frame to write; None once the line is closed."""
+        """The next frame to write; None once the line is closed, or has said all before it leaves."""
         while not self._frames:
-            if self.closed:
+            if self.closed or (self.leaving and not self.under_way):
                 return None
             self._ready.clear()
             await self._ready.wait()
@@ -65,11 +83,41 @@ class Hub:
 
     def __init__(self) -> None:
         self._lines: dict[str, dict[Line, None]] = {}  # in the order in which they were opened
+        self.leaving = False
+        self._greeting: set[asyncio.Timeout] = set()
+        self.sockets = 0
+        """WebSockets that are open, also those that have not said yet whose they are."""
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @contextmanager
+    def socket(self) -> Iterator[None]:
+        """A WebSocket, from its beginning to its end."""
+        self.sockets += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self.sockets -= 1
+            if not self.sockets:
+                self._empty.set()
+
+    @asynccontextmanager
+    async def patience(self, seconds: float) -> AsyncIterator[None]:
+        """Wait so long for a client to say who it is; raises `TimeoutError`, and at once where the server leaves."""
+        async with asyncio.timeout(0 if self.leaving else seconds) as limit:
+            self._greeting.add(limit)
+            try:
+                yield
+            finally:
+                self._greeting.discard(limit)
 
     def add(self, line: Line) -> None:
         """A connection was opened; of one device only the newest ones stay open."""
         lines = self._lines.setdefault(line.user_id, {})
         lines[line] = None
+        if self.leaving:
+            line.leave()
         of_device = [each for each in lines if each.device_id == line.device_id and not each.closed]
         for each in of_device[:-OF_A_DEVICE]:
             each.close()
@@ -103,7 +151,15 @@ class Hub:
                 line.close()
 
     def close_all(self) -> None:
-        """Close every line."""
+        """Let every line, also one to come, end once the frames that were taken from it are answered."""
+        self.leaving = True
+        now = asyncio.get_running_loop().time()
+        for limit in self._greeting:
+            limit.reschedule(now)
         for lines in self._lines.values():
             for line in lines:
-                line.close()
+                line.leave()
+
+    async def empty(self) -> None:
+        """Wait until no WebSocket is open."""
+        await self._empty.wait()

@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from socket import socket as Listening
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -27,7 +28,7 @@ from tacit.server.store import attempts, nonces, sessions
 from tacit.wire import limits
 
 PURGE_SECONDS: Final = 60.0
-GRACE_SECONDS: Final = 10
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def wall_clock() -> int:
@@ -36,24 +37,49 @@ def wall_clock() -> int:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, telling when it listens, and closing the sockets of its clients before it waits for them."""
+    """uvicorn, telling when it listens, and stopping in an order of its own.
+
+    At the first signal it is no longer ready. After the drain time it listens no more, ends the WebSockets once their
+    frames are answered, answers what it accepted, and hangs up on what is left after the grace time. At the second
+    signal it waits for none of that; a third one has its usual effect.
+    """
 
     def __init__(self, config: uvicorn.Config, backend: Backend, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._backend = backend
         self._tell = started
+        self._at_once = asyncio.Event()
+
+    @property
+    def finished(self) -> bool:
+        """Whether it waited for what it had to."""
+        return not self._at_once.is_set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Stop at a signal, and end as a program that has done its work: uvicorn would raise the signal once more."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             loop.add_signal_handler(number, self.handle_exit, number, None)
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 loop.remove_signal_handler(number)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop: at the first call gracefully, at the second at once."""
+        loop, here = asyncio.get_running_loop(), self._backend
+        again = here.health.stopping
+        here.health.stopping = True
+        here.events.tell(Stopping(at_once=again))
+        if again:
+            self.should_exit = self.force_exit = True
+            self._at_once.set()
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+        else:
+            loop.call_later(here.config.drain_seconds, setattr, self, "should_exit", True)
 
     async def startup(self, sockets: list[Listening] | None = None) -> None:
         await super().startup(sockets)
@@ -61,19 +87,36 @@ class _Server(uvicorn.Server):
             self._tell()
 
     async def shutdown(self, sockets: list[Listening] | None = None) -> None:
-        self._backend.events.tell(Stopping())
+        for server in self.servers:
+            server.close()
+        loop, grace = asyncio.get_running_loop(), self._backend.config.grace_seconds
+        until = loop.time() + grace
         self._backend.hub.close_all()
-        await super().shutdown(sockets)
+        await self._while_graceful(self._backend.hub.empty(), grace)
+        self.config.timeout_graceful_shutdown = max(1, round(until - loop.time()))
+        await self._while_graceful(super().shutdown(sockets), None)
+
+    async def _while_graceful(self, work: Coroutine[Any, Any, None], seconds: float | None) -> None:
+        """Do this work, and give it up after so many seconds or at a second signal."""
+        working, signalled = asyncio.create_task(work), asyncio.create_task(self._at_once.wait())
+        await asyncio.wait((working, signalled), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in (working, signalled):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
-def serve(config: Config) -> None:
-    """Serve until a signal; raises `NotLoopback`, `InvalidArgument`, `Internal`, `DatabaseTooNew`."""
+def serve(config: Config) -> int:
+    """Serve until a signal; the process's exit status, 1 where a second signal cut short what was accepted.
+
+    Raises `NotLoopback`, `InvalidArgument`, `Internal`, `DatabaseTooNew`.
+    """
     logs.set_up(sys.stderr, config.log_format, config.log_level)
     with listen(config) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config.at_port(listening.getsockname()[1]), listening))
+        return runner.run(_serve(config.at_port(listening.getsockname()[1]), listening))
 
 
-async def _serve(config: Config, listening: Listening) -> None:
+async def _serve(config: Config, listening: Listening) -> int:
     events = Events((logs.write,))
     asyncio.get_running_loop().set_exception_handler(lambda _, context: events.tell(unhandled(context)))
     backend = await open_backend(config, wall_clock, os.urandom, events)
@@ -84,8 +127,9 @@ async def _serve(config: Config, listening: Listening) -> None:
             events.tell(Started(config.server_name, config.configured_authority, VERSION))
             print(f"tacit serves {config.server_name} at http://{config.configured_authority}", flush=True)  # noqa: T201
 
-        server = _Server(uvicorn.Config(application(backend), **settings()), backend, listens)
+        server = _Server(uvicorn.Config(application(backend), **settings(config.grace_seconds)), backend, listens)
         await server.serve(sockets=[listening])
+        return 0 if server.finished else 1
     finally:
         purging.cancel()
         with suppress(asyncio.CancelledError):
@@ -100,7 +144,7 @@ def unhandled(context: Mapping[str, Any]) -> Failed:
     return failed(error) if isinstance(error, BaseException) else Failed("unhandled")
 
 
-def settings() -> dict[str, Any]:
+def settings(grace_seconds: int = 10) -> dict[str, Any]:
     """How uvicorn is set up: its fast parts, no log of requests, limits for what it reads by itself."""
     return {
         "loop": "none",
@@ -112,7 +156,7 @@ def settings() -> dict[str, Any]:
         "server_header": False,
         "ws_max_size": limits.FRAME_BYTES,
         "ws_per_message_deflate": False,
-        "timeout_graceful_shutdown": GRACE_SECONDS,
+        "timeout_graceful_shutdown": grace_seconds,
     }
 
 

@@ -137,6 +137,13 @@ SETTINGS: Final = (
         "How long a reset waits that a device asks for without password or recovery key, and can be cancelled.",
     ),
     Setting("reset_lapse_hours", Number(1, 8760), 72, "How long it may be carried out after that."),
+    Setting(
+        "drain_seconds",
+        Number(0, 300),
+        0,
+        "How long after the signal to stop everything is still taken, while /health/ready says 503.",
+    ),
+    Setting("grace_seconds", Number(1, 300), 10, "How long after that what was accepted may take to be answered."),
     Setting("log_format", OneOf(FORMATS), "text", "How the log's lines on standard error are written."),
     Setting("log_level", OneOf(LEVELS), "info", "What is logged: info has a line for each request, warning none."),
 )
@@ -235,6 +242,8 @@ def config_of(values: Mapping[str, Any]) -> Config:
         registration_ms=values["registration_minutes"] * MINUTE_MS,
         reset_wait_ms=values["reset_hours"] * HOUR_MS,
         reset_lapse_ms=values["reset_lapse_hours"] * HOUR_MS,
+        drain_seconds=values["drain_seconds"],
+        grace_seconds=values["grace_seconds"],
         log_format=values["log_format"],
         log_level=values["log_level"],
     )

@@ -32,6 +32,9 @@ UNDER_WAY: Final = 64
 """Messages of one connection that are being written; it is not read from while there are as many."""
 REFUSED: Final = 4401
 ENDED: Final = 1012
+"""Come again: to a slow reader, or where a session or device ended."""
+GOING_AWAY: Final = 1001
+"""The server stops."""
 
 
 @websocket("/api/sync/socket")
@@ -39,22 +42,29 @@ async def socket(socket: WebSocket[Any, Any, Any]) -> None:
     """One connection, from its challenge to its end."""
     here: Backend = socket.app.state.backend
     began = here.events.stopwatch()
-    outcome = "left"
+    with here.hub.socket():
+        outcome = await converse(socket, here)
+    here.events.tell(SocketEnded(outcome, here.events.stopwatch() - began))
+
+
+async def converse(socket: WebSocket[Any, Any, Any], here: Backend) -> str:
+    """The connection until it ends; its outcome, see `SocketEnded`."""
     try:
         await socket.accept()
-        session = await greet(socket, here)
-        outcome = await talk(socket, here, session)
+        return await talk(socket, here, await greet(socket, here))
     except errors.TacitError as error:
-        outcome = error.code
         with suppress(WebSocketDisconnect):
             await say(socket, api.ProblemFrame("", to_problem(error)))
             await socket.close(REFUSED)
+        return error.code
     except WebSocketDisconnect:
-        pass
+        return "left"
     except TimeoutError:
-        outcome = "silent"
-    finally:
-        here.events.tell(SocketEnded(outcome, here.events.stopwatch() - began))
+        if not here.hub.leaving:
+            return "silent"
+        with suppress(WebSocketDisconnect):
+            await socket.close(GOING_AWAY)
+        return "closed"
 
 
 async def talk(socket: WebSocket[Any, Any, Any], here: Backend, session: Session) -> str:
@@ -72,7 +82,7 @@ async def talk(socket: WebSocket[Any, Any, Any], here: Backend, session: Session
         here.hub.remove(line)
         expiry.cancel()
         writing.cancel()
-    return "closed" if line.closed else "left"
+    return "closed" if line.closed or line.leaving else "left"
 
 
 async def greet(socket: WebSocket[Any, Any, Any], here: Backend) -> Session:
@@ -82,7 +92,7 @@ async def greet(socket: WebSocket[Any, Any, Any], here: Backend) -> Session:
     """
     nonce = here.random(NONCE_BYTES)
     await say(socket, api.Challenge(to_base64(nonce)))
-    async with asyncio.timeout(HELLO_SECONDS):
+    async with here.hub.patience(HELLO_SECONDS):
         hello = read_frame(await socket.receive_data("text"))
     if not isinstance(hello, api.Hello):
         raise errors.MalformedJson("the first frame is a hello")
@@ -104,12 +114,13 @@ def check_hello(here: Backend, hello: api.Hello, session: Session, nonce: bytes)
 
 async def read_frames(socket: WebSocket[Any, Any, Any], here: Backend, session: Session, line: Line) -> None:
     """Take messages until the connection ends; each is answered when it is durable."""
-    under_way: set[asyncio.Task[None]] = set()
     try:
         while not line.closed:
-            if len(under_way) >= UNDER_WAY:
-                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            if len(line.under_way) >= UNDER_WAY:
+                await asyncio.wait(line.under_way, return_when=asyncio.FIRST_COMPLETED)
             frame = await socket.receive_data("text")
+            if line.leaving:
+                continue  # not taken, and not answered: the client sends it again, elsewhere or later
             began = here.events.stopwatch()
             try:
                 parsed = read_frame(frame)
@@ -118,11 +129,9 @@ async def read_frames(socket: WebSocket[Any, Any, Any], here: Backend, session: 
             except errors.TacitError as error:
                 answer(here, line, "", error, began)
                 continue
-            running = asyncio.create_task(deliver(here, session, line, parsed, began))
-            under_way.add(running)
-            running.add_done_callback(under_way.discard)
+            line.take(asyncio.create_task(deliver(here, session, line, parsed, began)))
     finally:
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*line.under_way, return_exceptions=True)
 
 
 def answer(here: Backend, line: Line, id: str, error: errors.TacitError, began: float) -> None:
@@ -157,11 +166,11 @@ async def deliver(here: Backend, session: Session, line: Line, frame: api.Send, 
 
 
 async def write_frames(socket: WebSocket[Any, Any, Any], line: Line) -> None:
-    """Write what waits; close the connection once the line is closed."""
+    """Write what waits; close the connection once the line is closed or has said all."""
     try:
         while (frame := await line.next_frame()) is not None:
             await socket.send_text(frame.decode())
-        await socket.close(ENDED)
+        await socket.close(ENDED if line.closed else GOING_AWAY)
     except (WebSocketDisconnect, RuntimeError):
         return  # the other side is gone, and the reader is told as well
 
