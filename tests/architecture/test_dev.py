@@ -9,11 +9,11 @@ import base64
 import hashlib
 import importlib.util
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,9 +180,11 @@ def test_a_fresh_machine_with_venv(machine: Machine) -> None:
     assert (second.returncode, second.stdout) == (0, "toy pytest|-n|2|--dist|worksteal|-k|some thing\n"), second.stderr
     assert "Installing the test packages" in second.stderr
 
-    started = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     again = machine.dev("test")
-    assert time.monotonic() - started < 1.0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Of the processor, however busy it is with something else; CI sees the second itself pass.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
     assert (again.returncode, again.stderr) == (0, "")
     assert (machine.checkout / ".venv" / "bin" / "tacit").exists()
 

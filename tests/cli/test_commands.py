@@ -21,7 +21,7 @@ import pytest
 from cli.nursery import CHEAP, Nursery
 from tacit.cli.stage import PROGRAM, Person, Stage, end
 
-SECONDS = 30
+SECONDS = 120
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\u2028x"
 
 

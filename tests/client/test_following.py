@@ -16,7 +16,7 @@ SEND = "/api/messages/encrypted"
 
 
 async def next_of(messages: AsyncIterator[Message]) -> Message:
-    return await asyncio.wait_for(anext(messages), 10)
+    return await asyncio.wait_for(anext(messages), 60)
 
 
 async def pair(live: World) -> tuple[Client, Client, Conversation, Conversation]:

@@ -64,7 +64,7 @@ async def test_the_readmes_lines_work_as_they_stand(
 async def next_line(printed: asyncio.Queue[tuple[object, ...]], running: asyncio.Task[None]) -> tuple[object, ...]:
     """The next line that was printed; raises what ended the program before."""
     line = asyncio.create_task(printed.get())
-    await asyncio.wait((line, running), timeout=30, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((line, running), timeout=120, return_when=asyncio.FIRST_COMPLETED)
     if running.done():
         running.result()
     assert line.done(), "nothing was printed"

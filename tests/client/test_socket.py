@@ -77,7 +77,7 @@ class Recorder:
         """Wait for that many calls."""
         while len(self.calls) < count:
             self.called.clear()
-            await asyncio.wait_for(self.called.wait(), 5)
+            await asyncio.wait_for(self.called.wait(), 60)
 
 
 class Stage:
@@ -272,7 +272,7 @@ async def test_a_device_that_is_wanted_no_more_ends_the_waiting(stage: Stage) ->
     stage.renewals = [(200, session), (refused.status, to_problem(refused))]
     event = stage.recorder.news.event()
     await stage.open(refuse)
-    await asyncio.wait_for(event.wait(), 5)
+    await asyncio.wait_for(event.wait(), 60)
     assert isinstance(stage.recorder.news.failure, errors.SignInRefused)
     assert stage.waits == []
 
@@ -286,7 +286,7 @@ async def test_a_failure_that_nobody_expected_ends_the_waiting(stage: Stage) -> 
     stage.recorder.fails = ZeroDivisionError()
     event = stage.recorder.news.event()
     socket = await stage.open(talk)
-    await asyncio.wait_for(event.wait(), 5)
+    await asyncio.wait_for(event.wait(), 60)
     assert stage.recorder.news.failure is stage.recorder.fails
     await socket.stop()
     assert not socket.connected

@@ -260,7 +260,7 @@ def test_a_process_logs_each_request_as_json(tmp_path: Path) -> None:
         answer = httpx2.get(f"{url}/api/server?secret={PASTED}", headers=headers)
         httpx2.get(f"{url}/api/{PASTED}", headers=headers)
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     found = [json.loads(each) for each in err.splitlines()]
     assert [each["event"] for each in found] == ["started", "request", "request", "stopping", "stopped"]
     assert (found[1]["route"], found[1]["status"], found[1]["id"]) == (

@@ -37,7 +37,7 @@ def running(database: Path, *options: str) -> Iterator[tuple[subprocess.Popen[st
         yield process, process.stdout.readline().strip()
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
 
 def url_in(line: str) -> str:
@@ -51,7 +51,7 @@ def test_it_says_where_it_listens_and_ends_when_it_is_told(tmp_path: Path) -> No
         assert answer["name"] == "127.0.0.1"
         assert url_in(line).endswith(answer["authority"])
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
         assert (process.returncode, out) == (0, "")
         assert [each.split()[2] for each in err.splitlines()] == ["started", "request", "stopping", "stopped"]
     assert (tmp_path / "chat.db").stat().st_mode & 0o777 == 0o600
@@ -65,12 +65,12 @@ def test_name_and_authority_are_what_it_is_told(tmp_path: Path) -> None:
 def test_the_file_it_writes_is_the_file_it_takes(tmp_path: Path) -> None:
     file = tmp_path / "tacit.toml"
     serve = [sys.executable, "-m", "tacit", "serve"]
-    done = subprocess.run([*serve, "--name", "chat", "--print-config"], capture_output=True, timeout=30, check=True)
+    done = subprocess.run([*serve, "--name", "chat", "--print-config"], capture_output=True, timeout=120, check=True)
     file.write_bytes(done.stdout)
     with running(tmp_path / "chat.db", "--config", str(file)) as (_, line):
         assert line.startswith("tacit serves chat at http://127.0.0.1:")
     file.write_text("prot = 8080\n")
-    refused = subprocess.run([*serve, "--config", str(file)], capture_output=True, text=True, timeout=30, check=False)
+    refused = subprocess.run([*serve, "--config", str(file)], capture_output=True, text=True, timeout=120, check=False)
     assert refused.returncode == 1
     assert f"{file}: 'prot' is no setting; there are host, port," in refused.stderr
 
@@ -79,7 +79,7 @@ def test_a_database_that_was_made_under_another_name_is_refused(tmp_path: Path) 
     with running(tmp_path / "chat.db"):
         pass
     done = subprocess.run(
-        command(tmp_path / "chat.db", "--name", "chat"), capture_output=True, text=True, timeout=30, check=False
+        command(tmp_path / "chat.db", "--name", "chat"), capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 1
     assert "server_name_mismatch" in done.stderr
@@ -96,7 +96,7 @@ def test_a_database_that_was_made_under_another_name_is_refused(tmp_path: Path) 
 )
 def test_what_it_cannot_do_it_says(tmp_path: Path, options: tuple[str, ...], code: str) -> None:
     done = subprocess.run(
-        command(tmp_path / "chat.db", *options), capture_output=True, text=True, timeout=30, check=False
+        command(tmp_path / "chat.db", *options), capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 1
     assert f"code: {code}" in done.stderr
@@ -109,7 +109,7 @@ def test_a_database_of_a_later_version_is_left_as_it_is(tmp_path: Path) -> None:
         db.execute("CREATE TABLE schema_version (number INTEGER PRIMARY KEY, name TEXT NOT NULL)")
         db.execute("INSERT INTO schema_version VALUES (99, 'to come')")
     db.close()
-    done = subprocess.run(command(database), capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command(database), capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, "database_too_new" in done.stderr) == (1, True)
 
 
@@ -203,7 +203,7 @@ def test_the_log_holds_nothing_of_what_a_client_sent(tmp_path: Path) -> None:
             while connection.recv(4096):
                 pass
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     assert "UnicodeDecodeError" in err
     assert "secre" not in err
     assert "Traceback" not in err
