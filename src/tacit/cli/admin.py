@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tacit.cli.printing import show
+from tacit.cli.printing import one_line, show
 
 DATABASE = click.argument("database", type=click.Path(path_type=Path))
 FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -15,7 +15,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, an o
 
 @click.group()
 def admin() -> None:
-    """Back up a server's database."""
+    """Back up and check a server's database."""
 
 
 @admin.command()
@@ -28,3 +28,26 @@ def backup(database: Path, file: Path, as_json: bool) -> None:
 
     size = copy(database, file)
     show(as_json, {"file": str(file), "bytes": size}, f"{file}: a sound copy of {size} bytes")
+
+
+@admin.command()
+@DATABASE
+@AS_JSON
+@click.pass_context
+def check(context: click.Context, database: Path, as_json: bool) -> None:
+    """Verify everything in DATABASE that can be verified without a key; a line for each finding, and 1 in the end."""
+    from tacit.server.admin.check import check as look
+
+    found = 0
+    for finding in look(database):
+        found += 1
+        place = " ".join(f"{name}={one_line(str(value))}" for name, value in finding.place.items())
+        show(
+            as_json,
+            {"finding": finding.name, **finding.place, "rule": finding.rule},
+            " ".join(part for part in (finding.name, place, finding.rule) if part),
+        )
+    if not as_json:
+        click.echo(f"{database}: {found or 'no'} finding{'' if found == 1 else 's'}")
+    if found:
+        context.exit(1)
