@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from tacit.cli.lines import describe, of_gaps, protection, summary
-from tacit.client import Conversation, Gaps
+from tacit.cli.lines import describe, line_of, moment, of_gaps, protection, summary
+from tacit.client import Conversation, Gaps, Message
 from tacit.client.view import Snapshot
 
 INSTANCE = bytes(16)
@@ -60,3 +60,11 @@ def test_what_only_others_saw_is_said_and_what_stands_wrongly() -> None:
         "1 messages that others saw are missing: lost, withheld, or still on their way",
         "2 messages stand behind what was written after them",
     ]
+
+
+@pytest.mark.parametrize("at", [2**60, 2**64 - 1, -(2**63)])
+def test_a_time_that_no_calendar_has_is_shown_as_unknown(at: int) -> None:
+    message = Message(1, "bob", "d" * 64, 1, "text", "hi", "pinned", at, "m")
+    assert line_of(message) == "--:-- · bob: hi"
+    assert moment(at) == "an unknown time"
+    assert moment(0)[4:5] == "-"

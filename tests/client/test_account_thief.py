@@ -11,6 +11,7 @@ from client.test_account import HOUR, id_of, pair, said
 from client.world import World, password_of, yes
 from tacit import errors
 from tacit.api import accounts as api
+from tacit.cli.lines import account_text
 from tacit.client import Client
 from tacit.client.accountview import AccountView
 from tacit.client.books import Books
@@ -26,8 +27,8 @@ ANOTHER_KEY = Secret(b"k" * 32)
 Contents = Callable[[tuple[SignedEntry, ...], Writer, int], tuple[SignedEntry, ...]]
 
 
-async def write(thief: Client, contents: Contents | None = None, key: Secret | None = None) -> None:
-    """What a stolen device posts: the next outer part, signed with its own key, with contents of its choice."""
+async def write(thief: Client, contents: Contents | None = None, key: Secret | None = None, at: int = 1) -> None:
+    """What a stolen device posts: the next outer part, signed with its own key, with contents and time as it likes."""
 
     def make(books: Books) -> api.StoreOuter:
         me, before, account = books.me, held_header(books), books.own_account().value
@@ -36,7 +37,7 @@ async def write(thief: Client, contents: Contents | None = None, key: Secret | N
         held = books.entries()
         entries = contents(held, writer, version) if contents is not None else held
         sealed_under = key or Secret(me.secrets.outer_key)
-        outer = seal_outer(me.server_name, me.user_id, account.version, before, entries, sealed_under, writer, 1)
+        outer = seal_outer(me.server_name, me.user_id, account.version, before, entries, sealed_under, writer, at)
         books.set_meta("outer_header", encode(outer.header))
         return api.StoreOuter(me.user_id, account_hash(account).hex(), to_base64(encode(outer)))
 
@@ -68,6 +69,37 @@ UNUSABLE = [
     pytest.param({"contents": unsigned}, id="an entry that nobody signed"),
     pytest.param({"contents": lambda held, *_: (*held, held[0])}, id="an entry twice"),
 ]
+
+
+@pytest.mark.parametrize("at", [2**60, 2**64 - 1])
+async def test_a_vault_of_a_time_to_come_is_shown_as_old_and_written_anew(town: World, at: int) -> None:
+    alice, thief, device_id = await robbed(town)
+    await write(thief, at=at)
+    await alice.sync()
+    await alice.device.check_vault()
+    shown: list[str] = []
+
+    async def look(view: AccountView) -> bool:
+        shown.append(account_text(view))
+        return view.vault_is_old
+
+    await alice.account.revoke(device_id, password=password_of("alice"), confirm=look)
+    assert "vault written an unknown time" in shown[0]
+    assert "WARNING" in shown[0]
+
+
+async def test_a_vault_more_than_a_day_ahead_is_written_anew(town: World) -> None:
+    alice, thief, device_id = await robbed(town)
+    await alice.device._write_vault()
+    for ahead_by, written in ((HOUR, False), (25 * HOUR, True)):
+        await thief.device.check_vault()
+        await write(thief, at=town.clock() + ahead_by)
+        await alice.device.check_vault()
+        assert (await alice.account.view()).vault_is_old is written
+        await alice.device._write_vault()
+        header = await alice.device.run(held_header)
+        assert header is not None
+        assert (header.device_id != device_id) is written
 
 
 @pytest.mark.parametrize("written", UNUSABLE)

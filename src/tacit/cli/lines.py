@@ -102,7 +102,7 @@ def fields_of(message: Message) -> dict[str, Any]:
 
 def line_of(message: Message) -> str:
     """A message for a person: time, mark, sender, text; what cannot be read says why and what to do."""
-    when = datetime.fromtimestamp(message.sent_at / 1000).strftime("%H:%M") if message.sent_at else "--:--"
+    when = moment(message.sent_at, "%H:%M", "--:--") if message.sent_at else "--:--"
     mark = MARKS.get(message.trust, message.trust)
     sender = one_line(message.sender) or "somebody"
     if message.cause:
@@ -147,9 +147,15 @@ ID_DIGITS = 16
 """How much of a device's id is shown: enough to name it by."""
 
 
-def moment(at: int) -> str:
-    """A time in Unix milliseconds, as the person's clock has it."""
-    return datetime.fromtimestamp(at / 1000).strftime("%Y-%m-%d %H:%M")
+def moment(at: int, shown: str = "%Y-%m-%d %H:%M", unknown: str = "an unknown time") -> str:
+    """A time in Unix milliseconds, as the person's clock has it; `unknown` where no calendar has it.
+
+    Others wrote most of these numbers: none of them may end the command that shows it.
+    """
+    try:
+        return datetime.fromtimestamp(at / 1000).strftime(shown)
+    except (ValueError, OverflowError, OSError):
+        return unknown
 
 
 def device_line(device: DeviceView) -> str:
@@ -175,8 +181,9 @@ def account_text(view: AccountView) -> str:
     ]
     if view.vault_is_old:
         lines.append(
-            "  WARNING: more than 48 hours ago, and your devices rewrite it daily. Unless none was used since, the\n"
-            "  server may be showing an old one: compare with `tacit devices` on another device before you say yes."
+            "  WARNING: more than 48 hours ago or at a time to come, and your devices rewrite it daily. Unless none\n"
+            "  was used since, the server may be showing an old one: compare with `tacit devices` on another device\n"
+            "  before you say yes."
         )
     if not view.vault_is_readable:
         lines.append(

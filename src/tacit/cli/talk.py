@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from pathlib import Path
 
 import click
 
 from tacit import errors
-from tacit.cli.lines import describe, fields_of, lines_of, of_gaps, summary
+from tacit.cli.lines import describe, fields_of, lines_of, moment, of_gaps, summary
 from tacit.cli.notices import mention_notices
 from tacit.cli.printing import one_line, show, warn
 from tacit.cli.session import PROFILES, common, runs, signed_in
@@ -19,8 +18,8 @@ from tacit.client import Client
 async def warn_of_alarms(client: Client) -> None:
     """Say what the server or a member contradicted so far."""
     for alarm in await client.alarms():
-        when = datetime.fromtimestamp(alarm.at / 1000).strftime("%Y-%m-%d %H:%M")
-        warn(f"alarm of {when}: {alarm.about} {one_line(alarm.subject)}: {alarm.code} {one_line(alarm.detail)}")
+        what = f"{alarm.about} {one_line(alarm.subject)}: {alarm.code} {one_line(alarm.detail)}"
+        warn(f"alarm of {moment(alarm.at)}: {what}")
 
 
 @click.command()

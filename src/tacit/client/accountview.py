@@ -12,6 +12,8 @@ from tacit.signed.vault import EntryKind, OuterHeader, SignedEntry
 
 OLD: Final = 48 * 60 * 60 * 1000
 """A vault that was not rewritten for so long (milliseconds) may be an earlier one: its devices rewrite it daily."""
+AHEAD: Final = 24 * 60 * 60 * 1000
+"""So far (milliseconds) a device's clock may be ahead of another's; beyond it a vault's time says nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def view_of(
         tuple(view(each.device_id, each.version) for each in newest.revoked),
         header.written_at,
         header.device_id,
-        now - header.written_at > OLD,
+        not -AHEAD <= now - header.written_at <= OLD,
         is_readable,
         reset_by,
     )
@@ -112,7 +114,7 @@ async def ask(view: AccountView, known: int, confirm: Confirm | None) -> None:
         if not view.vault_is_readable:
             raise errors.NotConfirmed("a device of the account put something unusable in the vault")
         if view.vault_is_old:
-            raise errors.NotConfirmed("the vault was not written for 48 hours: it may be an earlier one")
+            raise errors.NotConfirmed("the vault was not written within 48 hours: it may be an earlier one")
         return
     if not await confirm(view):
         raise errors.NotConfirmed()
