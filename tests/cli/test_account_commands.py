@@ -14,7 +14,9 @@ import pytest
 
 from cli.nursery import CHEAP, Nursery
 from cli.test_commands import SECONDS, Done, House, Terminal, refused
-from tacit.cli.lines import account_text
+from tacit import errors
+from tacit.cli.devices import find_device
+from tacit.cli.lines import account_text, called
 from tacit.cli.notices import described
 from tacit.cli.stage import Person
 from tacit.client.accountchange import Notice
@@ -101,7 +103,8 @@ def test_a_new_device_is_shown_the_account_and_reads_what_was_written(town: Town
     done = say(town, tablet, *add, typed="y\n")
     assert done.code == 0, done.err
     assert re.search(
-        r"ada: version 1, profile standard\n  vault written \d{4}-\d\d-\d\d \d\d:\d\d by phone\n", done.err
+        r"ada: version 1, profile standard\n  vault written \d{4}-\d\d-\d\d \d\d:\d\d by phone \([0-9a-f]{16}\)\n",
+        done.err,
     )
     assert "Is this the account as you know it?" in done.err
     assert "this is a device of ada now, named tablet" in done.out
@@ -196,9 +199,9 @@ def test_a_stolen_device_is_asked_about_and_revoked(town: Town) -> None:
     assert "no device revokes itself" in refused(own, "invalid_argument")
     done = say(town, tablet, "devices", "revoke", "phone", "--stolen", typed="n\ny\n")
     assert done.code == 0, done.err
-    assert "phone opened epoch 1 of team: bea: admin, ben: member" in done.err
+    assert re.search(r"phone \([0-9a-f]{16}\) opened epoch 1 of team: bea: admin, ben: member", done.err)
     assert done.err.index("Was all of this you?") < done.err.index("Is this the account as you know it?")
-    assert "phone revoked: what it holds opens nothing that is written from now on (1 new keys)" in done.out
+    assert ") revoked: what it holds opens nothing that is written from now on (1 new keys)" in done.out
     assert "undo it with `tacit members`" in done.out
     assert "`tacit reset`" in done.out
     refused(town.say("bea", "conversations"), "sign_in_refused")
@@ -213,7 +216,7 @@ def test_a_device_that_did_nothing_is_revoked_without_that_question(town: Town) 
     town.add("bob", "tablet")
     done = say(town, town.people["bob"], "devices", "revoke", "tablet", "--stolen", typed="y\n")
     assert done.code == 0, done.err
-    assert "tablet changed nothing in any conversation" in done.err
+    assert re.search(r"tablet \([0-9a-f]{16}\) changed nothing in any conversation", done.err)
     assert "undo it" not in done.out
 
 
@@ -226,7 +229,7 @@ def test_a_new_password_is_taken_here_and_asked_for_elsewhere(town: Town) -> Non
     phone = town.people["cat"]
     done = say(town, phone, "password", typed="y\n", new_password_fd="the second")
     assert done.code == 0, done.err
-    assert "the password was used by tablet" in done.err
+    assert "the password was used by tablet (" in done.err
     assert done.err.index("take `tacit reset`") < done.err.index("Is this the account as you know it?")
     refused(town.say("cat", "conversations"), "store_locked")
     phone = town.people["cat"] = replace(phone, password="the second")
@@ -332,7 +335,7 @@ def test_a_reset_by_a_device_alone_waits_and_is_cancelled(town: Town) -> None:
     assert done.code == 0, done.err
     assert re.search(r"The reset waits until \d{4}-\d\d-\d\d \d\d:\d\d", done.out)
     told = town.say("fay", "notices").out
-    assert "tablet asks to reset your account" in told
+    assert re.search(r"tablet \([0-9a-f]{16}\) asks to reset your account", told)
     assert "if it was not you: `tacit reset --cancel`" in told
     assert "no reset waits any more" in say(town, town.people["fay"], "reset", "--cancel", "--yes").out
     assert "a reset of your account was cancelled" in town.say(tablet, "notices").out
@@ -362,6 +365,30 @@ GONE = DeviceView("cd" * 32, "", 2, 3)
 VIEW = AccountView("ada", 3, "standard", (PHONE,), (GONE,), 1_700_000_000_000, GONE.device_id, vault_is_old=False)
 
 
+TWO = replace(VIEW, devices=(replace(PHONE, name="phone"), DeviceView("ef" * 32, "tablet", 2)))
+
+
+@pytest.mark.parametrize("name", ["ef" * 8, "efef", "ef" * 32, "tablet"])
+def test_a_name_leads_nobody_to_another_device(name: str) -> None:
+    phone, tablet = TWO.devices
+    named = replace(TWO, devices=(replace(phone, name=name), tablet))
+    if name == tablet.device_id:
+        assert find_device(named, name) == tablet
+    else:
+        with pytest.raises(errors.InvalidArgument, match=r".*\(abababababababab\), tablet \(efefefefefefefef\)"):
+            find_device(named, name)
+    assert find_device(TWO, name) == tablet
+    assert find_device(named, phone.device_id[:4]).device_id == phone.device_id
+
+
+def test_a_name_is_never_shown_without_the_beginning_of_the_id() -> None:
+    phone = TWO.devices[0]
+    assert called(phone) == "phone (abababababababab)"
+    assert called(phone, "this device") == "phone (abababababababab, this device)"
+    assert (called(GONE), called(GONE, "revoked")) == ("cd" * 8, f"{'cd' * 8} (revoked)")
+    assert "by phone (abababababababab)" in account_text(replace(TWO, vault_written_by=phone.device_id))
+
+
 def test_an_old_vault_is_warned_of() -> None:
     assert "WARNING" not in account_text(VIEW)
     assert "WARNING: more than 48 hours ago" in account_text(replace(VIEW, vault_is_old=True))
@@ -377,7 +404,12 @@ def test_an_old_vault_is_warned_of() -> None:
     [
         ("unlocker", {"kind": "password", "deviceId": "ef" * 32, "succeeded": True}, "none of yours", "tacit reset"),
         ("unlocker", {"kind": "recovery_key", "deviceId": "ef" * 32, "succeeded": False}, "given wrongly", "password"),
-        ("unlocker", {"kind": "new", "deviceId": "ab" * 32, "succeeded": True}, "an unlocker was used by phone", ""),
+        (
+            "unlocker",
+            {"kind": "new", "deviceId": "ab" * 32, "succeeded": True},
+            f"used by phone�[2J ({'ab' * 8}, this device)",
+            "",
+        ),
         (
             "unlocker",
             {"kind": "password", "deviceId": "ef" * 32, "succeeded": False, "failed": 40},

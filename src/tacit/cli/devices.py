@@ -11,7 +11,7 @@ import click
 from tacit import errors
 from tacit.cli.account import DEVICE, KEYCHAIN, NAME, PROFILE, SERVER, check_no_account, own_name
 from tacit.cli.asking import Asking, Key, new_password_from, opening
-from tacit.cli.lines import ID_DIGITS, account_text, describe_account
+from tacit.cli.lines import ID_DIGITS, account_text, called, describe_account
 from tacit.cli.printing import one_line, show, warn
 from tacit.cli.session import Listing, Profile, client_of, common, password_from, runs, signed_in, signed_in_as, whose
 from tacit.client import Client
@@ -22,21 +22,25 @@ LEAST_DIGITS = 4
 
 
 def find_device(view: AccountView, wanted: str) -> DeviceView:
-    """The device that is signed in under this name, id or beginning of an id; raises `InvalidArgument`."""
-    found = [each for each in view.devices if wanted in (each.device_id, each.name)]
-    if not found and len(wanted) >= LEAST_DIGITS:
-        found = [each for each in view.devices if each.device_id.startswith(wanted)]
+    """The device that is signed in under this id, beginning of an id or name; raises `InvalidArgument`.
+
+    Any device may have given another one a name, also one that is the beginning of a third one's id: what fits two of
+    them names neither.
+    """
+    found = [each for each in view.devices if each.device_id == wanted]
+    if not found:
+        found = [each for each in view.devices if each.name == wanted or begins(each.device_id, wanted)]
     if len(found) > 1:
-        ids = ", ".join(each.device_id[:ID_DIGITS] for each in found)
-        raise errors.InvalidArgument(f"several devices are called {one_line(wanted)}: name one of {ids}")
+        every = ", ".join(map(called, found))
+        raise errors.InvalidArgument(f"several devices are called {one_line(wanted)}: name one by its id of {every}")
     if not found:
         raise errors.InvalidArgument(f"no device that is signed in is called {one_line(wanted)}: see `tacit devices`")
     return found[0]
 
 
-def called(device: DeviceView) -> str:
-    """A device's name, or what else it is called by."""
-    return one_line(device.name) or device.device_id[:ID_DIGITS]
+def begins(device_id: str, wanted: str) -> bool:
+    """Whether this is enough of a device's id to name it by."""
+    return len(wanted) >= LEAST_DIGITS and device_id.startswith(wanted)
 
 
 @click.group(cls=Listing)

@@ -166,11 +166,17 @@ def device_line(device: DeviceView) -> str:
     return f"{device.device_id[:ID_DIGITS]}  {name}{this}, {since}"
 
 
+def called(device: DeviceView, state: str = "") -> str:
+    """A device's name with the beginning of its id, as the name may be another device's word; and what it is."""
+    digits = device.device_id[:ID_DIGITS]
+    inside = f"{digits}, {state}" if state else digits
+    return f"{one_line(device.name)} ({inside})" if device.name else f"{digits} ({state})" if state else digits
+
+
 def writer_of(view: AccountView) -> str:
     """The device that wrote the vault, by name where it has one."""
     found = [each for each in (*view.devices, *view.revoked) if each.device_id == view.vault_written_by]
-    name = one_line(found[0].name) if found else ""
-    return name or f"device {view.vault_written_by[:ID_DIGITS]}"
+    return called(found[0]) if found and found[0].name else f"device {view.vault_written_by[:ID_DIGITS]}"
 
 
 def account_text(view: AccountView) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tacit.cli.lines import ID_DIGITS, moment
+from tacit.cli.lines import ID_DIGITS, called, moment
 from tacit.cli.printing import one_line, show, warn
 from tacit.cli.session import common, runs, signed_in
 from tacit.client import Client
@@ -34,8 +34,7 @@ def device_of(notice: Notice, view: AccountView) -> str:
     for each in (*view.devices, *view.revoked):
         if each.device_id == device_id:
             state = "this device" if each.this else "revoked" if each.revoked_in else ""
-            name = one_line(each.name) or device_id[:ID_DIGITS]
-            return f"{name} ({state})" if state else name
+            return called(each, state)
     return f"a device that is none of yours, {device_id[:ID_DIGITS]}"
 
 
