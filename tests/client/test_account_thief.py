@@ -17,9 +17,10 @@ from tacit.client.accountview import AccountView
 from tacit.client.books import Books
 from tacit.client.vaults import held_header
 from tacit.crypto.secret import Secret
-from tacit.identity.vault import ContactPin, Writer, contact_entry, device_name_entry, merge, seal_outer
+from tacit.identity.vault import MOST, ContactPin, NewEntry, Writer, contact_entry, device_name_entry, merge, seal_outer
 from tacit.signed.account import account_hash
-from tacit.signed.vault import SignedEntry
+from tacit.signed.vault import Entries, EntryKind, SignedEntry
+from tacit.wire import limits
 from tacit.wire.codec import encode
 from tacit.wire.text import to_base64
 
@@ -147,25 +148,112 @@ async def test_the_next_write_mends_what_a_new_device_could_not_use(town: World,
     assert (await laptop.account.view()).vault_is_readable
 
 
-async def test_a_vault_that_is_filled_up_is_as_good_as_none(town: World) -> None:
-    alice, thief, device_id = await robbed(town)
+def filled(total: int, kind: EntryKind = EntryKind.DEVICE_NAME) -> Contents:
+    """The vault filled up to so many bytes."""
 
     def full(held: tuple[SignedEntry, ...], writer: Writer, version: int) -> tuple[SignedEntry, ...]:
-        rest = 4_100_000
-        names = [device_name_entry(f"{number:04}", "x" * 65_000) for number in range(rest // 65_000)]
-        return merge(held, names, version, writer)
+        made = held
+        for number in range(100):
+            left = total - len(encode(Entries(made)))
+            if left < 400:
+                break
+            new = NewEntry(kind, b"zz" + number.to_bytes(30, "big"), b"x" * min(left - 300, 60_000))
+            made = merge(made, [new], version, writer)
+        return made
 
-    await write(thief, contents=full)
-    await alice.device.check_vault()
-    assert (await alice.account.view()).vault_is_readable is False
-    bob = (await alice.create_conversation("more", members=["bob"])).id
-    assert bob
-    town.clock.ahead += HOUR
-    await alice.sync()
-    assert (await alice.account.view()).vault_is_readable
-    await alice.account.revoke(device_id, password=password_of("alice"), confirm=yes)
+    return full
+
+
+FULL = [
+    pytest.param(EntryKind.DEVICE_NAME, limits.OUTER_BYTES - 4_000, id="words, to the brim"),
+    pytest.param(EntryKind.DEVICE_NAME, MOST, id="words"),
+    pytest.param(EntryKind.ARCHIVE_KEY, MOST, id="keys"),
+]
+
+
+@pytest.mark.parametrize(("kind", "size"), FULL)
+async def test_a_vault_that_is_filled_up_hinders_nobody(town: World, kind: EntryKind, size: int) -> None:
+    """Two honest devices end with one vault that has room for what they say, and neither accuses the other."""
+    alice, thief, device_id = await robbed(town)
     laptop = await town.another("alice", "laptop")
-    assert await said(laptop) == ["one", "two"]
+    for client in (alice, thief):
+        await client.sync()
+        await client.device.check_vault()
+    await thief.account.reset("the thief's password")
+    await write(thief, filled(size, kind))
+    desk = await town.another("alice", "desk")
+    versions = []
+    for number in range(3):
+        for name, client in (("alice", alice), ("laptop", laptop)):
+            town.clock.ahead += HOUR
+            if not number:
+                await client.create_conversation(f"of {name}", members=["bob"])
+            await client.sync()
+            await client.device.check_vault()
+            versions.append((await client.device.run(held_header)).version)  # type: ignore[union-attr]
+    assert len(set(versions[-3:])) == 1  # nobody writes any more
+    assert {each.entry.key for each in await laptop.device.run(Books.entries)} >= {
+        each.id.encode() for each in await alice.conversations()
+    }
+    await alice.account.cancel_reset(password=password_of("alice"), confirm=yes)
+    await alice.account.revoke(device_id, password=password_of("alice"), confirm=yes)
+    await desk.sync()
+    for client in (alice, laptop, desk):
+        assert await said(client) == ["one", "two"]
+        assert [each.kind for each in await client.account.notices() if each.kind == "vault_unreadable"] == []
+        assert await client.alarms() == []
+    assert sum(len(each.entry.value) for each in await alice.device.run(Books.entries)) < 100_000
+
+
+async def test_a_vault_that_is_not_served_stops_nothing_else(town: World) -> None:
+    alice, bob = await pair(town)
+    town.wires["alice"].refuse(errors.TooLarge("the vault"), "/encryption/keys/private", times=9)
+    await (await bob.conversation("team")).send("three")
+    town.clock.ahead += HOUR
+    assert await said(alice) == ["one", "two", "three"]
+
+
+async def test_a_kept_device_begins_its_clocks_anew_also_after_an_unusable_part(town: World) -> None:
+    alice, thief, device_id = await robbed(town)
+    laptop = await town.another("alice", "laptop")
+    for number in range(3):
+        town.clock.ahead += HOUR
+        await laptop.create_conversation(f"number {number}", members=["bob"])
+        for client in (laptop, alice, thief):
+            await client.sync()
+    kept = [device_id, await id_of(laptop)]
+    await alice.account.reset("new password", keep=kept, password=password_of("alice"), confirm=yes)
+    await thief.sync()
+    await thief.device.check_vault()
+    await write(thief, key=ANOTHER_KEY)
+    await laptop.sync()
+    await laptop.account.confirm_identity("alice", await alice.account.fingerprint())
+    for _ in range(2):
+        for client in (laptop, alice):
+            town.clock.ahead += HOUR
+            await client.sync()
+            await client.device.check_vault()
+    told = [each.facts["deviceId"] for each in await alice.account.notices() if each.kind == "vault_unreadable"]
+    assert told in ([], [device_id])
+    assert (await alice.account.view()).vault_is_readable
+
+
+async def test_who_is_far_behind_follows_the_headers_that_are_kept(
+    town: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, thief, _ = await robbed(town)
+    monkeypatch.setattr(limits, "OUTER_HEADERS", 4)
+    for number in range(9):
+        await write(thief, lambda *at, n=number: merge(at[0], [device_name_entry("d", f"{n}")], at[2], at[1]))
+    newest = await thief.device.run(held_header)
+    town.wires["alice"].rewrite = lambda request, answer: (
+        {**answer, "outerHeaders": answer["outerHeaders"][1:]} if "outerHeaders" in answer else answer
+    )
+    await alice.device.check_vault()
+    assert [each.about for each in await alice.alarms()] == ["vault"]  # fewer than a server keeps
+    town.wires["alice"].rewrite = None
+    await alice.device.check_vault()
+    assert await alice.device.run(held_header) == newest
 
 
 @pytest.mark.parametrize("what", ["revoke", "cancel", "password", "new device"])

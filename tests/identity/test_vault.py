@@ -28,7 +28,10 @@ from tacit.identity.vault import (
     combine,
     contact_entry,
     conversation_entry,
+    counted,
     device_name_entry,
+    fitted,
+    key_place,
     keys_among,
     merge,
     open_outer,
@@ -39,7 +42,7 @@ from tacit.identity.vault import (
     writers_of,
 )
 from tacit.signed import labels
-from tacit.signed.account import AccountRecord, OuterRef
+from tacit.signed.account import AccountRecord, OuterRef, RevokedDevice
 from tacit.signed.profiles import KeyAlgorithm
 from tacit.signed.vault import (
     Entries,
@@ -425,3 +428,32 @@ def test_an_outer_part_may_run_ahead_of_the_one_before_it() -> None:
     ahead = seal_outer(*account, first.header, (entry(ONE, 7),), KEY, Writer(PHONE.device_id, PHONE.sign), 5, 9)
     assert (ahead.header.version, ahead.header.previous_hash) == (9, header_hash(first.header))
     assert open_outer(RECORD, ahead, KEY) == (entry(ONE, 7),)
+
+
+def test_a_key_counts_that_a_version_names_and_no_word_of_a_revoked_device() -> None:
+    revoked = dataclasses.replace(RECORD, revoked=(RevokedDevice(PHONE.device_id, 2),))
+    named = NewEntry(EntryKind.ARCHIVE_KEY, RECORD.archive_key_id, b"a" * 32)
+    wrapping = NewEntry(EntryKind.ENCRYPTION_KEY, key_place(RECORD.encryption_keys[0]), b"k")
+    junk = NewEntry(EntryKind.ARCHIVE_KEY, b"j" * 32, b"a" * 32)
+    name = device_name_entry(PHONE.device_id, "phone")
+    entries = merge((), [named, wrapping, junk, name], 1, writer(PHONE))
+    assert {each.entry.key for each in counted(entries, [RECORD])} == {named.key, wrapping.key, name.key}
+    assert {each.entry.key for each in counted(entries, [RECORD, revoked])} == {named.key, wrapping.key}
+    later = dataclasses.replace(revoked, encryption_keys=(), archive_key_id=b"l" * 32)
+    assert {each.entry.key for each in counted(entries, [RECORD, later])} == {named.key, wrapping.key}
+
+
+def test_what_is_too_much_is_left_out_of_who_said_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = NewEntry(EntryKind.ARCHIVE_KEY, b"k" * 32, b"a" * 32)
+    brief = device_name_entry("z" * 64, "z")
+    much = [device_name_entry(f"{number:064}", "x" * 100) for number in range(9)]
+    entries = merge(merge((), [key, *much], 1, writer(LAPTOP)), [brief], 1, writer(PHONE))
+    assert fitted(entries) == entries
+    size = max(len(encode(each)) for each in entries)
+    kept = fitted(entries, 4 * size)
+    assert list(kept) == sorted(kept, key=lambda each: (each.entry.kind, each.entry.key))
+    assert {each.entry.key for each in kept} >= {key.key, brief.key}
+    assert 3 <= len(kept) < len(entries)
+    assert sum(len(encode(each)) for each in kept) <= 4 * size
+    monkeypatch.setattr(vault, "MOST_ENTRIES", 2)
+    assert {each.entry.key for each in fitted(entries)} == {key.key, brief.key}

@@ -166,7 +166,10 @@ def refuses(rule: str, check: Callable[..., Verified[OuterHeader]], *arguments: 
 # --- an outer part under an account record -----------------------------------------------
 
 
-@pytest.mark.parametrize("other", [{}, {"version": 6}, {"version": 1 << 63}, {"account_version": 1}, {"written_at": 0}])
+LATEST = (1 << 52) - 1
+
+
+@pytest.mark.parametrize("other", [{}, {"version": 6}, {"version": LATEST}, {"account_version": 1}, {"written_at": 0}])
 def test_an_outer_part_by_a_device_of_the_account(safe: Safe, other: dict[str, Any]) -> None:
     outer = safe.outer(**other)
     found = verify_outer(safe.record, outer)
@@ -184,6 +187,7 @@ def test_the_outer_part_that_the_record_names(safe: Safe) -> None:
         ({"user_id": "bob"}, "it is another account's"),
         ({"account_version": 4}, "it names an account version to come"),
         ({"version": 3}, "it is older than the account record says"),
+        ({"version": 1 << 52}, "its version is too high"),
         ({"version": 4, "written_at": 1001}, "it differs from the one that the account record names"),
         ({"entries_hash": b"e" * 32}, "the entries are not those that were signed"),
         ({"device_id": "d" * 64}, "its device is not certified"),

@@ -12,7 +12,7 @@ from tacit.client.accounts import Directory
 from tacit.client.accountview import AccountView, Confirm, ask, check_name, view_of
 from tacit.client.books import Books
 from tacit.client.enrolment import check_profile
-from tacit.client.publishing import make_and_publish
+from tacit.client.publishing import publish
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
@@ -84,13 +84,13 @@ class Arrival:
         await ask(view, 0, confirm)
         held = await asyncio.to_thread(self._unlockers, at, new_password)
 
-        def make(books: Books, ahead: int) -> AccountChange:
+        def make(books: Books) -> AccountChange:
             accountchange.drop(books)  # of an attempt that was refused
             entry = device_name_entry(device.device_id(), name)
-            version = identity.certify(at, device, [entry], self._clock(), held=held, ahead=ahead)
+            version = identity.certify(at, device, [entry], self._clock(), held=held)
             return accountchange.keep(books, CERTIFY, version, device)
 
-        await make_and_publish(self._store, self._api, make, self._clock)
+        await publish(self._store, self._api, await self._store.run(make), self._clock)
 
     def _unlockers(self, at: Unlocked, new_password: Secret | None) -> tuple[Unlocker, ...] | None:
         return None if new_password is None else identity.with_password(at, new_password, self._cost, self._random)

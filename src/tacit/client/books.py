@@ -18,7 +18,7 @@ from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Secret
 from tacit.identity import keys
 from tacit.identity.account import DeviceSecrets
-from tacit.identity.vault import KEYS, ContactPin, ConversationHead, PrivateKey, values
+from tacit.identity.vault import ContactPin, ConversationHead, PrivateKey, counted, fitted, values
 from tacit.signed.account import AccountRecord, is_reset
 from tacit.signed.profiles import KeyAlgorithm
 from tacit.signed.record import ConversationRecord, Roster
@@ -169,10 +169,9 @@ class Books:
         """Hold these entries from now on, where the server has the outer part with this header.
 
         `served` is what stands in it: anything else is written anew at the next chance. None: nothing that is usable.
-        What a revoked device said of people and conversations is not held: it counts for nothing.
+        What counts for nothing, or does not fit, is not held.
         """
-        gone = {each.device_id for each in self.own_account().value.revoked}
-        entries = tuple(each for each in entries if each.entry.kind in KEYS or each.entry.device_id not in gone)
+        entries = fitted(counted(entries, (each.value for each in self.accounts.versions(self.me.user_id))))
         self.set_meta("entries", encode(Entries(entries)))
         self.set_meta("outer_header", encode(header))
         self.set_meta(VAULT_OWED, b"" if entries != served else None)

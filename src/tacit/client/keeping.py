@@ -17,7 +17,7 @@ from tacit.client.books import OWN_RESET, UNREADABLE_BY, Books
 from tacit.client.changes import Changes, is_about_the_session
 from tacit.client.openings import ROTATE, Intent
 from tacit.client.ownwords import DEVICE_NAME, own_words
-from tacit.client.publishing import make_and_publish, publish
+from tacit.client.publishing import publish
 from tacit.client.store import Store
 from tacit.client.sync import Syncer
 from tacit.client.timing import Clock
@@ -124,12 +124,12 @@ class AccountKeeper:
         keys = await self._new_keys()
         now, random = self._clock(), self._random
 
-        def make(books: Books, ahead: int) -> AccountChange:
+        def make(books: Books) -> AccountChange:
             device = books.me.secrets
-            version = identity.revoke(at_of(books, at), device, set(gone), keys, now, random, ahead=ahead)
+            version = identity.revoke(at_of(books, at), device, set(gone), keys, now, random)
             return accountchange.keep(books, REVOKE, version, device)
 
-        await make_and_publish(self._store, self._api, make, self._clock)
+        await self._publish(await self._store.run(make))
         await self.rotate_all(progress)
 
     async def reset(
@@ -228,11 +228,11 @@ class AccountKeeper:
     async def _change_unlockers(self, at: Unlocked, held: tuple[Unlocker, ...], words: tuple[str, ...] = ()) -> None:
         now = self._clock()
 
-        def make(books: Books, ahead: int) -> AccountChange:
-            version = identity.change_unlockers(at_of(books, at), books.me.secrets, held, now, ahead=ahead)
+        def make(books: Books) -> AccountChange:
+            version = identity.change_unlockers(at_of(books, at), books.me.secrets, held, now)
             return accountchange.keep(books, UNLOCKERS, version, books.me.secrets, words)
 
-        await make_and_publish(self._store, self._api, make, self._clock)
+        await self._publish(await self._store.run(make))
 
     async def _publish(self, change: AccountChange) -> int:
         """Send a change that is kept; until when it waits, or 0 once it counts."""

@@ -13,11 +13,12 @@ from tacit.api.auth import UnlockerFound
 from tacit.api.base import binary
 from tacit.client.answers import check_vault as check_beside_vault
 from tacit.client.transport import EncryptionAPIClient
+from tacit.client.vaults import check_follows
 from tacit.crypto.secret import Secret
 from tacit.identity.account import DeviceSecrets
 from tacit.identity.changes import Unlocked, account_of
 from tacit.identity.unlockers import KdfBounds, open_inner, password_bytes, password_secret, proof_of
-from tacit.identity.vault import read_outer, writers_of
+from tacit.identity.vault import counted, read_outer, writers_of
 from tacit.identity.words import from_words
 from tacit.signed.account import AccountRecord
 from tacit.signed.vault import Boxes, Inner, Outer, PasswordParameters, UnlockerKind, Vault, check_vault
@@ -107,9 +108,10 @@ def read_vault(answer: api.PrivateKeys, versions: Sequence[Verified[AccountRecor
         raise errors.InvalidVault(
             "your password or recovery key does not open it: it is not the one you made"
         ) from None
-    writers = writers_of(each.value for each in versions)
-    entries = read_outer(record, vault.outer, opened.outer_key, writers)
-    return Unlocked(record, vault, opened, entries or (), entries is not None)
+    check_follows(record, record.outer, vault.outer.header, answer)
+    records = [each.value for each in versions]
+    entries = read_outer(record, vault.outer, opened.outer_key, writers_of(records))
+    return Unlocked(record, vault, opened, counted(entries or (), records), entries is not None)
 
 
 def _part(kind: type[T], text: str) -> T:

@@ -25,6 +25,7 @@ from tacit.identity.vault import (
     NewEntry,
     Writer,
     combine,
+    fitted,
     keys_among,
     merge,
     read_outer,
@@ -36,10 +37,8 @@ from tacit.signed.account import AccountRecord, OuterRef, account_hash, certific
 from tacit.signed.record import DAY
 from tacit.signed.vault import (
     Boxes,
-    Entries,
     Outer,
     OuterHeader,
-    SignedEntry,
     boxes_hash,
     header_hash,
     verify_outer,
@@ -50,8 +49,6 @@ from tacit.wire.codec import decode, encode
 from tacit.wire.text import to_base64
 
 ATTEMPTS: Final = 3
-SPARE: Final = 256 * limits.KIB
-"""Bytes of the outer part that a device leaves free for what others write."""
 
 
 @final
@@ -79,9 +76,8 @@ class VaultKeeper:
         stays. Another program on the same store may have written the next one meanwhile.
         """
         asked = await self._store.run(held_header)
-        answer = await self._api.get_encryption_keys_private()
-        with suppress(errors.PeerError):  # what contradicts is kept as evidence
-            await self.take(answer, asked)
+        with suppress(errors.PeerError):  # what contradicts is kept as evidence; nothing else waits for the vault
+            await self.take(await self._api.get_encryption_keys_private(), asked)
 
     async def take(self, answer: api.PrivateKeys, asked: OuterHeader | None) -> None:
         """Take what the server has, see `take_outer`; raises what contradicts, having kept it as evidence."""
@@ -150,8 +146,9 @@ def next_outer(books: Books, now: int) -> tuple[Outer, bytes, str] | None:
     held = books.entries()
     writer = Writer(me.device_id, me.request_key.sign)
     version = before.version + 1 if before is not None else 1
-    entries = merge(held, wanted_entries(books), version, writer, books.certified())
-    if entries == held and before is not None and abs(now - before.written_at) < DAY and books.meta(VAULT_OWED) is None:
+    entries = fitted(merge(held, wanted_entries(books), version, writer, books.certified()))
+    is_fresh = before is not None and abs(now - before.written_at) < DAY
+    if entries == held and is_fresh and books.meta(VAULT_OWED) is None:
         return None
     account = books.own_account().value
     key = Secret(me.secrets.outer_key)
@@ -179,30 +176,16 @@ def keep_outer(books: Books, outer: Outer, now: int) -> None:
     me, record = books.me, books.own_account().value
     writers = writers_of([each.value for each in books.accounts.versions(me.user_id)])
     entries = read_outer(record, outer, Secret(me.secrets.outer_key), writers)
-    held = held_header(books)
-    if entries is None or not has_room(combine(books.entries(), entries, books.certified())):
-        if books.text(UNREADABLE_BY) != outer.header.device_id:
-            books.keep_notice(now, "vault_unreadable", {"deviceId": outer.header.device_id})
-        books.hold_vault(outer.header, books.entries(), None)
-        return
-    drop_written(books, entries)
-    if held is not None and of_this_chain(books, held) is None:
+    held, header = books.entries(), outer.header
+    if of_this_chain(books, held_header(books)) is None:
         # After a reset the clocks begin anew: what only this device holds of keys goes in with its next write.
-        new = [NewEntry(each.entry.kind, each.entry.key, each.entry.value) for each in keys_among(books.entries())]
-        there = {(each.entry.kind, each.entry.key) for each in entries}
-        missing = [each for each in new if (each.kind, each.key) not in there]
-        writer = Writer(me.device_id, me.request_key.sign)
-        books.hold_vault(outer.header, merge(entries, missing, outer.header.version + 1, writer), entries)
-    else:
-        books.hold_vault(outer.header, combine(books.entries(), entries, books.certified()), entries)
-
-
-def has_room(entries: tuple[SignedEntry, ...]) -> bool:
-    """Whether these entries fit into an outer part, with something to spare."""
-    try:
-        return len(encode(Entries(entries))) <= limits.VAULT_BYTES - SPARE
-    except errors.TooLarge:
-        return False
+        new = [NewEntry(each.entry.kind, each.entry.key, each.entry.value) for each in keys_among(held)]
+        held = merge((), new, header.version + 1, Writer(me.device_id, me.request_key.sign))
+    if entries is not None:
+        drop_written(books, entries)
+    elif books.text(UNREADABLE_BY) != header.device_id:
+        books.keep_notice(now, "vault_unreadable", {"deviceId": header.device_id})
+    books.hold_vault(header, combine(held, entries or (), books.certified()), entries)
 
 
 def held_header(books: Books) -> OuterHeader | None:
@@ -239,7 +222,9 @@ def take_outer(books: Books, answer: api.PrivateKeys, asked: OuterHeader | None,
     if held is not None:
         if outer.header.version < held.version or check_not_older(held, outer.header):
             return
-        check_follows(record, held, outer.header, answer)
+        later = record.outer.version > held.version  # its word is the identity key's
+        start = record.outer if later else OuterRef(held.version, header_hash(held))
+        check_follows(record, start, outer.header, answer)
     take_box(books, record, decode(Boxes, binary(answer.boxes, limits.VAULT_BYTES), limits.VAULT_BYTES))
     keep_outer(books, outer, now)
 
@@ -280,27 +265,28 @@ def check_not_older(held: OuterHeader, served: OuterHeader) -> bool:
     return True
 
 
-def check_follows(record: AccountRecord, held: OuterHeader, served: OuterHeader, answer: api.PrivateKeys) -> None:
-    """Raises `ServerMisbehaved` unless signed headers lead from the held outer part to the served one.
+def check_follows(record: AccountRecord, start: OuterRef, served: OuterHeader, answer: api.PrivateKeys) -> None:
+    """Raises `ServerMisbehaved` unless signed headers lead from the outer part `start` to the served one.
 
-    Where the account record names a later part than the held one, they lead on from there: its word is the identity
-    key's.
+    A server keeps `limits.OUTER_HEADERS` of them: where `start` is further back, those lead on from the first of them.
     """
-    start = record.outer if record.outer.version > held.version else OuterRef(held.version, header_hash(held))
     before: OuterRef | None = None
+    led, needed = 0, 1
     for each in answer.outer_headers:
         header = decode(OuterHeader, binary(each.header, limits.RECORD_BYTES))
         named = OuterRef(header.version, header_hash(header))
         if named.version < start.version:
             continue
         writer = certificate(record, header.device_id)
-        follows = named == start if before is None else leads(before, header)
+        if before is None and named.version > start.version:
+            needed = limits.OUTER_HEADERS
+        follows = leads(before, header) if before else named == start or needed > 1
         if writer is None or not follows:
             raise errors.ServerMisbehaved("the outer part does not follow the one that is known")
         signature = binary(each.signature, limits.SIGNATURE_BYTES)
         verify(labels.OUTER_HEADER, header, writer.request_key, signature, record.profile)
-        before = named
-    if before is None or before.hash != header_hash(served):
+        before, led = named, led + 1
+    if before is None or before.hash != header_hash(served) or led < needed:
         raise errors.ServerMisbehaved("the outer part does not follow the one that is known")
 
 

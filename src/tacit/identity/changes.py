@@ -15,7 +15,7 @@ from tacit.identity import unlockers
 from tacit.identity.account import AccountKeys, DeviceSecrets, certificate_of, make_boxes
 from tacit.identity.keys import SigningKey, new_signing_key
 from tacit.identity.unlockers import Account, Cost, Opened
-from tacit.identity.vault import KEYS, NewEntry, Writer, merge, seal_outer
+from tacit.identity.vault import KEYS, NewEntry, Writer, fitted, merge, seal_outer
 from tacit.identity.words import to_words
 from tacit.signed.account import (
     NO_RESET,
@@ -74,8 +74,8 @@ class Version:
 AHEAD: Final = 1 << 20
 """By so much the outer part of an account version runs ahead of what devices write meanwhile.
 
-A device writes one version after the other, in its own name alone. What the identity key signs follows any part since
-the last account version, and its own number is beyond all that a device in a thief's hands writes to be in its way.
+A device writes one version after the other, in its own name alone. What the identity key signs has a number beyond all
+that a device in a thief's hands could write meanwhile to be in its way.
 """
 
 
@@ -111,11 +111,9 @@ def _in_place(held: Iterable[Unlocker], made: Unlocker) -> tuple[Unlocker, ...]:
 # --- the next version ----------------------------------------------------------------------
 
 
-def change_unlockers(
-    at: Unlocked, device: DeviceSecrets, held: tuple[Unlocker, ...], now: int, *, ahead: int = 0
-) -> Version:
-    """The version with these unlockers, otherwise as it is; `ahead` as in `AHEAD`."""
-    entries, outer = _write(at, device, (), at.opened.outer_key, now, ahead)
+def change_unlockers(at: Unlocked, device: DeviceSecrets, held: tuple[Unlocker, ...], now: int) -> Version:
+    """The version with these unlockers, otherwise as it is."""
+    entries, outer = _write(at, device, (), at.opened.outer_key, now)
     return _version(at, at.record.devices, at.opened.outer_key, outer, entries, held=held)
 
 
@@ -126,31 +124,23 @@ def certify(
     now: int,
     *,
     held: tuple[Unlocker, ...] | None = None,
-    ahead: int = 0,
 ) -> Version:
     """The version with one more device, which writes `new` entries into the vault.
 
-    `held` are its unlockers where they change with it; `now` in Unix milliseconds; `ahead` as in `AHEAD`.
+    `held` are its unlockers where they change with it; `now` in Unix milliseconds.
     """
     devices = _sorted((*at.record.devices, certificate_of(device)))
-    entries, outer = _write(at, device, new, at.opened.outer_key, now, ahead)
+    entries, outer = _write(at, device, new, at.opened.outer_key, now)
     return _version(at, devices, at.opened.outer_key, outer, entries, held=held)
 
 
 def revoke(
-    at: Unlocked,
-    device: DeviceSecrets,
-    gone: Collection[str],
-    keys: AccountKeys,
-    now: int,
-    random: Randomness,
-    *,
-    ahead: int = 0,
+    at: Unlocked, device: DeviceSecrets, gone: Collection[str], keys: AccountKeys, now: int, random: Randomness
 ) -> Version:
     """The version without the devices in `gone`, made by another one: outer key and all keys are replaced.
 
-    What the former keys open stays open to the others: they stay in the vault; `ahead` as in `AHEAD`. Raises
-    `InvalidArgument` for a device that is not there, and for the one that signs.
+    What the former keys open stays open to the others: they stay in the vault. Raises `InvalidArgument` for a device
+    that is not there, and for the one that signs.
     """
     present = {each.device_id for each in at.record.devices}
     if not gone or not set(gone) <= present:
@@ -162,17 +152,17 @@ def revoke(
     stay = {each.device_id for each in devices}
     # What the others said of people and conversations counts for nothing from now on, and could fill the vault.
     kept = tuple(each for each in at.entries if each.entry.kind in KEYS or each.entry.device_id in stay)
-    entries, outer = _write(replace(at, entries=kept), device, keys.entries, outer_key, now, ahead)
+    entries, outer = _write(replace(at, entries=kept), device, keys.entries, outer_key, now)
     return _version(at, devices, outer_key, outer, entries, keys=keys)
 
 
 def _write(
-    at: Unlocked, device: DeviceSecrets, new: Iterable[NewEntry], outer_key: Secret, now: int, ahead: int
+    at: Unlocked, device: DeviceSecrets, new: Iterable[NewEntry], outer_key: Secret, now: int
 ) -> tuple[tuple[SignedEntry, ...], Outer]:
     before, writer = at.vault.outer.header, writer_of(device)
     # What this device holds may have been written after the part that it unlocked.
-    version = max(before.version, *(each.entry.clock for each in at.entries), 0) + 1 + ahead
-    entries, named = merge(at.entries, new, version, writer), at.record
+    version = max(before.version, *(each.entry.clock for each in at.entries), 0) + AHEAD
+    entries, named = fitted(merge(at.entries, new, version, writer)), at.record
     outer = seal_outer(
         named.server_name, named.user_id, named.version + 1, before, entries, outer_key, writer, now, version
     )

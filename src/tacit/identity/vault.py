@@ -37,6 +37,11 @@ class NoContext:
     """An empty struct: the label alone says what is derived."""
 
 
+MOST: Final = limits.OUTER_BYTES - 64 * limits.KIB
+"""Bytes of entries that a device writes: as many as fit, sealed, with something to spare."""
+MOST_ENTRIES: Final = limits.VAULT_ENTRIES
+
+
 @struct
 class OuterContext:
     """What the sealed entries are bound to."""
@@ -103,8 +108,13 @@ class NewEntry:
 
 def private_key_entry(algorithm: KeyAlgorithm, public_key: bytes, private: Secret) -> NewEntry:
     """The entry of an account encryption key, under the hash of its public struct."""
-    key = struct_hash(labels.ENCRYPTION_KEY, EncryptionKey(algorithm, public_key))
+    key = key_place(EncryptionKey(algorithm, public_key))
     return NewEntry(EntryKind.ENCRYPTION_KEY, key, encode(PrivateKey(algorithm, public_key, private.reveal())))
+
+
+def key_place(key: EncryptionKey) -> bytes:
+    """Under what an encryption key's private half stands: the hash of its public struct, 32 bytes."""
+    return struct_hash(labels.ENCRYPTION_KEY, key)
 
 
 def archive_key_entry(archive_key: Secret) -> NewEntry:
@@ -275,7 +285,7 @@ def open_outer(
     header = outer.header
     context = OuterContext(header.server_name, header.user_id, header.account_version, header.version)
     plain = sealed.open(outer_key, labelled(labels.OUTER, context), outer.sealed_entries)
-    entries = decode(Entries, plain, limits.VAULT_BYTES).entries
+    entries = decode(Entries, plain, limits.OUTER_BYTES).entries
     places = [(signed.entry.kind, signed.entry.key) for signed in entries]
     if places != sorted(set(places)):
         raise errors.InvalidVault("its entries are not sorted, or one stands twice")
@@ -308,6 +318,49 @@ def check_entry(record: AccountRecord, version: int, signed: SignedEntry, writer
     if writer is None:
         raise errors.InvalidVault("an entry's device was never certified")
     verify(labels.ENTRY, signed.entry, writer, signed.signature, record.profile)
+
+
+def counted(entries: Iterable[SignedEntry], versions: Iterable[AccountRecord]) -> tuple[SignedEntry, ...]:
+    """The entries that count for an account with these versions, oldest first; the others would only take room.
+
+    A key counts that a version names, whoever wrote it; of people and conversations a revoked device says nothing.
+    """
+    named: set[tuple[EntryKind, bytes]] = set()
+    gone: frozenset[str] = frozenset()
+    for record in versions:
+        named.add((EntryKind.ARCHIVE_KEY, record.archive_key_id))
+        named.update((EntryKind.ENCRYPTION_KEY, key_place(key)) for key in record.encryption_keys)
+        gone = frozenset(each.device_id for each in record.revoked)
+
+    def counts(entry: Entry) -> bool:
+        return (entry.kind, entry.key) in named if entry.kind in KEYS else entry.device_id not in gone
+
+    return tuple(signed for signed in entries if counts(signed.entry))
+
+
+def fitted(entries: Iterable[SignedEntry], most: int = MOST) -> tuple[SignedEntry, ...]:
+    """The entries, as many as fit into `most` bytes: keys, then the words of each device, the briefest device first.
+
+    So no device can fill the vault to keep out what the others say.
+    """
+    sizes = [(signed, len(encode(signed))) for signed in entries]
+    if len(sizes) <= MOST_ENTRIES and sum(size for _, size in sizes) <= most:
+        return tuple(signed for signed, _ in sizes)
+    said: dict[str, int] = {}
+    for signed, size in sizes:
+        said[signed.entry.device_id] = said.get(signed.entry.device_id, 0) + size
+
+    def rank(item: tuple[SignedEntry, int]) -> tuple[bool, int, str]:
+        entry = item[0].entry
+        return (entry.kind not in KEYS, said[entry.device_id], entry.device_id)
+
+    kept: list[SignedEntry] = []
+    left = most
+    for signed, size in sorted(sizes, key=rank):
+        if size <= left and len(kept) < MOST_ENTRIES:
+            kept.append(signed)
+            left -= size
+    return tuple(sorted(kept, key=lambda each: (each.entry.kind, each.entry.key)))
 
 
 def keys_among(entries: Iterable[SignedEntry]) -> list[SignedEntry]:

@@ -181,19 +181,17 @@ def check_signatures(chains: Chains, record: AccountRecord, signatures: AccountS
 
 
 def check_outer_follows(db: sqlite3.Connection, record: AccountRecord, header: Header) -> None:
-    """An outer part that comes with a record is the stored one, or a later one that follows one since the last record.
+    """An outer part that comes with a record is the stored one, or has a higher version; raises `VersionConflict`.
 
-    The identity key's word is above that of a device, which may go on writing to be in its way. Raises
-    `VersionConflict`.
+    It need not follow the stored one: the identity key's word is above that of a device, which may go on writing to be
+    in its way.
     """
-    stored = [decode(Header, binary(each.header)) for each in accounts.outer_headers(db, record.user_id)]
-    if not stored or record.version == 1 or is_reset(record):
+    newest = accounts.newest_header(db, record.user_id)
+    if newest is None or record.version == 1 or is_reset(record):
         return
-    newest, known = stored[-1], {header_hash(each) for each in stored}
-    same = header_hash(header) == header_hash(newest)
-    follows = header.version > newest.version and header.previous_hash in known
-    if not same and not follows:
-        raise errors.VersionConflict(accountVersion=record.version - 1, outerVersion=newest.version)
+    stored = decode(Header, binary(newest.header))
+    if header.version <= stored.version and header_hash(header) != header_hash(stored):
+        raise errors.VersionConflict(accountVersion=record.version - 1, outerVersion=stored.version)
 
 
 @get("/api/encryption/keys/public")
@@ -263,12 +261,15 @@ async def store_outer(request: Call) -> api.Written:
         vault = decode(Vault, binary(stored.encrypted_private_key), limits.VAULT_BYTES)
         if outer.header.version == stored.outer_version + 1:
             verify_outer_next(newest.value, vault.outer.header, outer)
+        whole = encode(dataclasses.replace(vault, outer=outer))
+        if len(whole) > limits.VAULT_BYTES:
+            raise errors.TooLarge("the vault with this outer part")
         return accounts.put_outer(
             db,
             user_id=session.user_id,
             account_version=stored.version,
             outer=_row(outer),
-            encrypted_private_key=to_base64(encode(dataclasses.replace(vault, outer=outer))),
+            encrypted_private_key=to_base64(whole),
             now=now,
         )
 

@@ -35,6 +35,12 @@ RECORD_BYTES: Final = 4 * MIB
 """One account or conversation record."""
 VAULT_BYTES: Final = 4 * MIB
 """One whole vault."""
+OUTER_BYTES: Final = 3 * MIB
+"""The sealed entries of a vault's outer part, which a device writes alone: what else is in the vault fits beside it."""
+OUTER_HEADERS: Final = 5_000
+"""Headers of outer parts that a server keeps of an account, the newest."""
+OUTER_VERSION: Final = 1 << 52
+"""What the version of an outer part stays below."""
 GRANTS: Final = 1_000
 """Grants in one request."""
 CONTENT_BYTES: Final = 64 * KIB

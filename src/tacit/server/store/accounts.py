@@ -19,6 +19,7 @@ from tacit.server.store.rows import (
     Vault,
     row_id,
 )
+from tacit.wire import limits
 
 _COLUMNS = "user_id, version, key_id, public_key, record, signature, outer_version, created_at"
 _DEVICE = "user_id, device_id, request_key, certified_in, revoked_in"
@@ -91,12 +92,22 @@ def vault(connection: sqlite3.Connection, user_id: str) -> Vault:
 
 
 def outer_headers(connection: sqlite3.Connection, user_id: str) -> tuple[OuterHeader, ...]:
-    """The headers of the outer part, from the version that the newest account record names, oldest first."""
+    """The newest headers of the outer part since the version that the newest account record names, oldest first."""
     rows = connection.execute(
         "SELECT version, account_version, header, signature FROM outer_headers WHERE user_id = ? ORDER BY version",
         (user_id,),
     )
     return tuple(OuterHeader._make(row) for row in rows)
+
+
+def newest_header(connection: sqlite3.Connection, user_id: str) -> OuterHeader | None:
+    """The header of the newest outer part, or None where there is no such account."""
+    row = connection.execute(
+        "SELECT version, account_version, header, signature FROM outer_headers WHERE user_id = ? "
+        "ORDER BY version DESC LIMIT 1",
+        (user_id,),
+    ).fetchone()
+    return None if row is None else OuterHeader._make(row)
 
 
 def devices(connection: sqlite3.Connection, user_id: str) -> tuple[Device, ...]:
@@ -207,8 +218,8 @@ def put_outer(
     """
     stored = get(connection, user_id)
     if (account_version, outer.version) == (stored.version, stored.outer_version):
-        newest_header = outer_headers(connection, user_id)[-1]
-        if newest_header.header == outer.header:
+        newest = newest_header(connection, user_id)
+        if newest is not None and newest.header == outer.header:
             return AccountWritten(True, (), 0)
     if (account_version, outer.version) != (stored.version, stored.outer_version + 1):
         raise errors.VersionConflict(accountVersion=stored.version, outerVersion=stored.outer_version)
@@ -217,6 +228,9 @@ def put_outer(
         (encrypted_private_key, outer.version, user_id, account_version),
     )
     _put_header(connection, user_id, outer)
+    # Whoever is further behind follows the newest ones: a device that writes all the time does not fill the database.
+    old = "DELETE FROM outer_headers WHERE user_id = ? AND version <= ?"
+    connection.execute(old, (user_id, outer.version - limits.OUTER_HEADERS))
     body = {"accountVersion": account_version, "version": outer.version}
     told = account_events.append(connection, [user_id], "vault", body, now)
     return AccountWritten(False, (), told[user_id])
