@@ -77,6 +77,12 @@ def test_a_passphrase_that_is_offered_counts_once_it_opened(tmp_path: Path) -> N
     with pytest.raises(errors.StoreLocked):
         keys.open(Secret(b"third"))
     keys.offer(key, Secret(b"fourth"))
+    keys.rewrap(Secret(b"another"), Secret(b"fifth"))
+    with pytest.raises(errors.StoreLocked):
+        keys.open(Secret(b"fourth"))
+    assert keys.open(Secret(b"fifth")) == key
+    keys.rewrap(Secret(b"fifth"), Secret(b"another"))
+    keys.offer(key, Secret(b"fourth"))
     keys.remove()
     assert list(tmp_path.iterdir()) == []
 

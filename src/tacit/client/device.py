@@ -207,6 +207,7 @@ class Device:
     async def change_password(self, key: Key, new_password: str, confirm: Confirm | None) -> None:
         """Another password for the account, and for this store where the old one opened it."""
         secret = password_bytes(new_password)
+        await self._settle()
         async with self._box.following(secret):
             await self.keeper().change_password(key, secret, confirm)
 
@@ -217,8 +218,13 @@ class Device:
         secret = password_bytes(new_password)
         if key is None:
             return await self.keeper().reset(key, secret, keep, confirm)
+        await self._settle()
         async with self._box.following(secret):
             return await self.keeper().reset(key, secret, keep, confirm)
+
+    async def _settle(self) -> None:
+        await self.keeper().resume()
+        await self._box.settle()
 
     async def _run(self, work: Callable[[Books], T]) -> T:
         self._parts_now()
@@ -236,6 +242,7 @@ class Device:
         parts = self._parts_now()
         await parts.syncer.pull()
         await parts.settle()
+        await self._box.settle()
         if self._clock() - self._vault_written >= VAULT_MILLISECONDS:
             await self._write_vault()
 

@@ -171,6 +171,7 @@ class SecureKeyStore:
         before = read_file(self.path)
         key = self.open(old)
         self._write(key, new, replace=True)
+        self.drop_offer()  # else a third one opened it besides
         self._forget(before)
 
     def offer(self, key: Secret, passphrase: Secret) -> None:

@@ -6,15 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 from tacit import errors
-from tacit.client import enrolment
+from tacit.client import accountchange, enrolment
+from tacit.client.books import Books
 from tacit.client.keychain import Keychain, system_keychain
 from tacit.client.keystore import BOUNDS, FLOOR, SecureKeyStore
 from tacit.client.store import Store
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity.unlockers import Cost, password_bytes
+from tacit.signed.account import account_hash
+
+OFFERED_FOR: Final = "offered_for"
+"""Under this the store keeps the hash of the account record with whose outcome the password that was offered stands."""
 
 
 @final
@@ -63,19 +68,38 @@ class Lockbox:
     async def following(self, password: Secret) -> AsyncIterator[None]:
         """Open the store by the account's new password from now on, if it counts at the end, and the old one did.
 
-        Where its outcome is not known, or the process ends before it is, either of the two opens the store, until the
-        new one did.
+        Where its outcome is not known, or the process ends before it is, either of the two opens the store, until
+        `settle` learns it or the new one did. Call that first: an earlier offer is replaced.
         """
-        if self._passphrase is not None or not self._keys.needs_passphrase() or self._key is None:
+        store = self.store
+        if self._passphrase is not None or not self._keys.needs_passphrase() or self._key is None or store is None:
             yield
             return
+        before = await store.run(change_under_way)
         await asyncio.to_thread(self._keys.offer, self._key, password)
         try:
             yield
-        except (errors.PeerError, errors.UsageError):
-            self._keys.drop_offer()
+        except errors.TacitError:
+            made = await store.run(change_under_way)
+            if made is None or made == before:
+                self._keys.drop_offer()
+            else:
+                await store.run(lambda books: books.set_meta(OFFERED_FOR, made))
             raise
         self._keys.take_offer()
+
+    async def settle(self) -> None:
+        """Take or drop the password that was offered for a change of the account whose outcome is known by now."""
+        if self.store is None:
+            return
+        counts = await self.store.run(offered_for_what_counts)
+        if counts is None:
+            return
+        if counts:
+            self._keys.take_offer()
+        else:
+            self._keys.drop_offer()
+        await self.store.run(lambda books: books.set_meta(OFFERED_FOR, None))
 
     async def remove_empty(self) -> None:
         """Take away a store in which no account came to be, so that another name and password can be chosen."""
@@ -93,3 +117,17 @@ class Lockbox:
         if self.store is not None:
             await self.store.close()
             self.store = None
+
+
+def change_under_way(books: Books) -> bytes | None:
+    """The hash of the account record that this device sends until its outcome is known, or None."""
+    change = accountchange.find(books)
+    return account_hash(change.record) if change is not None else None
+
+
+def offered_for_what_counts(books: Books) -> bool | None:
+    """Whether the change counts with which a password was offered; None without one, and while that is not known."""
+    offered_for = books.meta(OFFERED_FOR)
+    if offered_for is None or offered_for == change_under_way(books):
+        return None
+    return books.accounts.named(books.me.user_id, offered_for) is not None

@@ -1,0 +1,78 @@
+"""Which password opens the store while the account's next one is under way."""
+
+from __future__ import annotations
+
+import pytest
+
+from client.test_account import pair
+from client.world import World, password_of, yes
+from tacit import errors
+
+GENERATE = "/keys/generate"
+NEW = "another password"
+
+
+async def opens(town: World, password: str) -> bool:
+    again = await town.open("alice")
+    try:
+        await again.sign_in("alice", password)
+    except errors.StoreLocked:
+        return False
+    finally:
+        await again.device.close()
+    return True
+
+
+async def begun(town: World) -> None:
+    """Alice's new password is sent, and refused for the session alone: it stays under way."""
+    alice, _ = await pair(town)
+    town.wires["alice"].refuse(errors.SessionExpired(), GENERATE, 4)
+    with pytest.raises(errors.SessionExpired):
+        await alice.account.change_password(NEW, password=password_of("alice"), confirm=yes)
+    town.wires["alice"].refusals.clear()
+    await alice.device.close()
+
+
+async def test_either_password_opens_the_store_while_the_change_is_under_way(town: World) -> None:
+    await begun(town)
+    town.wires["alice"].refuse(errors.SessionExpired(), GENERATE, 40)
+    assert await opens(town, password_of("alice"))
+    assert await opens(town, NEW)
+
+
+async def test_once_the_change_counts_the_new_password_alone_opens_the_store(town: World) -> None:
+    await begun(town)
+    alice = await town.open("alice")
+    await alice.sign_in("alice", password_of("alice"))
+    await alice.sync()
+    await alice.device.close()
+    assert [await opens(town, each) for each in (password_of("alice"), NEW)] == [False, True]
+
+
+async def test_once_the_change_is_refused_the_old_password_alone_opens_the_store(town: World) -> None:
+    await begun(town)
+    alice = await town.open("alice")
+    await alice.sign_in("alice", password_of("alice"))
+    town.wires["alice"].refuse(errors.InvalidAccountRecord(), GENERATE)
+    await alice.sync()
+    await alice.device.close()
+    assert [await opens(town, each) for each in (NEW, password_of("alice"))] == [False, True]
+
+
+async def test_the_next_change_settles_what_was_offered_for_the_last(town: World) -> None:
+    await begun(town)
+    alice = await town.open("alice")
+    await alice.sign_in("alice", password_of("alice"))
+    with pytest.raises(errors.SignInRefused):  # the one that was under way counts, so the old one opens nothing
+        await alice.account.change_password("a third", password=password_of("alice"), confirm=yes)
+    await alice.device.close()
+    assert [await opens(town, each) for each in ("a third", password_of("alice"), NEW)] == [False, False, True]
+
+
+async def test_a_password_that_never_was_sent_opens_nothing(town: World) -> None:
+    alice, _ = await pair(town)
+    town.wires["alice"].lose("request", "/auth/unlock")
+    with pytest.raises(errors.Unreachable):
+        await alice.account.change_password(NEW, password=password_of("alice"), confirm=yes)
+    await alice.device.close()
+    assert [await opens(town, each) for each in (NEW, password_of("alice"))] == [False, True]
