@@ -50,6 +50,7 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
     },
     "MS17.role": {"tacit.signed.rights:_check_opener": f"{STAND_INS}:opener_after"},
     "MS18": {
+        "tacit.client.vaults:check_follows": f"{STAND_INS}:nothing",
         "tacit.signed.vault:verify_outer": f"{OF_ACCOUNTS}:any_outer",
         "tacit.signed.account:verify_next": f"{OF_ACCOUNTS}:any_next",
     },
