@@ -597,7 +597,7 @@ class DatabaseDamaged(UsageError):
 
     code = "database_damaged"
     status = 500
-    remedy = "The detail says what SQLite found. Keep the file, and go on from an earlier backup."
+    remedy = "Keep the file; `tacit admin check` tells more of it. Go on from an earlier backup."
 
 
 class DatabaseTooNew(UsageError):

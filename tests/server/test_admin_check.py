@@ -215,6 +215,10 @@ DAMAGES = {
         "(SELECT max(seq) FROM messages WHERE sender_id = 'fay')",
         {"seq"},
     ),
+    "places that are lost and have messages": (
+        "INSERT INTO lost_places SELECT conversation_id, 1, 2, 1 FROM conversations",
+        {"seq"},
+    ),
     "a message at the place of a record": (
         "UPDATE messages SET seq = 1 WHERE sender_id = 'fay' AND seq = (SELECT max(seq) FROM messages "
         "WHERE sender_id = 'fay')",

@@ -95,7 +95,15 @@ class RecordItem(Body, frozen=True, tag_field="kind", tag="record"):
     encrypted_keys: list[Grant]
 
 
-Item = MessageItem | RecordItem
+class LostItem(Body, frozen=True, tag_field="kind", tag="lost"):
+    """The places from `seq` to `lastSeq`: the server was restored, and gives them to nothing."""
+
+    seq: int
+    created_at: int
+    last_seq: int
+
+
+Item = MessageItem | RecordItem | LostItem
 
 
 class Page(Body, frozen=True):

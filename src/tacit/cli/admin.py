@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import click
@@ -15,7 +17,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, an o
 
 @click.group()
 def admin() -> None:
-    """Back up and check a server's database."""
+    """Back up, restore and check a server's database."""
 
 
 @admin.command()
@@ -28,6 +30,23 @@ def backup(database: Path, file: Path, as_json: bool) -> None:
 
     size = copy(database, file)
     show(as_json, {"file": str(file), "bytes": size}, f"{file}: a sound copy of {size} bytes")
+
+
+@admin.command()
+@FILE
+@DATABASE
+@AS_JSON
+def restore(file: Path, database: Path, as_json: bool) -> None:
+    """Make a new DATABASE of the backup FILE, where there is none and no server runs.
+
+    Clients learn that the server was restored. Every device signs in again, by itself.
+    """
+    from tacit.server.store.backup import restore as put
+
+    incarnation = os.urandom(16).hex()
+    size = put(file, database, incarnation, time.time_ns() // 1_000_000)
+    fields = {"database": str(database), "bytes": size, "incarnation": incarnation}
+    show(as_json, fields, f"{database}: restored from {file}, as incarnation {incarnation}")
 
 
 @admin.command()

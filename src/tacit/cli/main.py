@@ -33,7 +33,7 @@ COMMANDS = {
 }
 HELP = {
     "serve": "Run a server on this machine.",
-    "admin": "Back up and check a server's database.",
+    "admin": "Back up, restore and check a server's database.",
     "demo": "Three people talk through a server that cannot read; every claim is checked.",
     "register": "Make an account and this device's keys.",
     "login": "Open a session with this device and remember it.",

@@ -81,6 +81,9 @@ def described(notice: Notice, view: AccountView) -> tuple[str, str]:
         case "vault_unreadable":
             text = f"{at}  {device_of(notice, view)} wrote a vault that is of no use to anybody"
             return text, "if you still have it, update its program; if not: `tacit devices revoke --stolen`"
+        case "server_restored":
+            text = f"{at}  the server was restored from a backup: what was sent or changed since is not there"
+            return text, "say again what others lack, and look at `tacit devices` and `tacit members`"
         case "change_refused":
             text = f"{at}  a change of your account begun here was overtaken by another device's"
             return text, "look at `tacit devices`; if you still want it, do it again"

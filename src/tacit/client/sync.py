@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final, final
 
 from tacit import errors
-from tacit.api.messages import Item, Page, RecordItem
+from tacit.api.messages import Item, LostItem, Page, RecordItem
 from tacit.api.sync import AccountPage, Sync
 from tacit.client import granting, openings
 from tacit.client.accounts import Directory
@@ -162,7 +162,7 @@ class Syncer:
         """Take an item that was pushed: it counts where it is the next one, else it only says that there is more."""
         async with self._lock:
             cursor = await self._store.run(lambda books: books.add(conversation_id).cursor)
-            if item.seq == cursor + 1:
+            if item.seq == cursor + 1 and not isinstance(item, LostItem):
                 await self._apply(conversation_id, [item], item.seq)
             elif item.seq > cursor:
                 await self._pull_conversation(conversation_id)
@@ -252,8 +252,11 @@ class Syncer:
         await self._store.run(partial(checked, due=due))
 
     async def _forget_cursors(self) -> bool:
-        """After a restore the server may be behind: start again from the beginning, and compare what comes."""
-        incarnation = self._api.incarnation.encode()
+        """After a restore the server may be behind: start again from the beginning, and compare what comes.
+
+        The person is told, once for each restore.
+        """
+        incarnation, now = self._api.incarnation.encode(), self._clock()
 
         def compare(books: Books) -> bool:
             before = books.meta(INCARNATION)
@@ -262,6 +265,7 @@ class Syncer:
             books.set_meta(INCARNATION, incarnation)
             if before is None:
                 return False
+            books.keep_notice(now, "server_restored", {})
             books.set_meta(ACCOUNT_CURSOR, None)
             for conversation_id in books.conversation_ids():
                 held = books.held(conversation_id)
@@ -289,18 +293,26 @@ def check_answered(asked: Collection[str], answered: Collection[str]) -> None:
 
 def check_events(page: AccountPage, after: int) -> None:
     """Raises `UnexpectedAnswer` for a page of events that leaves a number out or does not go forward."""
-    _check_numbers([event.seq for event in page.events], after, page.cursor, page.more)
+    _check_numbers([(event.seq, event.seq) for event in page.events], after, page.cursor, page.more)
 
 
 def check_page(page: Page, after: int) -> None:
     """Raises `UnexpectedAnswer` for a page that leaves a number out or does not go forward.
 
-    A conversation's numbers have no gap: else the server could keep one free and fill it long after.
+    A conversation's numbers have no gap: else the server could keep one free and fill it long after. Those that it
+    says are lost count as received, and are never filled.
     """
-    _check_numbers([item.seq for item in page.items], after, page.cursor, page.more)
+    places = [(item.seq, item.last_seq if isinstance(item, LostItem) else item.seq) for item in page.items]
+    _check_numbers(places, after, page.cursor, page.more)
 
 
-def _check_numbers(numbers: list[int], after: int, cursor: int, more: bool) -> None:
-    expected = list(range(after + 1, after + 1 + len(numbers)))
-    if numbers != expected or cursor != after + len(numbers) or (more and not numbers):
-        raise errors.UnexpectedAnswer("a page leaves a number out or does not go forward")
+def _check_numbers(places: list[tuple[int, int]], after: int, cursor: int, more: bool) -> None:
+    come_to = after
+    for first, last in places:
+        if first != come_to + 1 or last < first:
+            break
+        come_to = last
+    else:
+        if cursor == come_to and (places or not more):
+            return
+    raise errors.UnexpectedAnswer("a page leaves a number out or does not go forward")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from tacit.api import conversations as api
-from tacit.api.messages import EncryptedPayload, Item, MessageItem, RecordItem
-from tacit.server.store.rows import Epoch, Grant, Message
+from tacit.api.messages import EncryptedPayload, Item, LostItem, MessageItem, RecordItem
+from tacit.server.store.rows import Epoch, Grant, Lost, Message
 
 
 def grants(rows: tuple[Grant, ...]) -> list[api.Grant]:
@@ -19,8 +19,10 @@ def epoch(row: Epoch) -> api.Epoch:
     return api.Epoch(row.epoch, row.key_id, row.protocol, row.record, row.signature, row.seq, grants(row.grants))
 
 
-def item(row: Message | Epoch) -> Item:
-    """A message or a record on a page."""
+def item(row: Message | Epoch | Lost) -> Item:
+    """A message, a record or lost places on a page."""
+    if isinstance(row, Lost):
+        return LostItem(row.seq, row.created_at, row.last_seq)
     if isinstance(row, Message):
         return MessageItem(row.seq, row.created_at, msgspec.json.decode(row.payload, type=EncryptedPayload))
     return RecordItem(

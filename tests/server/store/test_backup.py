@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from server.store.fill import put_epoch, send
 from tacit import errors
-from tacit.server.store import backup, meta, nonces
+from tacit.server.store import backup, messages, meta, nonces, resets, sessions
+from tacit.server.store.rows import Lost, PendingReset, Session
 from tacit.server.store.sqlite import Store, connect
 
 
@@ -153,3 +155,77 @@ async def test_a_disk_that_fails_leaves_nothing(served: Path, tmp_path: Path, mo
     with pytest.raises(errors.Internal, match="disk is full"):
         backup.copy(served, tmp_path / "copy.db")
     assert not [each for each in names(tmp_path) if each.startswith((".", "copy.db"))]
+
+
+# --- restoring -------------------------------------------------------------------------
+
+
+def fill(db: sqlite3.Connection) -> None:
+    """Rows of each kind that is dangerous when it is old, and a conversation with one record and two messages."""
+    meta.put(db, "incarnation", b"the first")
+    nonces.take(db, "key", "nonce", 5)
+    for kind in ("full", "provisional", "registration"):
+        sessions.open_session(db, Session(kind, "alice", "device", b"key", kind, 1, 1 << 50))
+    resets.put(db, "alice", PendingReset(3, "key id", "device", 9))
+    put_epoch(db)
+    for number in ("a", "b"):
+        send(db, number)
+
+
+@pytest.fixture
+async def file(served: Path, tmp_path: Path) -> Path:
+    async with Store(served) as store:
+        await store.write(fill)
+    backup.copy(served, tmp_path / "copy.db")
+    return tmp_path / "copy.db"
+
+
+async def test_what_is_dangerous_when_it_is_old_is_left_out(file: Path, tmp_path: Path) -> None:
+    database = tmp_path / "restored.db"
+    size = backup.restore(file, database, "ab" * 16, 1234)
+    assert (size, database.stat().st_mode & 0o777) == (database.stat().st_size, 0o600)
+    for table in ("sessions", "nonces", "pending_resets"):
+        assert rows(database, f"SELECT count(*) FROM {table}") == [(0,)]
+        assert rows(file, f"SELECT count(*) > 0 FROM {table}") == [(1,)]
+    assert rows(database, "SELECT value FROM server_meta WHERE name = 'incarnation'") == [(b"ab" * 16,)]
+    told = rows(database, "SELECT kind, body, created_at FROM account_events WHERE user_id = 'alice' ORDER BY seq DESC")
+    assert told[0] == ("reset_cancelled", '{"version":3}', 1234)
+
+
+async def test_no_row_that_was_left_out_stays_in_the_file(file: Path, tmp_path: Path) -> None:
+    database = tmp_path / "restored.db"
+    assert b"provisional" in file.read_bytes().replace(b"'provisional'", b"")
+    backup.restore(file, database, "ab" * 16, 1234)
+    assert b"provisional" not in database.read_bytes().replace(b"'provisional'", b"")
+
+
+async def test_the_next_numbers_are_lost_and_those_after_them_go_on(file: Path, tmp_path: Path) -> None:
+    database = tmp_path / "restored.db"
+    backup.restore(file, database, "ab" * 16, 1234)
+    end = 3 + backup.LOST
+    async with Store(database) as store:
+        sent = await store.write(lambda db: send(db, "c"))
+        assert sent.seq == end + 1
+        for after, expected in (
+            (0, [1, 2, 3, Lost(4, end, 1234), end + 1]),
+            (3, [Lost(4, end, 1234), end + 1]),
+            (10, [Lost(11, end, 1234), end + 1]),
+            (end, [end + 1]),
+            (end + 1, []),
+        ):
+            page = await store.read(lambda db, after=after: messages.page(db, "team", after, 10))  # type: ignore[misc]
+            assert [each if isinstance(each, Lost) else each.seq for each in page.items] == expected
+            assert (page.cursor, page.more) == (end + 1, False)
+        page = await store.read(lambda db: messages.page(db, "team", 2, 2))
+        assert (page.cursor, page.more) == (end, True)
+        page = await store.read(lambda db: messages.page(db, "team", 0, 10, up_to_seq=3))
+        assert [each.seq for each in page.items] == [1, 2, 3]
+
+
+async def test_nothing_is_restored_over_a_database_or_what_is_left_of_one(file: Path, tmp_path: Path) -> None:
+    for taken in ("restored.db", "restored.db-wal"):
+        (tmp_path / taken).write_bytes(b"something else")
+        with pytest.raises(errors.InvalidArgument, match=f"{taken}: it is there already"):
+            backup.restore(file, tmp_path / "restored.db", "ab" * 16, 1234)
+        assert (tmp_path / taken).read_bytes() == b"something else"
+        (tmp_path / taken).unlink()

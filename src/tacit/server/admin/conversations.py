@@ -35,16 +35,17 @@ def check_conversations(db: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _check_numbers(db: sqlite3.Connection, head: Head) -> Iterator[Finding]:
-    """Records and messages have the numbers from 1 to the head's, each once; the first breach is told."""
+    """Records, messages and lost places have the numbers from 1 to the head's, each once; the first breach is told."""
     expected = 1
     query = (
-        "SELECT seq FROM messages WHERE conversation_id = ? UNION ALL "
-        "SELECT seq FROM conversation_keys WHERE conversation_id = ? ORDER BY seq"
+        "SELECT seq, seq FROM messages WHERE conversation_id = ? UNION ALL "
+        "SELECT seq, seq FROM conversation_keys WHERE conversation_id = ? UNION ALL "
+        "SELECT first_seq, last_seq FROM lost_places WHERE conversation_id = ? ORDER BY 1"
     )
-    for (seq,) in db.execute(query, (head.conversation_id, head.conversation_id)):
-        if seq != expected:
+    for seq, last in db.execute(query, (head.conversation_id,) * 3):
+        if seq != expected or last < seq:
             break
-        expected += 1
+        expected = last + 1
     else:
         if expected == head.head_seq + 1:
             return

@@ -1,7 +1,7 @@
-"""Copies of the database, taken while it is served.
+"""Copies of the database: one taken while it is served, and one put in the place of a database that is gone.
 
-A copy is written beside its name, checked, and gets the name only when it is whole: a name that is taken is never
-written over. It is made by a process of its own beside the server's, and does not hold up its writes.
+Both are written beside their name, checked, and get the name only when they are whole: a name that is taken is never
+written over. They are made by a process of its own beside the server's, which does not hold up its writes.
 """
 
 from __future__ import annotations
@@ -9,19 +9,23 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from tacit import errors
-from tacit.server.store import meta, schema
+from tacit.server.store import account_events, messages, meta, schema
 from tacit.server.store.sqlite import connect
 
 PAGES: Final = 4096
 """Pages that are copied at a time; between two steps an interruption is noticed."""
 BESIDE: Final = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database: of another one, it would be taken for this one's."""
+LOST: Final = 1_000_000
+"""Numbers of each conversation that a restore gives to nothing: no more than so many may have come after the copy."""
+PASSED: Final = ("sessions", "nonces", "pending_resets")
+"""Tables of which an old state is dangerous: what ended since would be open again."""
 
 
 def copy(database: Path, file: Path) -> int:
@@ -32,8 +36,33 @@ def copy(database: Path, file: Path) -> int:
     disk fails.
     """
     with _at_last(file) as partial, closing(open_server(database)) as source:
-        _copy(source, partial)
+        _copy(source, partial, lambda _: None)
     return file.stat().st_size
+
+
+def restore(file: Path, database: Path, incarnation: str, now: int) -> int:
+    """Put a copy where there is no database, as a server that its clients have not met; returns its size in bytes.
+
+    It gets the `incarnation` (hex). Sessions, nonces and resets that wait are left out; of a reset's end the account's
+    devices are told. The next numbers of every conversation are lost: what had them after the copy was taken is on
+    devices, where nothing else comes to the same place. Raises as `copy` does.
+    """
+
+    def renew(connection: sqlite3.Connection) -> None:
+        schema.migrate(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        waiting = connection.execute("SELECT user_id, version FROM pending_resets ORDER BY user_id").fetchall()
+        for user_id, version in waiting:
+            account_events.append(connection, [user_id], "reset_cancelled", {"version": version}, now)
+        for table in PASSED:
+            connection.execute(f"DELETE FROM {table}")
+        messages.lose(connection, LOST, now)
+        meta.put(connection, "incarnation", incarnation.encode())
+        connection.execute("COMMIT")
+
+    with _at_last(database) as partial, closing(open_server(file)) as source:
+        _copy(source, partial, renew)
+    return database.stat().st_size
 
 
 def open_server(path: Path) -> sqlite3.Connection:
@@ -61,14 +90,15 @@ def open_server(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _copy(source: sqlite3.Connection, partial: Path) -> None:
-    """Copy, and see that the copy is sound; all of it is on the disk afterwards."""
+def _copy(source: sqlite3.Connection, partial: Path, work: Callable[[sqlite3.Connection], None]) -> None:
+    """Copy, see that the copy is sound, and work on it; all of it is on the disk afterwards."""
     with closing(connect(partial)) as made:
         # The source is in a transaction: however long this takes, it is one state, and it never begins again.
         source.backup(made, pages=PAGES)
         faults = unsound(made)
         if faults:
             raise errors.DatabaseDamaged(faults[0])
+        work(made)
         # One file that opens anywhere, also where nothing can be written beside it.
         made.execute("PRAGMA journal_mode = DELETE")
 

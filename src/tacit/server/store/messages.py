@@ -1,16 +1,20 @@
-"""Messages, and the page in which messages and conversation records come in the order of `seq`."""
+"""Messages, and the page in which messages, conversation records and lost places come in the order of `seq`."""
 
 from __future__ import annotations
 
 import sqlite3
-from typing import NoReturn
+from collections.abc import Iterator
+from heapq import merge
+from operator import attrgetter
+from typing import Final, NoReturn
 
 from tacit import errors
 from tacit.server.store import grants
 from tacit.server.store.grants import FOR_EVER, PAGE_BYTES
-from tacit.server.store.rows import Epoch, Inserted, Message, Page
+from tacit.server.store.rows import Epoch, Inserted, Lost, Message, Page
 
 _COLUMNS = "seq, created_at, sender_id, device_id, client_message_id, encryption_key_id, encrypted_payload, iv"
+_seq: Final = attrgetter("seq")
 
 
 def earlier(
@@ -107,25 +111,37 @@ def page(
         f"SELECT {_COLUMNS} FROM messages WHERE conversation_id = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
         (conversation_id, after_seq, last, limit + 1),
     )
-    items: list[Message | Epoch] = []
-    size = 0
-    record, message = next(records, None), _next(found)
-    while message is not None or record is not None:
+    rows: list[Iterator[Message | Epoch | Lost]] = [
+        records,
+        map(Message._make, found),
+        iter(lost(connection, conversation_id, after_seq, last)),
+    ]
+    items: list[Message | Epoch | Lost] = []
+    cursor, size = after_seq, 0
+    for row in merge(*rows, key=_seq):
         if len(items) == limit or size >= max_bytes:
             records.close()
-            return Page(tuple(items), items[-1].seq, True)
-        if record is not None and (message is None or record.seq < message.seq):
-            items.append(record)
-            size += grants.size_of(record)
-            record = next(records, None)
-        else:
-            assert message is not None
-            items.append(message)
-            size += len(message.payload)
-            message = _next(found)
-    return Page(tuple(items), items[-1].seq if items else after_seq, False)
+            return Page(tuple(items), cursor, True)
+        items.append(row)
+        cursor = row.last_seq if isinstance(row, Lost) else row.seq
+        size += grants.size_of(row) if isinstance(row, Epoch) else len(row.payload) if isinstance(row, Message) else 0
+    return Page(tuple(items), cursor, False)
 
 
-def _next(cursor: sqlite3.Cursor) -> Message | None:
-    row = cursor.fetchone()
-    return None if row is None else Message._make(row)
+def lost(connection: sqlite3.Connection, conversation_id: str, after_seq: int, last: int) -> tuple[Lost, ...]:
+    """The places after `after_seq` and up to `last` that are given to nothing, in their order."""
+    rows = connection.execute(
+        "SELECT max(first_seq, ?), last_seq, created_at FROM lost_places "
+        "WHERE conversation_id = ? AND last_seq > ? AND first_seq <= ? ORDER BY first_seq",
+        (after_seq + 1, conversation_id, after_seq, last),
+    )
+    return tuple(Lost._make(row) for row in rows)
+
+
+def lose(connection: sqlite3.Connection, number: int, now: int) -> None:
+    """Give the next `number` places of every conversation to nothing."""
+    connection.execute(
+        "INSERT INTO lost_places SELECT conversation_id, head_seq + 1, head_seq + ?, ? FROM conversations",
+        (number, now),
+    )
+    connection.execute("UPDATE conversations SET head_seq = head_seq + ?", (number,))

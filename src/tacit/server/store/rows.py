@@ -252,6 +252,14 @@ class Message(NamedTuple):
     iv: str
 
 
+class Lost(NamedTuple):
+    """Places from `seq` to `last_seq` that a restored server gives to nothing."""
+
+    seq: int
+    last_seq: int
+    created_at: int
+
+
 class Inserted(NamedTuple):
     """A message is stored; `duplicate`: it was before, and seq and time are the first answer's."""
 
@@ -261,8 +269,8 @@ class Inserted(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Messages and records in the order of `seq`; `cursor` is where to go on, `more` whether there is anything."""
+    """Messages, records, lost places in their order; `cursor` is where to go on, `more` whether there is anything."""
 
-    items: tuple[Message | Epoch, ...]
+    items: tuple[Message | Epoch | Lost, ...]
     cursor: int
     more: bool

@@ -1,0 +1,192 @@
+"""A server that was restored from a backup, and the people whom it had promised to keep what is not in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from client.world import Clock, Wire, World, password_of, texts
+from tacit import errors
+from tacit.client import Client
+from tacit.server.admin.check import check
+from tacit.server.app import application, open_backend
+from tacit.server.backend import Backend
+from tacit.server.config import Config
+from tacit.server.store import backup
+
+
+class Place(httpx2.AsyncBaseTransport):
+    """Where the server is, whichever it is now, and how it is backed up and restored."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self.folder, self.clock = folder, clock
+        self.database = folder / "server.db"
+        self.backend: Backend | None = None
+        self.inner: httpx2.ASGITransport | None = None
+
+    async def start(self) -> None:
+        self.backend = await open_backend(Config("127.0.0.1", 8080, self.database), self.clock, os.urandom)
+        self.inner = httpx2.ASGITransport(application(self.backend))
+
+    async def stop(self) -> None:
+        assert self.backend is not None
+        await self.backend.store.close()
+
+    def back_up(self) -> None:
+        backup.copy(self.database, self.folder / "backup.db")
+
+    async def restore(self) -> None:
+        await self.stop()
+        self.database = self.folder / "restored.db"
+        backup.restore(self.folder / "backup.db", self.database, os.urandom(16).hex(), self.clock())
+        await self.start()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        assert self.inner is not None
+        return await self.inner.handle_async_request(request)
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    made = Place(tmp_path, Clock())
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def town(place: Place, tmp_path: Path) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        made = World("http://127.0.0.1:8080", tmp_path, stack, lambda: Wire(place))
+        made.clock = place.clock
+        yield made
+
+
+async def said(client: Client) -> list[str]:
+    await client.sync()
+    return [text for _, text in await texts(await client.conversation("team"))]
+
+
+async def notices(client: Client) -> list[str]:
+    return [each.kind for each in await client.account.notices()]
+
+
+async def test_what_was_said_after_the_backup_is_missing_and_talk_goes_on(town: World, place: Place) -> None:
+    """Bob received what the backup lacks, carol did not, and alice, who said it, not either."""
+    alice, bob, carol = await town.register("alice", "bob", "carol")
+    team = await alice.create_conversation("team", members=["bob", "carol"])
+    await team.send("one")
+    for each in (bob, carol):
+        await each.sync()
+    place.back_up()
+    await team.send("two")
+    await team.send("three")
+    assert await said(bob) == ["one", "two", "three"]
+
+    await place.restore()
+    assert await said(bob) == ["one", "two", "three"]
+    assert await said(alice) == await said(carol) == ["one"]
+    await (await bob.conversation("team")).send("four")
+    await team.send("five")
+    await (await carol.conversation("team")).send("six")
+
+    assert await said(bob) == ["one", "two", "three", "four", "five", "six"]
+    assert await said(alice) == await said(carol) == ["one", "four", "five", "six"]
+    for each in (alice, bob, carol):
+        assert await each.alarms() == []
+        assert (await each.conversation("team")).blocked == ""
+        assert (await notices(each)).count("server_restored") == 1
+    assert (await (await bob.conversation("team")).gaps()).hashes == frozenset()
+    assert len((await (await carol.conversation("team")).gaps()).hashes) == 2
+    assert list(check(place.database)) == []
+
+
+async def test_a_device_that_comes_later_takes_the_lost_places_too(town: World, place: Place) -> None:
+    alice, bob = await town.register("alice", "bob")
+    team = await alice.create_conversation("team", members=["bob"])
+    await team.send("one")
+    place.back_up()
+    await place.restore()
+    await team.send("two")
+    tablet = await town.another("bob", "tablet")
+    await tablet.fetch_recent(1)
+    assert await said(tablet) == ["one", "two"]
+    assert await tablet.alarms() == []
+    assert "server_restored" not in await notices(tablet)
+    assert await said(bob) == ["one", "two"]
+
+
+async def test_what_waited_to_be_sent_is_sent(town: World, place: Place) -> None:
+    """The server took it, and neither its answer nor the server's memory of it is left."""
+    alice, bob = await town.register("alice", "bob")
+    team = await alice.create_conversation("team", members=["bob"])
+    await team.send("one")
+    await bob.sync()
+    place.back_up()
+    town.wires["alice"].lose("answer", "/messages/encrypted")
+    with pytest.raises(errors.Unreachable):
+        await team.send("two")
+    assert await said(bob) == ["one", "two"]
+    await place.restore()
+    town.wires["alice"].faults.clear()
+    assert await said(alice) == ["one", "two"]
+    assert await said(bob) == ["one", "two"]
+    assert await alice.alarms() == await bob.alarms() == []
+
+
+async def test_a_reset_that_was_cancelled_since_does_not_come_back(town: World, place: Place) -> None:
+    (alice,) = await town.register("alice")
+    await alice.account.reset("another password")
+    place.back_up()
+    await place.restore()
+    await alice.sync()
+    assert {"server_restored", "reset_cancelled"} <= set(await notices(alice))
+    town.clock.ahead += 73 * 60 * 60 * 1000
+    _, until = await alice.account.reset("another password")
+    assert until > town.clock()
+
+
+async def test_a_password_that_was_changed_since_is_good_again(town: World, place: Place) -> None:
+    """What the operator's page warns of: the vault of then opens by the password of then."""
+    (alice,) = await town.register("alice")
+    place.back_up()
+    await alice.account.change_password("another password", password=password_of("alice"))
+    await place.restore()
+    assert await town.another("alice", "tablet")
+
+
+async def test_a_conversation_whose_newest_epoch_is_lost_takes_nothing_and_accuses_nobody(
+    town: World, place: Place
+) -> None:
+    alice, bob = await town.register("alice", "bob")
+    team = await alice.create_conversation("team", members=["bob"])
+    await team.send("one")
+    await bob.sync()
+    place.back_up()
+    await team.rotate()
+    await bob.sync()
+    await place.restore()
+    await bob.sync()
+    assert (await bob.conversation("team")).epoch == 2
+    with pytest.raises(errors.SendingBlocked):
+        await (await bob.conversation("team")).send("two")
+    assert await bob.alarms() == []
+
+
+async def test_a_vault_that_was_written_since_is_said_to_be_an_earlier_one(town: World, place: Place) -> None:
+    """Until what clients hold can be posted back: what the device holds stays, and is what counts there."""
+    alice, _ = await town.register("alice", "bob")
+    place.back_up()
+    team = await alice.create_conversation("team", members=["bob"])
+    await alice.sync()
+    await place.restore()
+    await alice.sync()
+    assert [(each.about, each.detail) for each in await alice.alarms()] == [
+        ("vault", "the vault: an earlier outer part is served")
+    ]
+    assert team.blocked == ""
