@@ -15,6 +15,7 @@ from tacit.cli.lines import account_text
 from tacit.client import Client
 from tacit.client.accountview import AccountView
 from tacit.client.books import Books
+from tacit.client.vaultbook import pin_of
 from tacit.client.vaults import held_header
 from tacit.crypto.secret import Secret
 from tacit.identity.vault import MOST, ContactPin, NewEntry, Writer, contact_entry, device_name_entry, merge, seal_outer
@@ -351,11 +352,16 @@ async def test_what_a_revoked_device_said_goes_out_of_the_vault(town: World) -> 
     assert device_id not in await alice.device.run(_writers)
 
 
-async def test_a_contact_made_up_by_the_thief_hinders_until_the_device_is_revoked(town: World) -> None:
+@pytest.mark.parametrize("is_record_true", [False, True], ids=["another record", "another identity"])
+async def test_a_contact_made_up_by_the_thief_hinders_until_the_device_is_revoked(
+    town: World, is_record_true: bool
+) -> None:
     """Nobody who is met for the first time is believed to be another than the vault says, whoever wrote it."""
     alice, thief, device_id = await robbed(town)
-    await town.register("carol")
-    false = contact_entry(ContactPin("carol", 1, b"h" * 32, b"f" * 32))
+    (carol,) = await town.register("carol")
+    known_by = pin_of(await carol.device.run(lambda books: books.own_account().value))
+    hash_said = known_by.account_hash if is_record_true else b"h" * 32
+    false = contact_entry(ContactPin("carol", 1, hash_said, b"f" * 32))
     await write(thief, lambda held, writer, version: merge(held, [false], version, writer))
     await alice.device.check_vault()
     with pytest.raises(errors.ServerMisbehaved, match=device_id[:16]):
@@ -365,6 +371,8 @@ async def test_a_contact_made_up_by_the_thief_hinders_until_the_device_is_revoke
     await more.send("hello")
     assert more.blocked == ""
     assert await alice.alarms() == []
+    contacts = {each.user_id: each for each in await alice.account.contacts()}
+    assert not contacts["carol"].changed
 
 
 def _writers(books: Books) -> set[str]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
 from tacit import errors
-from tacit.client.vaultbook import Word
+from tacit.client.vaultbook import Word, pin_of
 from tacit.identity.vault import ContactPin
 from tacit.signed.account import AccountRecord, AccountSignatures, account_hash, certificate, verify_chain
 from tacit.signed.verify import Verified
@@ -91,13 +91,13 @@ class AccountBook:
 
 
 def check_pinned(word: Word[ContactPin], chain: Sequence[Verified[AccountRecord]]) -> None:
-    """Raises `ServerMisbehaved` unless a chain holds the version that one's own vault knows of the account.
+    """Raises `ServerMisbehaved` unless a chain holds what one's own vault knows of the account, version and identity.
 
     It is no evidence: with the device whose word it is, the word goes.
     """
     pin, device = word.value, word.device_id[:16]
     known = next((each for each in chain if each.value.version == pin.version), None)
-    if known is None or account_hash(known.value) != pin.account_hash:
+    if known is None or pin_of(known.value) != pin:
         raise errors.ServerMisbehaved(
             f"{pin.user_id}'s account is another than your device {device} met; if you have it no more, revoke it"
         )
