@@ -16,6 +16,7 @@ from tacit.client.accountview import AccountView
 from tacit.client.books import Books
 from tacit.client.events import OWN_DUE, checked, keep_due
 from tacit.client.vaults import held_header
+from tacit.signed.record import DAY
 
 HOUR = 60 * 60 * 1000
 
@@ -296,14 +297,52 @@ async def test_only_the_newest_notices_are_kept_and_what_is_new_is_still_known(t
 
     await alice.device.run(lambda books: keep(books, 1, 1101))
     await alice.device.run(lambda books: books.set_meta(READ, b"1100"))
-    assert [each.at for each in await alice.account.notices()] == list(range(101, 1101))
+    assert [each.at for each in await alice.account.notices()] == list(range(901, 1101))
     await alice.device.run(lambda books: keep(books, 1, 1101))  # as after a restore of the server
-    assert [each.at for each in await alice.account.notices()] == list(range(101, 1101))
+    assert [each.at for each in await alice.account.notices()] == list(range(901, 1101))
     assert (await alice.device.run(unread))[0] == 0
     await alice.device.run(lambda books: keep(books, 2000, 2003))
     assert (await alice.account.notices())[-1].at == 2002
-    assert len(await alice.account.notices()) == 1000
+    assert len(await alice.account.notices()) == 200
     assert (await alice.device.run(unread))[0] == 3
+
+
+async def test_no_number_of_other_notices_pushes_a_reset_out(town: World) -> None:
+    alice, _ = await pair(town)
+
+    def keep(books: Books) -> None:
+        for kind in ("reset", "reset_cancelled", "identity"):
+            books.keep_notice(1, kind, {"version": 3})
+        books.set_meta(READ, b"3")
+        for number in range(300):
+            books.keep_notice(2 + number * DAY, "vault_unreadable", {"deviceId": "d"})
+            books.keep_notice(2 + number * DAY, "identity_confirmed", {"userId": f"u{number}"})
+
+    await alice.device.run(keep)
+    kinds = [each.kind for each in await alice.account.notices()]
+    assert kinds[:3] == ["reset", "reset_cancelled", "identity"]
+    assert [kinds.count(each) for each in ("vault_unreadable", "identity_confirmed")] == [200, 200]
+    assert (await alice.device.run(unread))[0] == 400
+
+
+async def test_what_a_device_can_cause_at_will_is_told_once(town: World) -> None:
+    alice, _ = await pair(town)
+
+    def keep(books: Books) -> None:
+        for at in (DAY, DAY + 1, 2 * DAY - 1, 2 * DAY):
+            for device in ("d", "e"):
+                books.keep_notice(at, "vault_unreadable", {"deviceId": device})
+            for version in (1, 2):
+                facts = {"userId": "bob", "version": version, "deviceId": "d"}
+                books.keep_notice(at, "identity_confirmed", facts)
+
+    await alice.device.run(keep)
+    told = [(each.kind, each.at) for each in await alice.account.notices()]
+    assert sorted(told) == [
+        *[("identity_confirmed", DAY)] * 2,
+        *[("vault_unreadable", DAY)] * 2,
+        *[("vault_unreadable", 2 * DAY)] * 2,
+    ]
 
 
 # --- resets ------------------------------------------------------------------------------------

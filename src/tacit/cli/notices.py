@@ -14,7 +14,7 @@ from tacit.client import Client
 from tacit.client.accountchange import Notice
 from tacit.client.accountview import AccountView
 from tacit.client.books import Books
-from tacit.client.notices import ever
+from tacit.client.notices import after, ever
 
 READ = "notices_read"
 """Under this the store keeps how many notices there had been when they were shown."""
@@ -100,7 +100,7 @@ async def uses(client: Client) -> list[str]:
 
 def unread(books: Books) -> tuple[int, str]:
     """How many notices were never shown, and this device's id."""
-    return max(0, ever(books.connection) - books.number(READ)), books.me.device_id
+    return after(books.connection, books.number(READ)), books.me.device_id
 
 
 async def mention_notices(client: Client) -> None:
