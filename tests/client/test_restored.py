@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from pathlib import Path
 
 import httpx2
@@ -12,7 +12,9 @@ import pytest
 
 from client.world import Clock, Wire, World, password_of, texts
 from tacit import errors
+from tacit.api.messages import LostItem, Page
 from tacit.client import Client
+from tacit.client.sync import check_page
 from tacit.server.admin.check import check
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
@@ -146,6 +148,9 @@ async def test_a_reset_that_was_cancelled_since_does_not_come_back(town: World, 
     await place.restore()
     await alice.sync()
     assert {"server_restored", "reset_cancelled"} <= set(await notices(alice))
+    assert place.backend is not None
+    waiting = await place.backend.store.read(lambda db: db.execute("SELECT 1 FROM pending_resets").fetchall())
+    assert waiting == []
     town.clock.ahead += 73 * 60 * 60 * 1000
     _, until = await alice.account.reset("another password")
     assert until > town.clock()
@@ -190,3 +195,23 @@ async def test_a_vault_that_was_written_since_is_said_to_be_an_earlier_one(town:
         ("vault", "the vault: an earlier outer part is served")
     ]
     assert team.blocked == ""
+
+
+@pytest.mark.parametrize(
+    ("places", "cursor", "holds"),
+    [
+        ([(4, 9)], 9, True),
+        ([(4, 4)], 4, True),
+        ([(4, 6), (7, 9)], 9, True),
+        ([(4, 9)], 8, False),
+        ([(4, 3)], 3, False),
+        ([(5, 9)], 9, False),
+        ([(3, 9)], 9, False),
+        ([(4, 6), (6, 9)], 9, False),
+        ([(4, 6), (8, 9)], 9, False),
+    ],
+)
+def test_lost_places_leave_no_number_out_either(places: list[tuple[int, int]], cursor: int, holds: bool) -> None:
+    page = Page([LostItem(first, 0, last) for first, last in places], cursor, False)
+    with nullcontext() if holds else pytest.raises(errors.UnexpectedAnswer):
+        check_page(page, 3)
