@@ -8,6 +8,7 @@ from pathlib import Path
 from tacit.server.app import HANDLERS
 from tacit.server.events import LIVE, READY
 from tacit.server.gate import UNSIGNED
+from tacit.server.metrics import PATH as METRICS
 from tacit.signed.message import FIELDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,18 +26,18 @@ def test_the_page_of_endpoints_is_complete() -> None:
         for method in getattr(handler, "http_methods", ("GET",))
     }
     named = set(re.findall(r"^\| `(GET|POST|DELETE) (/[^`]*)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
-    assert named == routes
+    assert named == routes | {("GET", METRICS)}  # which another listener answers
 
 
 def test_the_routes_for_operators_take_no_signature_and_no_client_knows_them() -> None:
     apart = {path for handler in HANDLERS for path in handler.paths if not path.startswith("/api/")}
     assert apart == {LIVE, READY}
     section = PAGE.read_text(encoding="utf-8").partition("## For operators")[2].partition("\n## ")[0]
-    assert set(re.findall(r"^\| `GET (/[^`]*)`", section, re.MULTILINE)) == apart
+    assert set(re.findall(r"^\| `GET (/[^`]*)`", section, re.MULTILINE)) == apart | {METRICS}
     assert {path for _, path in UNSIGNED} - apart == {"/api/server"}
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "src" / "tacit" / "client").rglob("*.py")]
     assert any("/api/server" in text for text in texts)
-    assert not any("/health" in text for text in texts)
+    assert not any("/health" in text or METRICS in text for text in texts)
 
 
 def test_the_fields_of_a_message_are_those_of_the_code_in_its_order() -> None:

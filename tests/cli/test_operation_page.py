@@ -11,12 +11,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, get_args
 
 import pytest
 
 from tacit.server import logs
 from tacit.server.events import (
+    BatchWritten,
     Event,
     Failed,
     FrameAnswered,
@@ -26,6 +28,8 @@ from tacit.server.events import (
     Stopped,
     Stopping,
 )
+from tacit.server.metrics import Metrics
+from tacit.server.push import Hub
 from tacit.server.settings import PREFIX, SETTINGS
 
 EVENTS: tuple[Event, ...] = (
@@ -33,6 +37,7 @@ EVENTS: tuple[Event, ...] = (
     RequestAnswered("", "", "", 0, "", 0),
     FrameAnswered("too_large", 0),
     SocketEnded("", 0),
+    BatchWritten(0, 0, True),
     Failed(""),
     Stopping(),
     Stopped(),
@@ -87,6 +92,7 @@ class Operator:
     @contextmanager
     def serving(self, line: str) -> Iterator[IO[str]]:
         """A line that starts a server, in the background or not, until the block ends; what it prints."""
+        line = line.replace("--metrics-port 9464", "--metrics-port 0")
         shell = line if "&" in line else f"exec {line}"
         process = subprocess.Popen(
             ["sh", "-ec", shell], cwd=self.folder, env=self.env, stdout=subprocess.PIPE, text=True
@@ -96,6 +102,10 @@ class Operator:
             said = process.stdout.readline()
             assert said.startswith("tacit serves 127.0.0.1 at http://127.0.0.1:")
             self.ports["8080"] = said.strip().rpartition(":")[2]
+            if "--metrics-port" in line:
+                place = re.search(r"metrics=127\.0\.0\.1:(\d+)", (self.folder / "tacit.log").read_text())
+                assert place is not None
+                self.ports["9464"] = place[1]
             yield process.stdout
         finally:
             if "&" not in line:
@@ -122,7 +132,8 @@ def test_the_page_can_be_followed(tmp_path: Path) -> None:
         assert printed.read() == ""  # to its end, which the page brought about
     assert [json.loads(each)["event"] for each in logs_in_json] == ["started", "stopping", "stopped"]
     assert "reset_hours = 96" in said[1]
-    assert [each.strip() for each in said if "ok" in each] == ['{"ok":true}', '{"ok":true}']
+    assert [each.strip() for each in said if '"ok"' in each] == ['{"ok":true}', '{"ok":true}']
+    assert len([each for each in said if "tacit_requests_total" in each]) == 1
     log = (tmp_path / "tacit.log").read_text().splitlines()
     assert [each.split()[2] for each in log] == ["started", "stopping", "stopped"]
     assert (tmp_path / "chat.db").exists()
@@ -151,6 +162,18 @@ def test_the_page_has_every_line_of_the_log_with_its_fields() -> None:
     assert told.pop("message") == {"logger", "message", "error", "where"}
     assert told == {line[1]: set(line[2]) for line in logged if line is not None}
     assert {type(each) for each in EVENTS} == set(get_args(Event))
+
+
+def test_the_page_has_every_metric() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    metrics = Metrics()
+    metrics.watch(SimpleNamespace(hub=Hub(), store=SimpleNamespace(waiting=0)))  # type: ignore[arg-type]
+    found = {
+        each.name + ("_total" if each.type == "counter" else ""): each.type
+        for each in metrics.registry.collect()
+        if each.name.startswith("tacit_")
+    }
+    assert dict(rows) == found
 
 
 def test_a_command_that_fails_is_noticed(tmp_path: Path) -> None:

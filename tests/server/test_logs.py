@@ -27,7 +27,10 @@ from tacit.server import logs, messages
 from tacit.server.app import HANDLERS, open_backend, routes
 from tacit.server.config import Config, listen
 from tacit.server.events import (
+    LIVE,
     OTHER,
+    READY,
+    BatchWritten,
     Event,
     Events,
     Failed,
@@ -77,6 +80,7 @@ def of(event: Event, caplog: pytest.LogCaptureFixture) -> logging.LogRecord | No
     ("event", "level", "text"),
     [
         (Started("a chat", "x:80", "1.0"), "info", 'started name="a chat" authority=x:80 version=1.0'),
+        (Started("a", "x", "1", "x:9"), "info", "started name=a authority=x version=1 metrics=x:9"),
         (Stopping(), "info", "stopping how=gracefully"),
         (Stopping(at_once=True), "info", 'stopping how="at once"'),
         (Stopped(), "info", "stopped"),
@@ -110,8 +114,21 @@ def test_each_event_is_a_line(event: Event, level: str, text: str, caplog: pytes
     assert set(parsed) == set(re.findall(r"(\w+)=", text))
 
 
-def test_a_frame_that_was_taken_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    assert of(FrameAnswered("", 0.5), caplog) is None
+@pytest.mark.parametrize(
+    "event",
+    [
+        FrameAnswered("", 0.5),
+        BatchWritten(1, 0.5, True),
+        RequestAnswered("ab", "GET", LIVE, 200, "", 0.5),
+        RequestAnswered("ab", "GET", READY, 200, "", 0.5),
+    ],
+)
+def test_what_happens_all_the_time_is_not_logged(event: Event, caplog: pytest.LogCaptureFixture) -> None:
+    assert of(event, caplog) is None
+
+
+def test_a_server_that_is_not_ready_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert of(RequestAnswered("ab", "GET", READY, 503, "", 0.5), caplog) is not None
 
 
 def test_a_value_cannot_begin_a_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:

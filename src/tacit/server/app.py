@@ -15,7 +15,7 @@ from tacit.crypto.secret import Randomness
 from tacit.server import accounts, conversations, health, logs, messages, sessions, socket, sync, unlocking
 from tacit.server.backend import Backend, Clock
 from tacit.server.config import Config
-from tacit.server.events import Events, failed
+from tacit.server.events import BatchWritten, Events, failed
 from tacit.server.gate import Gate
 from tacit.server.health import Health
 from tacit.server.known import KnownAccounts
@@ -57,7 +57,8 @@ async def open_backend(config: Config, clock: Clock, random: Randomness, events:
     The name is bound into every account: a database that was made under another one is refused. Without `events` they
     are logged as the process logs.
     """
-    store = Store(config.database)
+    events = events or Events((logs.write,))
+    store = Store(config.database, told=lambda *batch: events.tell(BatchWritten(*batch)))
     try:
         incarnation = await store.write(lambda db: meta.ensure(db, "incarnation", lambda: random(16).hex().encode()))
         name = await store.write(lambda db: meta.ensure(db, "name", config.server_name.encode))
@@ -67,7 +68,6 @@ async def open_backend(config: Config, clock: Clock, random: Randomness, events:
     except BaseException:
         await store.close()
         raise
-    events = events or Events((logs.write,))
     known, fit = KnownAccounts(store), Health(store, random)
     return Backend(config, store, clock, random, Hub(), known, incarnation.decode(), events, fit)
 

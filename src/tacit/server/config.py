@@ -60,6 +60,9 @@ class Config:
     """The profiles of which accounts and conversations may begin here; what is there already goes on."""
     log_format: str = "text"
     log_level: str = "info"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    """None: there are no metrics."""
     drain_seconds: int = 0
     """How long, once it is told to stop, the server still takes all requests and only says that it is not ready."""
     grace_seconds: int = 10
@@ -94,17 +97,22 @@ class Config:
 
 
 def listen(config: Config) -> socket.socket:
-    """A socket listening where the configuration says; raises `NotLoopback`, or `InvalidArgument` for a bad host.
+    """A socket listening where the configuration says; raises as `listen_on` does."""
+    return listen_on(config.host, config.port)
+
+
+def listen_on(host: str, port: int) -> socket.socket:
+    """A listening socket of this machine; raises `NotLoopback`, or `InvalidArgument` for a bad host or a taken port.
 
     The address that is bound is the one that was judged: a name is looked up once.
     """
     try:
-        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError:
-        raise errors.InvalidArgument(f"the host {config.host!r} is not known") from None
+        raise errors.InvalidArgument(f"the host {host!r} is not known") from None
     family, kind, protocol, _, address = found[0]
     if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
-        raise errors.NotLoopback(f"{config.host} is {address[0]}")
+        raise errors.NotLoopback(f"{host} is {address[0]}")
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -112,5 +120,5 @@ def listen(config: Config) -> socket.socket:
         listening.listen(1024)
     except OSError as error:
         listening.close()
-        raise errors.InvalidArgument(f"port {config.port} cannot be listened on: {error.strerror}") from None
+        raise errors.InvalidArgument(f"port {port} cannot be listened on: {error.strerror}") from None
     return listening

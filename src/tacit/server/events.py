@@ -29,6 +29,8 @@ class Started:
     name: str
     authority: str
     version: str
+    metrics: str = ""
+    """Where the metrics are listened for; empty where they are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,15 @@ class SocketEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchWritten:
+    """So many jobs shared a transaction, which is `durable` or was undone."""
+
+    jobs: int
+    seconds: float
+    durable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """Something that nobody expected: an exception's class and where it came from, without its text or values."""
 
@@ -80,7 +91,7 @@ class Failed:
     request_id: str = ""
 
 
-Event = Started | Stopping | Stopped | RequestAnswered | FrameAnswered | SocketEnded | Failed
+Event = Started | Stopping | Stopped | RequestAnswered | FrameAnswered | SocketEnded | BatchWritten | Failed
 Listener = Callable[[Event], None]
 
 

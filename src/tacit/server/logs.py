@@ -15,6 +15,7 @@ from typing import Any, Final, TextIO, assert_never, final
 from tacit.server.events import (
     LIVE,
     READY,
+    BatchWritten,
     Event,
     Failed,
     FrameAnswered,
@@ -38,9 +39,11 @@ Line = tuple[int, str, dict[str, Any]]
 
 def line_of(event: Event) -> Line | None:
     """An event's level, name and fields; None for what happens too often to be logged each time."""
+    fields: dict[str, Any]
     match event:
-        case Started(name, authority, version):
-            return logging.INFO, "started", {"name": name, "authority": authority, "version": version}
+        case Started(name, authority, version, metrics):
+            fields = {"name": name, "authority": authority, "version": version, "metrics": metrics}
+            return logging.INFO, "started", fields
         case Stopping(at_once):
             return logging.INFO, "stopping", {"how": "at once" if at_once else "gracefully"}
         case Stopped():
@@ -54,6 +57,8 @@ def line_of(event: Event) -> Line | None:
             return (logging.INFO, "frame", {"code": code, "ms": _ms(seconds)}) if code else None
         case SocketEnded(outcome, seconds):
             return logging.INFO, "socket", {"outcome": outcome, "ms": _ms(seconds)}
+        case BatchWritten():
+            return None
         case Failed(error, where, request_id):
             return logging.ERROR, "failed", {"error": error, "where": list(where), "id": request_id}
         case _:

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from socket import socket as Listening
 from types import FrameType
@@ -21,7 +21,7 @@ from tacit import errors
 from tacit.server import logs, unlocking
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
-from tacit.server.config import Config, listen
+from tacit.server.config import Config, listen, listen_on
 from tacit.server.events import Events, Failed, Started, Stopped, Stopping, failed
 from tacit.server.sessions import VERSION
 from tacit.server.store import attempts, nonces, sessions
@@ -112,23 +112,48 @@ def serve(config: Config) -> int:
     Raises `NotLoopback`, `InvalidArgument`, `Internal`, `DatabaseTooNew`.
     """
     logs.set_up(sys.stderr, config.log_format, config.log_level)
-    with listen(config) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config.at_port(listening.getsockname()[1]), listening))
+    with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        listening, beside = stack.enter_context(listen(config)), None
+        if config.metrics_port is not None:
+            beside = stack.enter_context(listen_on(config.metrics_host, config.metrics_port))
+        return runner.run(_serve(config.at_port(listening.getsockname()[1]), listening, beside))
 
 
-async def _serve(config: Config, listening: Listening) -> int:
-    events = Events((logs.write,))
+async def _serve(config: Config, listening: Listening, beside: Listening | None) -> int:
+    if beside is None:
+        return await _run(config, listening, Events((logs.write,)), "", lambda _: nullcontext())
+    from tacit.server import metrics  # not loaded where nobody wants it
+
+    counted = metrics.Metrics()
+    host, port = beside.getsockname()[:2]
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def shown(backend: Backend) -> AbstractAsyncContextManager[None]:
+        counted.watch(backend)
+        return metrics.served(counted, beside, settings(1))
+
+    return await _run(config, listening, Events((logs.write, counted.count)), place, shown)
+
+
+async def _run(
+    config: Config,
+    listening: Listening,
+    events: Events,
+    metrics: str,
+    shown: Callable[[Backend], AbstractAsyncContextManager[None]],
+) -> int:
     asyncio.get_running_loop().set_exception_handler(lambda _, context: events.tell(unhandled(context)))
     backend = await open_backend(config, wall_clock, os.urandom, events)
     purging = asyncio.create_task(purge(backend))
     try:
 
         def listens() -> None:
-            events.tell(Started(config.server_name, config.configured_authority, VERSION))
+            events.tell(Started(config.server_name, config.configured_authority, VERSION, metrics))
             print(f"tacit serves {config.server_name} at http://{config.configured_authority}", flush=True)  # noqa: T201
 
         server = _Server(uvicorn.Config(application(backend), **settings(config.grace_seconds)), backend, listens)
-        await server.serve(sockets=[listening])
+        async with shown(backend):
+            await server.serve(sockets=[listening])
         return 0 if server.finished else 1
     finally:
         purging.cancel()

@@ -137,6 +137,8 @@ SETTINGS: Final = (
         "How long a reset waits that a device asks for without password or recovery key, and can be cancelled.",
     ),
     Setting("reset_lapse_hours", Number(1, 8760), 72, "How long it may be carried out after that."),
+    Setting("metrics_host", Text(), "127.0.0.1", "Where the metrics are listened for. It has to be loopback too."),
+    Setting("metrics_port", Number(0, 65535), None, "Its port; 0 takes a free one. Without it there are no metrics."),
     Setting(
         "drain_seconds",
         Number(0, 300),
@@ -242,6 +244,8 @@ def config_of(values: Mapping[str, Any]) -> Config:
         registration_ms=values["registration_minutes"] * MINUTE_MS,
         reset_wait_ms=values["reset_hours"] * HOUR_MS,
         reset_lapse_ms=values["reset_lapse_hours"] * HOUR_MS,
+        metrics_host=values["metrics_host"],
+        metrics_port=values["metrics_port"],
         drain_seconds=values["drain_seconds"],
         grace_seconds=values["grace_seconds"],
         log_format=values["log_format"],

@@ -39,6 +39,7 @@ from tacit.server.store import schema
 
 T = TypeVar("T")
 Connect = Callable[[Path, bool], sqlite3.Connection]
+Told = Callable[[int, float, bool], None]
 
 log = logging.getLogger("tacit.store")
 
@@ -144,10 +145,15 @@ class _BrokenPromiseError(Exception):
 class Store:
     """The database of one server; all methods are called on one event loop."""
 
-    def __init__(self, path: str | Path, connect: Connect = connect) -> None:
-        """Open, and create or migrate, the database at `path`; raises `DatabaseTooNew` or `Internal`."""
+    def __init__(self, path: str | Path, connect: Connect = connect, told: Told = lambda *_: None) -> None:
+        """Open, and create or migrate, the database at `path`; raises `DatabaseTooNew` or `Internal`.
+
+        `told` hears of every transaction: its jobs, its seconds, and whether it is durable.
+        """
         self._path = Path(path)
         self._connect = connect
+        self._told = told
+        self._began = 0.0
         self._waiting: deque[_Job] = deque()
         self._committing = False
         self._scheduled = False
@@ -173,6 +179,11 @@ class Store:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for a transaction."""
+        return len(self._waiting)
 
     async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run `job` on a read-only connection, all of it on one state of the database."""
@@ -237,12 +248,14 @@ class Store:
             return
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            self._began = time.perf_counter()
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 for job in batch:
                     self._run(job)
             except (sqlite3.Error, _BrokenPromiseError) as error:
                 self._undo(error)
+                self._told(len(batch), time.perf_counter() - self._began, False)
                 for job in batch:
                     job.settle(error)
                 continue
@@ -283,7 +296,9 @@ class Store:
     def _committed(self, batch: list[_Job], lost: Exception | None) -> None:
         """Back on the loop after COMMIT: start the next transaction first, so that the disk does not wait."""
         self._committing = False
+        seconds = time.perf_counter() - self._began
         self._next_batch()
+        self._told(len(batch), seconds, lost is None)
         for job in batch:
             job.settle(lost)
 
