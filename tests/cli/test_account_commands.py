@@ -430,11 +430,17 @@ def test_an_old_vault_is_warned_of() -> None:
         ("identity_confirmed", {"userId": "b\nob", "version": 2, "deviceId": "cd" * 32}, "of b�ob", "revoke --stolen"),
         ("server_restored", {}, "restored from a backup", "say again what others lack"),
         ("vault_unreadable", {"deviceId": PHONE.device_id}, "is of no use to anybody", "tacit devices revoke"),
+        (
+            "branches",
+            {"conversationId": "team", "epoch": 4, "deviceId": "cd" * 32},
+            f"{'cd' * 8} (revoked) knew epoch 4 of the�team otherwise than this one",
+            "compare `tacit members` on both before one is revoked or wiped",
+        ),
         ("something\x1b", {}, "something�", "update"),
     ],
 )
 def test_each_notice_says_what_to_do(kind: str, facts: dict[str, object], said: str, remedy: str) -> None:
-    text, what = described(Notice(1_700_000_000_000, kind, facts), VIEW)
+    text, what = described(Notice(1_700_000_000_000, kind, facts), VIEW, {"team": "the\nteam"})
     assert said in text
     assert remedy in what
     assert bool(remedy) == bool(what)

@@ -192,6 +192,19 @@ async def test_nobody_is_handed_a_key_of_what_the_vault_contradicts(town: World)
     assert await alice.device.run(lambda books: grant_for(books, wanted)) is None
 
 
+async def test_that_another_device_knew_a_conversation_otherwise_is_told_once_and_outlasts_it(town: World) -> None:
+    alice, _, thief = await robbed(town)
+    team = await alice.conversation("team")
+    for _ in range(2):
+        await writes(thief, nothing, conversation_words(team.id, EntryKind.CONVERSATION_HEAD, 1))
+        await alice.device.check_vault()
+    device_id = await id_of(thief)
+    await alice.account.revoke(device_id, password=password_of("alice"), confirm=yes)
+    assert (await alice.conversation("team")).blocked == ""
+    told = [each.facts for each in await alice.account.notices() if each.kind == "branches"]
+    assert told == [{"conversationId": team.id, "epoch": 1, "deviceId": device_id}]
+
+
 async def test_a_word_in_another_s_place_is_none(town: World) -> None:
     alice, _, thief = await robbed(town)
     team = await alice.conversation("team")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ READ = "notices_read"
 """Under this the store keeps how many notices there had been when they were shown."""
 LATELY = 5
 """Uses of password and recovery key that are shown before one of them is changed."""
+BRANCHES = (
+    "the server may show your devices two histories: compare `tacit members` on both before one is revoked or wiped;\n"
+    "    if the device is not in your hands: `tacit devices revoke --stolen`, and go on"
+)
 OPENERS = {"password": "the password", "recovery_key": "the recovery key"}
 
 
@@ -51,8 +56,8 @@ def use_line(notice: Notice, view: AccountView) -> str:
     return f"{moment(notice.at)}  {what} {how} by {whose}"
 
 
-def described(notice: Notice, view: AccountView) -> tuple[str, str]:
-    """What happened, and what to do about it (empty for nothing)."""
+def described(notice: Notice, view: AccountView, names: Mapping[str, str] | None = None) -> tuple[str, str]:
+    """What happened, and what to do about it (empty for nothing); `names` are the conversations', by id."""
     facts, at = notice.facts, moment(notice.at)
     match notice.kind:
         case "unlocker":
@@ -84,6 +89,11 @@ def described(notice: Notice, view: AccountView) -> tuple[str, str]:
         case "server_restored":
             text = f"{at}  the server was restored from a backup: what was sent or changed since is not there"
             return text, "say again what others lack, and look at `tacit devices` and `tacit members`"
+        case "branches":
+            where = str(facts.get("conversationId", ""))
+            named = one_line((names or {}).get(where) or where[:ID_DIGITS])
+            text = f"{at}  {device_of(notice, view)} knew epoch {facts.get('epoch')} of {named} otherwise than this one"
+            return text, BRANCHES
         case "change_refused":
             text = f"{at}  a change of your account begun here was overtaken by another device's"
             return text, "look at `tacit devices`; if you still want it, do it again"
@@ -125,8 +135,9 @@ async def notices(home: Path, password_fd: int | None, as_json: bool) -> None:
         every, view = await client.account.notices(), await client.account.view()
         if not every and not as_json:
             click.echo("nothing has happened to your account")
+        names = {each.id: each.name for each in await client.conversations()}
         for each in every:
-            text, remedy = described(each, view)
+            text, remedy = described(each, view, names)
             fields: dict[str, Any] = {"at": each.at, "kind": each.kind, "facts": each.facts}
             show(as_json, fields, f"{text}\n    {remedy}" if remedy else text)
         await client.device.run(lambda books: books.set_meta(READ, str(ever(books.connection)).encode()))

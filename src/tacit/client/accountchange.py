@@ -178,7 +178,9 @@ class Notice:
     {version, deviceId, dueAt}: a device asks for a reset; it can be cancelled until then. `reset_cancelled` {version}.
     `vault_unreadable` {deviceId}: a device put something unusable in the vault; who has it may not be its owner.
     `identity` {userId, version}: an account was reset and has another identity key now. `change_refused` {kind}: a
-    change of the account that this device had begun was overtaken by another one.
+    change of the account that this device had begun was overtaken by another one. `branches` {conversationId, epoch,
+    deviceId}: a device knew a conversation's record of that epoch otherwise than this one; the server may have shown
+    them two histories, or somebody else has the device.
     """
 
     at: int

@@ -65,8 +65,14 @@ def _written_by(device_id: str) -> str:
 
 
 def compare(books: Books, held: Held, now: int) -> None:
-    """Keep as evidence against the server what it shows otherwise than it showed this very device before."""
+    """Keep as evidence against the server what it shows otherwise than it showed this very device before.
+
+    Where another device said otherwise, that is kept as a notice: it outlasts the word, which goes with the device.
+    """
     for each in contradictions(books, held):
         if each.device_id == books.me.device_id:
             error = errors.ServerMisbehaved(each.detail)
             books.keep_evidence(now, "conversation", held.id, error, encode(each.state.head))
+        else:
+            facts = {"conversationId": held.id, "epoch": each.state.head.epoch, "deviceId": each.device_id}
+            books.keep_notice(now, "branches", facts)

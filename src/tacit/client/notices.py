@@ -16,7 +16,7 @@ from tacit.wire.text import to_json
 KEPT: Final = 200
 """So many notices of each kind are kept: what is older than the newest of them is forgotten."""
 EVER: Final = 1 << 62
-ONCE_WITHIN: Final = {"vault_unreadable": DAY, "identity_confirmed": EVER}
+ONCE_WITHIN: Final = {"vault_unreadable": DAY, "identity_confirmed": EVER, "branches": EVER}
 """For so long (milliseconds) the same is not kept again, however often another device causes it."""
 
 
