@@ -20,6 +20,7 @@ from tacit.identity.account import make_keys, new_device
 from tacit.identity.changes import Reset, Unlocked, Version
 from tacit.identity.unlockers import Cost, KdfBounds, find_unlocker, open_with_password, password_bytes
 from tacit.identity.vault import open_outer
+from tacit.server import unlocking
 from tacit.server.config import ProofLimits
 from tacit.server.gate import OPENING
 from tacit.server.store import attempts
@@ -295,6 +296,28 @@ async def test_what_a_device_of_the_account_got_wrong_slows_no_other_key(town: T
     assert (await stranger(town, "alice").unlock()).status == 200
     await guesses(town, "alice", LIMITS.account_failures)
     assert (await stranger(town, "bob").unlock()).status == 200
+
+
+async def test_names_that_are_invented_fill_no_more_than_so_many_rows(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unlocking, "SHARED", 2)
+    await town.people("alice")
+    answers = []
+    for number in range(160):
+        asker = stranger(town, f"nobody {number}")
+        found = await asker.ask("POST", "/api/auth/unlocker", asker.wish(kind="password"))
+        answers.append(await asker.unlock(proof=WRONG, unlockerId=found.body["unlockerId"]))
+    assert {each.code for each in answers[: LIMITS.account_failures]} == {"sign_in_refused"}
+    assert answers[-1].code == "too_many_attempts"
+    assert (await stranger(town, "alice").unlock(proof=WRONG)).code == "sign_in_refused"
+    held = {table: await names_in(town, table) for table in ("failed_proofs", "proofs_told")}
+    assert [len(set(each) - {"alice"}) for each in held.values()] == [2, 2]
+    assert len(held["failed_proofs"]) == 2 * LIMITS.account_failures + 1
+
+
+async def names_in(town: Town, table: str) -> list[str]:
+    return await town.backend.store.read(lambda db: [row[0] for row in db.execute(f"SELECT user_id FROM {table}")])
 
 
 async def test_a_revoked_device_is_a_stranger(town: Town) -> None:

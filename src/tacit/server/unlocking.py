@@ -37,6 +37,9 @@ SECRET: Final = "decoys"
 SALT_BYTES, ID_BYTES, RANK_BYTES = 16, 16, 16
 USUAL_OF_256: Final = 240
 """So many of 256 made-up accounts have the default profile for certain, where it is offered; the others draw."""
+SHARED: Final = 16_384
+"""So many names are there under which the failures of users whom nobody knows are counted, 50 and 120 an hour each."""
+NOBODY: Final = "\x01nobody "
 _PBKDF2: Final = (2, 0, 600_000, 0)
 USUAL_COSTS: Final = {Profile.COMPAT: _PBKDF2, Profile.STANDARD: (1, 64 * 1024, 3, 4), Profile.FIPS: _PBKDF2}
 """How a client of each profile derives a password that nobody set dearer: kdf, KiB, iterations, lanes."""
@@ -97,18 +100,19 @@ async def unlock(request: Call) -> api.Session:
     def job(db: sqlite3.Connection) -> tuple[bool, dict[str, int]]:
         device = accounts.device(db, user_id, device_id)
         own = device is not None and device.revoked_in is None
-        check_may_try(db, user_id, device_id, own, now, limits)
+        counted = counted_for(db, user_id)
+        check_may_try(db, counted, device_id, own, now, limits)
         every = unlockers_of(db, user_id, here.config.profiles)
         found = next((each for each in every if each.unlocker_id == wish.unlocker_id), None)
         opened = equal(found.proof_hash if found and found.proof_hash else bytes(32), proof_hash(proof))
         if opened:
             sessions.open_session(db, session)
         else:
-            attempts.add(db, user_id, device_id, own, now)
+            attempts.add(db, counted, device_id, own, now)
         if found is None:
             return False, {}
         kind = NAMES.get(found.kind, "other")
-        before = attempts.told(db, user_id, kind) or ToldProofs(user_id, kind, 0, 0, "")
+        before = attempts.told(db, counted, kind) or ToldProofs(counted, kind, 0, 0, "")
         used = before._replace(untold=before.untold + (not opened), device_id=device_id)
         if opened:
             return True, tell(db, used, True, before.told_at, now)
@@ -122,6 +126,16 @@ async def unlock(request: Call) -> api.Session:
     if not opened:
         raise errors.SignInRefused
     return api.Session(token, session.expires_at, session.device_id)
+
+
+def counted_for(db: sqlite3.Connection, user_id: str) -> str:
+    """Under which name a user's failures are counted: their own, or one that many share whom the server does not know.
+
+    So names that are invented are slowed as others are, and however many they are, they fill no more than so many rows.
+    """
+    drawn = int.from_bytes(decoy(Secret(meta.get(db, SECRET) or b""), "counted for", user_id, 8), "big")
+    shared = f"{NOBODY}{drawn % SHARED}"
+    return user_id if accounts.newest(db, user_id) is not None else shared
 
 
 def check_may_try(
