@@ -428,8 +428,9 @@ ENDPOINTS = sorted(
     for handler in HANDLERS
     for path in handler.paths
     for method in getattr(handler, "http_methods", ())  # the WebSocket has none
+    if path.startswith("/api/")  # what else there is, is for the operator
 )
-"""What the server serves over HTTP."""
+"""What the server serves to clients over HTTP."""
 VERBS = ("get_", "post_", "put_", "patch_", "delete_")
 ARGUMENTS = {str: "an/id", int: 7, Sequence[str]: ["an/id"], SigningKey: KEY, Secret: Secret(bytes(32))}
 """Something of each type that a method takes; for a body any object does."""
