@@ -178,7 +178,7 @@ class Timing(Attack):
     @classmethod
     def take_long(cls) -> None:
         """The long form, from now on."""
-        cls.tries, cls.injected, cls.most = 10_000, 20_000, 6
+        cls.tries, cls.injected, cls.most = 10_000, 20_000, 18
 
     def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
         super().__init__(folder, removed)

@@ -26,7 +26,7 @@ from tacit.server.store import conversations
 from tacit.server.store import messages as stored
 from tacit.server.store.rows import Epoch as EpochRow
 from tacit.server.store.rows import Grant as GrantRow
-from tacit.server.store.rows import Inserted, Message, NewGrant, Page
+from tacit.server.store.rows import Inserted, Lost, Message, NewGrant, Page
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint
 from tacit.signed.grant import WRAPS, Grant, GrantContext, Granter, SignedGrant, sign_grant
@@ -253,7 +253,9 @@ def serving(change: Served = unchanged, *, all_rows: bool = False) -> dict[str, 
             else:
                 whole = original(db, session, conversation_id, 0, limit)
             assert not whole.more
-            served = change(session.user_id, whole.items)
+            rows = tuple(item for item in whole.items if not isinstance(item, Lost))
+            assert rows == whole.items
+            served = change(session.user_id, rows)
             numbered = [item._replace(seq=number) for number, item in enumerate(served, 1)]
             rest = tuple(numbered[after:])
             return Page(rest, after + len(rest), False)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import httpx2
 import pytest
 
-from client.world import CHEAP, World, password_of, rows
+from client.test_account import id_of, pair
+from client.world import CHEAP, World, password_of, rows, yes
 from tacit import errors
 from tacit.api.base import binary
 from tacit.client import Client
@@ -295,3 +296,30 @@ async def test_a_grant_for_another_epoch_opens_nothing_and_is_named(town: World)
     await bob.sync()
     await view.refresh()
     assert view.blocked == ""
+
+
+@pytest.mark.parametrize("what", ["revoke", "password", "words", "cancel", "reset"])
+async def test_no_change_waits_that_does_not(town: World, what: str) -> None:
+    """A server that lets it wait would have the person believe that it was made."""
+    alice, _ = await pair(town)
+    lost = await id_of(await town.another("alice", "tablet"))
+    await alice.sync()
+
+    def waiting(request: httpx2.Request, answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "waitsUntil": 2**53 - 1} if request.url.path.endswith("/keys/generate") else answer
+
+    town.wires["alice"].rewrite = waiting
+    account, password = alice.account, password_of("alice")
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "revoke": lambda: account.revoke(lost, password=password, confirm=yes),
+        "password": lambda: account.change_password("another", password=password, confirm=yes),
+        "words": lambda: account.new_recovery_key(password=password, confirm=yes),
+        "cancel": lambda: account.cancel_reset(password=password, confirm=yes),
+        "reset": lambda: account.reset("another"),
+    }
+    with pytest.raises(errors.UnexpectedAnswer, match="wait"):
+        await calls[what]()
+    town.wires["alice"].rewrite = None
+    if what == "revoke":  # it stays under way
+        await alice.sync()
+        assert [each.device_id for each in (await account.view()).revoked] == [lost]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from client.test_account import pair
-from client.world import World, password_of, yes
+from client.world import Crash, World, abandon, password_of, yes
 from tacit import errors
 
 GENERATE = "/keys/generate"
@@ -75,4 +75,34 @@ async def test_a_password_that_never_was_sent_opens_nothing(town: World) -> None
     with pytest.raises(errors.Unreachable):
         await alice.account.change_password(NEW, password=password_of("alice"), confirm=yes)
     await alice.device.close()
+    assert [await opens(town, each) for each in (NEW, password_of("alice"))] == [False, True]
+
+
+@pytest.mark.parametrize("order", [(NEW, "old"), ("old", NEW)])
+async def test_a_refused_password_that_opened_the_store_meanwhile_opens_it_no_more(
+    town: World, order: tuple[str, str]
+) -> None:
+    await begun(town)
+    town.wires["alice"].refuse(errors.SessionExpired(), GENERATE, 40)
+    for each in order:
+        assert await opens(town, NEW if each == NEW else password_of("alice"))
+    town.wires["alice"].refusals.clear()
+    alice = await town.open("alice")
+    await alice.sign_in("alice", NEW)
+    town.wires["alice"].refuse(errors.InvalidAccountRecord(), GENERATE)
+    await alice.sync()
+    await alice.device.close()
+    assert [await opens(town, each) for each in (NEW, password_of("alice"))] == [False, True]
+
+
+async def test_a_process_that_ends_before_anything_is_made_leaves_no_second_password(town: World) -> None:
+    alice, _ = await pair(town)
+    town.wires["alice"].fail("crash before", "/auth/unlock")
+    with pytest.raises(Crash):
+        await alice.account.change_password(NEW, password=password_of("alice"), confirm=yes)
+    await abandon(alice)
+    again = await town.open("alice")
+    await again.sign_in("alice", password_of("alice"))
+    await again.sync()
+    await again.device.close()
     assert [await opens(town, each) for each in (NEW, password_of("alice"))] == [False, True]

@@ -209,6 +209,10 @@ async def test_a_vault_that_was_written_since_is_said_to_be_an_earlier_one(town:
         ([(3, 9)], 9, False),
         ([(4, 6), (6, 9)], 9, False),
         ([(4, 6), (8, 9)], 9, False),
+        ([(4, 1_000_003), (1_000_004, 10_000_003)], 10_000_003, True),
+        ([(4, 10_000_004)], 10_000_004, False),
+        ([(4, 2**53 - 1)], 2**53 - 1, False),
+        ([(4, 5_000_000), (5_000_001, 10_000_004)], 10_000_004, False),
     ],
 )
 def test_lost_places_leave_no_number_out_either(places: list[tuple[int, int]], cursor: int, holds: bool) -> None:

@@ -28,6 +28,8 @@ UNLOCKERS: Final = "unlockers"
 REVOKE: Final = "revoke"
 RESET: Final = "reset"
 _META: Final = "account_change"
+OFFERED_FOR: Final = "offered_for"
+"""The account version with which this store's next password counts; empty until that version is made."""
 _WORDS: Final = "unseen_words"
 
 
@@ -61,6 +63,8 @@ def keep(
     said = tuple(Word(word) for word in words)
     change = AccountChange(kind, version.record, version.signatures, version.vault, device, said, 0)
     books.set_meta(_META, encode(change))
+    if books.meta(OFFERED_FOR) == b"":
+        books.set_meta(OFFERED_FOR, account_hash(version.record))
     return change
 
 

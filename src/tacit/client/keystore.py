@@ -152,16 +152,14 @@ class SecureKeyStore:
     def open(self, passphrase: Secret | None = None) -> Secret:
         """The key; raises `StoreLocked` for another passphrase and for a file that is none of ours, `NoKeychain`.
 
-        A passphrase that was offered, and that opens it, is the one from now on.
+        A passphrase that was offered opens it too, until it is taken or dropped.
         """
         try:
             return self._unwrapped(self.path, read_file(self.path), _of_store, passphrase)
         except errors.StoreLocked:
             if passphrase is None or not os.path.lexists(self._offer):
                 raise
-        key = self._unwrapped(self._offer, read_file(self._offer), _of_store, passphrase)
-        self.take_offer()
-        return key
+        return self._unwrapped(self._offer, read_file(self._offer), _of_store, passphrase)
 
     def rewrap(self, old: Secret | None, new: Secret | None) -> None:
         """The same key under another passphrase, or with None in the keychain; raises `StoreLocked` for a wrong old.

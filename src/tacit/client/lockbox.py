@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, final
+from typing import final
 
 from tacit import errors
 from tacit.client import accountchange, enrolment
+from tacit.client.accountchange import OFFERED_FOR
 from tacit.client.books import Books
 from tacit.client.keychain import Keychain, system_keychain
 from tacit.client.keystore import BOUNDS, FLOOR, SecureKeyStore
@@ -17,9 +18,6 @@ from tacit.client.store import Store
 from tacit.crypto.secret import Randomness, Secret
 from tacit.identity.unlockers import Cost, password_bytes
 from tacit.signed.account import account_hash
-
-OFFERED_FOR: Final = "offered_for"
-"""Under this the store keeps the hash of the account record with whose outcome the password that was offered stands."""
 
 
 @final
@@ -33,6 +31,7 @@ class Lockbox:
             raise errors.InvalidArgument("a passphrase or a keychain, not both")
         self.path = path
         self.store: Store | None = None
+        self._offering = False
         self._key: Secret | None = None
         self._passphrase = password_bytes(passphrase) if passphrase is not None else None
         self._keys = SecureKeyStore(
@@ -69,28 +68,24 @@ class Lockbox:
         """Open the store by the account's new password from now on, if it counts at the end, and the old one did.
 
         Where its outcome is not known, or the process ends before it is, either of the two opens the store, until
-        `settle` learns it or the new one did. Call that first: an earlier offer is replaced.
+        `settle` learns it. Call that first: an earlier offer is replaced.
         """
         store = self.store
         if self._passphrase is not None or not self._keys.needs_passphrase() or self._key is None or store is None:
             yield
             return
-        before = await store.run(change_under_way)
+        await store.run(lambda books: books.set_meta(OFFERED_FOR, b""))
         await asyncio.to_thread(self._keys.offer, self._key, password)
+        self._offering = True
         try:
             yield
-        except errors.TacitError:
-            made = await store.run(change_under_way)
-            if made is None or made == before:
-                self._keys.drop_offer()
-            else:
-                await store.run(lambda books: books.set_meta(OFFERED_FOR, made))
-            raise
-        self._keys.take_offer()
+        finally:
+            self._offering = False
+            await self.settle()
 
     async def settle(self) -> None:
         """Take or drop the password that was offered for a change of the account whose outcome is known by now."""
-        if self.store is None:
+        if self.store is None or self._offering:
             return
         counts = await self.store.run(offered_for_what_counts)
         if counts is None:
@@ -119,15 +114,12 @@ class Lockbox:
             self.store = None
 
 
-def change_under_way(books: Books) -> bytes | None:
-    """The hash of the account record that this device sends until its outcome is known, or None."""
-    change = accountchange.find(books)
-    return account_hash(change.record) if change is not None else None
-
-
 def offered_for_what_counts(books: Books) -> bool | None:
-    """Whether the change counts with which a password was offered; None without one, and while that is not known."""
-    offered_for = books.meta(OFFERED_FOR)
-    if offered_for is None or offered_for == change_under_way(books):
+    """Whether the change counts with which a password was offered; None without one, and while that is not known.
+
+    One that was never kept does not count.
+    """
+    offered_for, change = books.meta(OFFERED_FOR), accountchange.find(books)
+    if offered_for is None or (change is not None and account_hash(change.record) == offered_for):
         return None
     return books.accounts.named(books.me.user_id, offered_for) is not None

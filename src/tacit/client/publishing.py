@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from tacit import errors
 from tacit.client import accountchange
@@ -13,13 +14,18 @@ from tacit.client.changes import is_about_the_session
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
+from tacit.signed.account import ResetBy
+
+LONGEST_WAIT: Final = 366 * 24 * 60 * 60 * 1000
+"""Milliseconds that a server may let a reset wait."""
 
 
 async def publish(store: Store, api_client: EncryptionAPIClient, change: AccountChange, clock: Clock) -> int:
     """Send a change that is kept; until when it waits, or 0 once it counts.
 
     What another device's change overtook is forgotten, and told as a notice; raises its refusal. `Unreachable` leaves
-    the outcome open, and so does a chain that cannot be looked into.
+    the outcome open, and so do a chain that cannot be looked into and `UnexpectedAnswer`: only a reset that a device
+    alone asks for is let wait.
     """
     try:
         answer = await api_client.post_encryption_keys_generate(accountchange.request_of(change))
@@ -38,8 +44,11 @@ async def publish(store: Store, api_client: EncryptionAPIClient, change: Account
 
         await store.run(forget)
         raise
-    if isinstance(answer.waits_until, int):
-        await store.run(partial(accountchange.wait, until=answer.waits_until))
-        return answer.waits_until
+    until = answer.waits_until
+    if isinstance(until, int):
+        if change.record.reset_by.by is not ResetBy.DEVICE or until > clock() + LONGEST_WAIT:
+            raise errors.UnexpectedAnswer("it lets an account version wait that does not, or for more than a year")
+        await store.run(partial(accountchange.wait, until=until))
+        return until
     await store.run(lambda books: accountchange.finish(books, api_client.server_name, change))
     return 0

@@ -32,6 +32,8 @@ from tacit.crypto.secret import Randomness
 from tacit.wire import limits
 
 INCARNATION: Final = "incarnation"
+RESTORES: Final = 10
+"""So many restores without a message between them may stand in one page."""
 
 
 class Notifier:
@@ -300,8 +302,11 @@ def check_page(page: Page, after: int) -> None:
     """Raises `UnexpectedAnswer` for a page that leaves a number out or does not go forward.
 
     A conversation's numbers have no gap: else the server could keep one free and fill it long after. Those that it
-    says are lost count as received, and are never filled.
+    says are lost count as received, and are never filled; no page loses more of them than some restores do.
     """
+    lost = sum(item.last_seq - item.seq + 1 for item in page.items if isinstance(item, LostItem))
+    if lost > RESTORES * limits.LOST_PLACES:
+        raise errors.UnexpectedAnswer("a page loses more places than restores do")
     places = [(item.seq, item.last_seq if isinstance(item, LostItem) else item.seq) for item in page.items]
     _check_numbers(places, after, page.cursor, page.more)
 

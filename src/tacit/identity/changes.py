@@ -39,6 +39,7 @@ from tacit.signed.vault import (
     header_hash,
     inner_hash,
 )
+from tacit.wire import limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Version:
     entries: tuple[SignedEntry, ...] = field(repr=False)
 
 
-AHEAD: Final = 1 << 20
+AHEAD: Final = limits.OUTER_AHEAD
 """By so much the outer part of an account version runs ahead of what devices write meanwhile.
 
 A device writes one version after the other, in its own name alone. What the identity key signs has a number beyond all
@@ -259,7 +260,7 @@ def reset(
     by_words, recovery_key = unlockers.new_recovery_key(account, amk, random)
     inner = unlockers.wrap_inner(account, (by_password, by_words), amk, aik, outer_key)
     writer = writer_of(device)
-    entries = merge((), (*known, *keys.entries), 1, writer)
+    entries = fitted(merge((), (*known, *keys.entries), 1, writer))
     outer = seal_outer(before.server_name, before.user_id, before.version + 1, None, entries, outer_key, writer, now)
     record, vault = _frame(before, devices, inner, outer, outer_key, keys)
     by = ResetBy.DEVICE if old_aik is None else ResetBy.OLD_AIK_AND_DEVICE

@@ -250,7 +250,8 @@ def verify_outer(record: AccountRecord, outer: Outer) -> Verified[OuterHeader]:
     _require(header.server_name == record.server_name and header.user_id == record.user_id, "it is another account's")
     _require(header.account_version <= record.version, "it names an account version to come")
     _require(header.version >= record.outer.version, "it is older than the account record says")
-    _require(header.version < limits.OUTER_VERSION, "its version is too high")
+    ahead = header.version - record.outer.version
+    _require(ahead < limits.OUTER_AHEAD and header.version < limits.OUTER_VERSION, "its version is too high")
     if header.version == record.outer.version:
         _require(header_hash(header) == record.outer.hash, "it differs from the one that the account record names")
     _require(entries_hash(outer.sealed_entries) == header.entries_hash, "the entries are not those that were signed")

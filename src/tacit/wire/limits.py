@@ -35,6 +35,10 @@ RECORD_BYTES: Final = 4 * MIB
 """One account or conversation record."""
 VAULT_BYTES: Final = 4 * MIB
 """One whole vault."""
+LOST_PLACES: Final = 1_000_000
+"""Places of a conversation that one restore of a server gives to nothing."""
+OUTER_AHEAD: Final = 1 << 20
+"""By so much the outer part of an account version runs ahead; fewer are written by devices before the next one."""
 OUTER_BYTES: Final = 3 * MIB
 """The sealed entries of a vault's outer part, which a device writes alone: what else is in the vault fits beside it."""
 OUTER_HEADERS: Final = 5_000

@@ -14,6 +14,7 @@ from tacit import errors
 from tacit.server.store import backup, messages, meta, nonces, resets, sessions
 from tacit.server.store.rows import Lost, PendingReset, Session
 from tacit.server.store.sqlite import Store, connect
+from tacit.wire import limits
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ async def test_no_row_that_was_left_out_stays_in_the_file(file: Path, tmp_path: 
 async def test_the_next_numbers_are_lost_and_those_after_them_go_on(file: Path, tmp_path: Path) -> None:
     database = tmp_path / "restored.db"
     backup.restore(file, database, "ab" * 16, 1234)
-    end = 3 + backup.LOST
+    end = 3 + limits.LOST_PLACES
     async with Store(database) as store:
         sent = await store.write(lambda db: send(db, "c"))
         assert sent.seq == end + 1

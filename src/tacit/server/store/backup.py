@@ -17,13 +17,12 @@ from typing import Final
 from tacit import errors
 from tacit.server.store import account_events, messages, meta, schema
 from tacit.server.store.sqlite import connect
+from tacit.wire import limits
 
 PAGES: Final = 4096
 """Pages that are copied at a time; between two steps an interruption is noticed."""
 BESIDE: Final = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database: of another one, it would be taken for this one's."""
-LOST: Final = 1_000_000
-"""Numbers of each conversation that a restore gives to nothing: no more than so many may have come after the copy."""
 PASSED: Final = ("sessions", "nonces", "pending_resets")
 """Tables of which an old state is dangerous: what ended since would be open again."""
 
@@ -56,7 +55,7 @@ def restore(file: Path, database: Path, incarnation: str, now: int) -> int:
             account_events.append(connection, [user_id], "reset_cancelled", {"version": version}, now)
         for table in PASSED:
             connection.execute(f"DELETE FROM {table}")
-        messages.lose(connection, LOST, now)
+        messages.lose(connection, limits.LOST_PLACES, now)
         meta.put(connection, "incarnation", incarnation.encode())
         connection.execute("COMMIT")
 
