@@ -6,7 +6,7 @@ import os
 
 from benchmarks.floors.account_floor import COST, PBKDF2_ITERATIONS, argon2id, pbkdf2
 from benchmarks.harness import Report, interleave
-from tacit.api.accounts import PrivateKeys
+from tacit.api.accounts import PrivateKeys, SignedHeader
 from tacit.api.auth import UnlockerFound
 from tacit.client.unlocking import Proven, derive, password_key, read_vault
 from tacit.crypto import rsa
@@ -56,6 +56,7 @@ class Product:
         self._found = UnlockerFound(unlocker.id, to_base64(unlocker.parameters))
         self._versions = [made.record]
         outer = made.vault.outer
+        written = [outer]
         self.entries = len(made.entries)
         if known:
             entries = [*made.entries, *some_entries()]
@@ -65,16 +66,17 @@ class Product:
             merged = merge((), entries, 2, writer)
             key = Secret(device.outer_key)
             outer = seal_outer(SERVER, USER, 1, outer.header, merged, key, writer, NOW)
-        self._answer = self._served(outer, made.vault.inner, made.vault.boxes)
+            written.append(outer)
+        self._answer = self._served(written, made.vault.inner, made.vault.boxes)
 
-    def _served(self, outer: Outer, inner: object, boxes: object) -> PrivateKeys:
+    def _served(self, written: list[Outer], inner: object, boxes: object) -> PrivateKeys:
         return PrivateKeys(
             USER,
             account_hash(self._versions[0].value).hex(),
             1,
             to_base64(encode(boxes)),
-            to_base64(encode(outer)),
-            [],
+            to_base64(encode(written[-1])),
+            [SignedHeader(to_base64(encode(each.header)), to_base64(each.signature)) for each in written],
             to_base64(encode(inner)),
         )
 
