@@ -14,6 +14,7 @@ import msgspec
 from tacit import errors
 from tacit.client import queue
 from tacit.client.books import Books, Held
+from tacit.client.collecting import uncollected
 from tacit.client.ownwords import known_as
 from tacit.conversation.content import NameNotice
 from tacit.conversation.envelope import make_grants
@@ -108,6 +109,7 @@ def users_concerned(books: Books, conversation_id: str, intent: Intent) -> set[s
     return {books.me.user_id, *intent.users, *(held.roster() if held is not None else ())}
 
 
+@uncollected()
 def prepare(books: Books, conversation_id: str, intent: Intent, now: int, random: Randomness) -> Opening | None:
     """Build and keep the next epoch; None where what is wanted is so already.
 
