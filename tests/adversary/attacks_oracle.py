@@ -171,14 +171,14 @@ class Timing(Attack):
     most = 24
     """Tries, nanoseconds that are put in, and how many times as many tries are made at the most.
 
-    That is the suite's, which shares the machine. The command makes 10,000 and puts in 20 µs. The stand-in takes five
+    That is the suite's, which shares the machine. The command makes 10,000 and puts in 50 µs. The stand-in takes five
     times as long as what is put in.
     """
 
     @classmethod
     def take_long(cls) -> None:
         """The long form, from now on."""
-        cls.tries, cls.injected, cls.most = 10_000, 20_000, 18
+        cls.tries, cls.injected, cls.most = 10_000, 50_000, 6
 
     def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
         super().__init__(folder, removed)
