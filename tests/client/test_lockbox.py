@@ -7,6 +7,7 @@ import pytest
 from client.test_account import pair
 from client.world import Crash, World, abandon, password_of, yes
 from tacit import errors
+from tacit.identity.unlockers import password_bytes
 
 GENERATE = "/keys/generate"
 NEW = "another password"
@@ -106,3 +107,22 @@ async def test_a_process_that_ends_before_anything_is_made_leaves_no_second_pass
     await again.sync()
     await again.device.close()
     assert [await opens(town, each) for each in (NEW, password_of("alice"))] == [False, True]
+
+
+async def test_no_second_password_takes_the_place_of_one_whose_outcome_is_not_known(town: World) -> None:
+    """A server that lets the first one wait, which is no answer, must not make its password open nothing."""
+    alice, _ = await pair(town)
+    town.wires["alice"].rewrite = lambda request, answer: (
+        {**answer, "waitsUntil": 1} if request.url.path.endswith(GENERATE) else answer
+    )
+    with pytest.raises(errors.UnexpectedAnswer):
+        await alice.account.change_password(NEW, password=password_of("alice"), confirm=yes)
+    with pytest.raises(errors.UnexpectedAnswer):
+        await alice.account.change_password("a third", password=NEW, confirm=yes)
+    with pytest.raises(errors.InvalidArgument, match="under way"):
+        async with alice.device._box.following(password_bytes("a third")):
+            pass
+    town.wires["alice"].rewrite = None
+    await alice.sync()
+    await alice.device.close()
+    assert [await opens(town, each) for each in ("a third", password_of("alice"), NEW)] == [False, False, True]

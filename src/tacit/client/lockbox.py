@@ -68,12 +68,14 @@ class Lockbox:
         """Open the store by the account's new password from now on, if it counts at the end, and the old one did.
 
         Where its outcome is not known, or the process ends before it is, either of the two opens the store, until
-        `settle` learns it. Call that first: an earlier offer is replaced.
+        `settle` learns it. Raises `InvalidArgument` while that of an earlier one is not known: its offer stays.
         """
         store = self.store
         if self._passphrase is not None or not self._keys.needs_passphrase() or self._key is None or store is None:
             yield
             return
+        if await store.run(lambda books: books.meta(OFFERED_FOR)) is not None:
+            raise errors.InvalidArgument("an earlier change of the password is under way: sync first")
         await store.run(lambda books: books.set_meta(OFFERED_FOR, b""))
         await asyncio.to_thread(self._keys.offer, self._key, password)
         self._offering = True
