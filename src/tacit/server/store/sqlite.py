@@ -255,9 +255,9 @@ class Store:
                     self._run(job)
             except (sqlite3.Error, _BrokenPromiseError) as error:
                 self._undo(error)
-                self._told(len(batch), time.perf_counter() - self._began, False)
                 for job in batch:
                     job.settle(error)
+                self._told(len(batch), time.perf_counter() - self._began, False)
                 continue
             self._committing = True
             self._batches.put(batch)
@@ -298,9 +298,9 @@ class Store:
         self._committing = False
         seconds = time.perf_counter() - self._began
         self._next_batch()
-        self._told(len(batch), seconds, lost is None)
         for job in batch:
             job.settle(lost)
+        self._told(len(batch), seconds, lost is None)  # after those who wait: whoever listens may fail
 
     def _undo(self, error: Exception) -> None:
         """Leave no transaction open; a connection that cannot even do that is replaced."""
