@@ -113,8 +113,7 @@ async def opened_stage(folder: Path, name: str | None = None) -> AsyncIterator[S
         try:
             await server.ready.wait()
             async with AsyncExitStack() as stack:
-                url = f"http://{config.configured_authority}"
-                world = World(url, folder, stack, lambda: Tap(httpx2.AsyncHTTPTransport()))
+                world = World(config.origin, folder, stack, lambda: Tap(httpx2.AsyncHTTPTransport()))
                 world.clock = clock
                 yield Stage(backend, world)
         finally:

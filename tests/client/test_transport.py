@@ -90,6 +90,12 @@ def test_loopback_is_taken(url: str) -> None:
     client_on(ok, url=url)
 
 
+def test_what_is_signed_is_the_same_however_a_url_is_written() -> None:
+    for url in ("http://localhost", "HTTP://LocalHost:80/"):
+        client, _ = client_on(ok, url=url)
+        assert (client.origin, client.authority, client.server_name) == ("http://localhost", "localhost", "localhost")
+
+
 @pytest.mark.parametrize(
     "url",
     [

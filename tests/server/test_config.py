@@ -33,16 +33,26 @@ def test_a_host_that_is_none_and_a_port_that_is_taken_are_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "name", "authority"),
+    ("given", "name", "origin"),
     [
-        (config(port=8080), "127.0.0.1", "127.0.0.1:8080"),
-        (config("LocalHost", 80), "LocalHost", "localhost"),
-        (config("::1", 8080), "::1", "[::1]:8080"),
-        (config(port=8080, name="chat"), "chat", "127.0.0.1:8080"),
-        (config(port=8080, authority="Chat.Example:80"), "127.0.0.1", "chat.example"),
-        (config(port=0).at_port(9), "127.0.0.1", "127.0.0.1:9"),
+        (config(port=8080), "127.0.0.1", "http://127.0.0.1:8080"),
+        (config("LocalHost", 80), "localhost", "http://localhost"),
+        (config("::1", 8080), "::1", "http://[::1]:8080"),
+        (config(port=8080, name="chat"), "chat", "http://127.0.0.1:8080"),
+        (config(port=8080, url="https://Chat.Example:443/"), "chat.example", "https://chat.example"),
+        (config(port=8080, url="https://a.example:8443", name="b.example"), "b.example", "https://a.example:8443"),
+        (config(port=8080, url="http://localhost:80"), "localhost", "http://localhost"),
+        (config(port=0).at_port(9), "127.0.0.1", "http://127.0.0.1:9"),
     ],
 )
-def test_name_and_authority_are_those_of_the_host_unless_said(given: Config, name: str, authority: str) -> None:
-    assert (given.server_name, given.configured_authority) == (name, authority)
-    assert given.origin == f"http://{authority}"
+def test_name_and_origin_are_those_of_the_host_unless_said(given: Config, name: str, origin: str) -> None:
+    given.check_url()
+    assert (given.server_name, given.origin) == (name, origin)
+    assert given.authority == origin.partition("://")[2]
+
+
+def test_a_url_that_no_client_would_take_is_refused() -> None:
+    with pytest.raises(errors.NotLoopback):
+        config(url="http://chat.example").check_url()
+    with pytest.raises(errors.InvalidArgument):
+        config(url="https://chat.example/path").check_url()

@@ -57,9 +57,9 @@ def test_it_says_where_it_listens_and_ends_when_it_is_told(tmp_path: Path) -> No
     assert (tmp_path / "chat.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_name_and_authority_are_what_it_is_told(tmp_path: Path) -> None:
-    with running(tmp_path / "chat.db", "--name", "chat", "--authority", "chat.example:80") as (_, line):
-        assert line == "tacit serves chat at http://chat.example"
+def test_name_and_url_are_what_it_is_told(tmp_path: Path) -> None:
+    with running(tmp_path / "chat.db", "--name", "chat", "--url", "https://chat.example:443/") as (_, line):
+        assert line == "tacit serves chat at https://chat.example"
 
 
 def test_the_file_it_writes_is_the_file_it_takes(tmp_path: Path) -> None:
@@ -91,6 +91,8 @@ def test_a_database_that_was_made_under_another_name_is_refused(tmp_path: Path) 
     [
         (("--host", "0.0.0.0"), "not_loopback"),
         (("--host", "no such host"), "invalid_argument"),
+        (("--url", "http://chat.example"), "not_loopback"),
+        (("--url", "chat.example"), "invalid_argument"),
         (("--database", "/nonexistent/chat.db"), "internal"),
     ],
 )

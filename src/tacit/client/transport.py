@@ -23,6 +23,7 @@ from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Randomness, Secret, revealed_key
 from tacit.identity.keys import SigningKey
 from tacit.signed.account import device_id_of
+from tacit.signed.origin import Origin, parse_origin
 from tacit.signed.record import DAY
 from tacit.signed.request import SocketChallenge, sign_challenge, sign_request
 from tacit.wire import limits
@@ -67,9 +68,10 @@ class EncryptionAPIClient:
         sleep: Sleep,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self.url = checked_url(url)
-        self.origin = f"{self.url.scheme}://{self.authority}"
-        self.server_name = server_name or self.url.host
+        found = checked_origin(url)
+        self.origin, self.authority = str(found), found.authority
+        self.url = httpx2.URL(self.origin)
+        self.server_name = server_name or found.host
         self.incarnation = ""
         self._clock = clock
         self._random = random
@@ -83,11 +85,6 @@ class EncryptionAPIClient:
         self.device_id = ""
         self.token = ""
         self._renews = True
-
-    @property
-    def authority(self) -> str:
-        """Host and port as they are signed: lowercase, without the scheme's default port."""
-        return self.url.netloc.decode("ascii").lower()
 
     def aside(self) -> EncryptionAPIClient:
         """Another session over the same connections, for what needs an unlocker; it is not closed by itself.
@@ -351,16 +348,9 @@ def offset_of(problem: errors.ClockSkew, now: int) -> int:
     return time - now
 
 
-def checked_url(url: str) -> httpx2.URL:
+def checked_origin(url: str) -> Origin:
     """A server's address; raises `InvalidArgument`, and `NotLoopback` for all that needs TLS."""
-    try:
-        found = httpx2.URL(url)
-    except httpx2.InvalidURL:
-        raise errors.InvalidArgument("this is no URL") from None
-    if found.scheme not in ("http", "https") or not found.host:
-        raise errors.InvalidArgument("a server's URL begins with http:// or https://")
-    if found.userinfo or found.query or found.fragment or found.path not in ("", "/"):
-        raise errors.InvalidArgument("a server's URL is scheme, host and port alone")
+    found = parse_origin(url)
     check_loopback(found.scheme, found.host)
     return found
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tacit import errors
+from tacit.signed.origin import Origin, parse_origin
 from tacit.signed.profiles import Profile, name_of
 
 MINUTE_MS = 60 * 1000
@@ -38,7 +39,7 @@ class ProofLimits:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A server's settings; `name` is by default the host, `authority` host:port as clients' URLs have them.
+    """A server's settings; `url` is by default that of where it listens, `name` the URL's host.
 
     Port 0 takes a free one. Times are milliseconds.
     """
@@ -47,7 +48,8 @@ class Config:
     port: int
     database: Path
     name: str | None = None
-    authority: str | None = None
+    url: str | None = None
+    """Where clients find it, if that is elsewhere: before a proxy, or under a name."""
     session_ms: int = 30 * DAY_MS
     registration_ms: int = 10 * MINUTE_MS
     """How long a session lasts that may do nothing but publish an account version: at registration, or unlocked."""
@@ -76,20 +78,29 @@ class Config:
     @property
     def server_name(self) -> str:
         """The name that account records and unlockers are bound to."""
-        return self.name or self.host
+        return self.name or self._origin.host
 
     @property
-    def configured_authority(self) -> str:
-        """The authority that requests are signed for: lowercase, without HTTP's default port."""
-        if self.authority:
-            return self.authority.lower().removesuffix(":80")
-        host = f"[{self.host}]" if ":" in self.host else self.host.lower()
-        return host if self.port == 80 else f"{host}:{self.port}"
+    def _origin(self) -> Origin:
+        if self.url:
+            return parse_origin(self.url)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return parse_origin(f"http://{host}:{self.port}")
+
+    @property
+    def authority(self) -> str:
+        """The authority that requests are signed for: lowercase, without the scheme's default port."""
+        return self._origin.authority
 
     @property
     def origin(self) -> str:
-        """What a WebSocket's challenge is bound to."""
-        return f"http://{self.configured_authority}"
+        """What a WebSocket's challenge is bound to: the URL that clients use."""
+        return str(self._origin)
+
+    def check_url(self) -> None:
+        """Refuses a URL that clients would refuse: `InvalidArgument`, or `NotLoopback` for plain HTTP elsewhere."""
+        if self._origin.scheme == "http" and not self._origin.is_loopback:
+            raise errors.NotLoopback(f"url is {self.origin}")
 
     def at_port(self, port: int) -> Config:
         """The same with the port that is really listened on."""

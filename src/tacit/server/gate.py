@@ -118,7 +118,7 @@ def check_signed(read: RequestSignature, caller: Caller, backend: Backend, scope
     verify_head(
         read,
         scope["method"],
-        backend.config.configured_authority,
+        backend.config.authority,
         path,
         scope["query_string"].decode("latin-1"),
         public=caller.request_key,

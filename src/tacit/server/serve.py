@@ -112,6 +112,8 @@ def serve(config: Config) -> int:
     Raises `NotLoopback`, `InvalidArgument`, `Internal`, `DatabaseTooNew`.
     """
     logs.set_up(sys.stderr, config.log_format, config.log_level)
+    if config.url:
+        config.check_url()
     with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         listening, beside = stack.enter_context(listen(config)), None
         if config.metrics_port is not None:
@@ -148,8 +150,8 @@ async def _run(
     try:
 
         def listens() -> None:
-            events.tell(Started(config.server_name, config.configured_authority, VERSION, metrics))
-            print(f"tacit serves {config.server_name} at http://{config.configured_authority}", flush=True)  # noqa: T201
+            events.tell(Started(config.server_name, config.authority, VERSION, metrics))
+            print(f"tacit serves {config.server_name} at {config.origin}", flush=True)  # noqa: T201
 
         server = _Server(uvicorn.Config(application(backend), **settings(config.grace_seconds)), backend, listens)
         async with shown(backend):

@@ -41,7 +41,7 @@ async def server(request: Call) -> ServerInfo:
     config = found.config
     return ServerInfo(
         config.server_name,
-        config.configured_authority,
+        config.authority,
         VERSION,
         found.incarnation,
         found.clock(),

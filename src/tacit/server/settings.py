@@ -112,10 +112,14 @@ SETTINGS: Final = (
         "name",
         Text(),
         None,
-        "The name that clients know the server by; by default the host. Every account is bound to it: never change it.",
+        "The name that clients know the server by; by default the URL's host. Every account is bound to it: never "
+        "change it.",
     ),
     Setting(
-        "authority", Text(), None, "The host and port in the clients' URLs; by default those that are listened on."
+        "url",
+        Text(),
+        None,
+        "The URL that clients use, such as https://chat.example.org; by default that of the host and port above.",
     ),
     Setting(
         "profiles",
@@ -238,7 +242,7 @@ def config_of(values: Mapping[str, Any]) -> Config:
         port=values["port"],
         database=Path(values["database"]),
         name=values["name"],
-        authority=values["authority"],
+        url=values["url"],
         profiles=tuple(PROFILES[name] for name in values["profiles"]),
         session_ms=values["session_days"] * DAY_MS,
         registration_ms=values["registration_minutes"] * MINUTE_MS,
