@@ -133,8 +133,9 @@ CASES = [
         "malformed_json",
         400,
     ),
-    Case("below zero", "alice", SYNC, lambda _: {"accountCursor": -1, "conversations": {}}, "malformed", 400),
-    Case("2^53", "alice", SYNC, lambda _: {"accountCursor": 1 << 53, "conversations": {}}, "malformed", 400),
+    Case("below zero", "alice", SYNC, lambda _: {"accountCursor": -1, "conversations": {}}, "malformed_json", 400),
+    Case("2^53", "alice", SYNC, lambda _: {"accountCursor": 1 << 53, "conversations": {}}, "malformed_json", 400),
+    Case("many values", "alice", SYNC, lambda _: [0] * limits.REQUEST_VALUES, "malformed_json", 400),
     Case(
         "an unknown field",
         "alice",

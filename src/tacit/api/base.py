@@ -26,9 +26,9 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
     """A JSON object with exactly these fields, in camelCase; a field left `UNSET` is absent."""
 
 
-def read(kind: type[T], text: bytes | str) -> T:
+def read(kind: type[T], text: bytes | str, most_values: int = limits.JSON_VALUES) -> T:
     """The value of this type in a JSON text; raises `MalformedJson` or `UnknownField`."""
-    value: T = convert(kind, from_json(text))
+    value: T = convert(kind, from_json(text, most_values))
     return value
 
 

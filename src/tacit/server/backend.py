@@ -25,6 +25,7 @@ from tacit.server.push import Hub
 from tacit.server.store import nonces, sessions
 from tacit.server.store.rows import Session
 from tacit.server.store.sqlite import Store
+from tacit.wire import limits
 from tacit.wire.text import from_json
 
 T = TypeVar("T")
@@ -129,7 +130,7 @@ async def body(request: Call, kind: type[T]) -> T:
 
 def parse(kind: type[T], raw: bytes) -> T:
     """A body as this type; raises `MalformedJson`, `UnknownField` or `SecretKeyRefused`."""
-    value = from_json(raw)
+    value = from_json(raw, limits.REQUEST_VALUES)
     refuse_key_objects(value)
     parsed: T = base.convert(kind, value)
     return parsed

@@ -177,7 +177,7 @@ async def write_frames(socket: WebSocket[Any, Any, Any], line: Line) -> None:
 
 def read_frame(text: str) -> api.ClientFrame:
     """A frame of the client's; raises `MalformedJson` or `UnknownField`."""
-    frame: api.ClientFrame = read(api.ClientFrame, text)  # type: ignore[arg-type]
+    frame: api.ClientFrame = read(api.ClientFrame, text, limits.REQUEST_VALUES)  # type: ignore[arg-type]
     return frame
 
 

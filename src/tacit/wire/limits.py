@@ -65,3 +65,9 @@ BODY_BYTES: Final = 8 * MIB
 """One HTTP request body."""
 FRAME_BYTES: Final = 256 * KIB
 """One WebSocket frame."""
+JSON_DEPTH: Final = 16
+"""How deep arrays and objects of one JSON text are nested."""
+JSON_VALUES: Final = 1 << 18
+"""Values of one JSON text; an answer has the most."""
+REQUEST_VALUES: Final = 1 << 14
+"""Values of one request's or client's frame's JSON."""

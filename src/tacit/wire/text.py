@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from tacit import errors
+from tacit.wire import limits
+
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKET: Final = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
 def to_base64(data: bytes) -> str:
@@ -48,28 +52,71 @@ def to_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def from_json(text: str | bytes) -> Any:
-    """The value of a JSON text in UTF-8 (RFC 8259 §8.1).
+def from_json(text: str | bytes, most_values: int = limits.JSON_VALUES) -> Any:
+    """The value of a JSON text in UTF-8 (RFC 8259 §8.1), with integers from 0 to 2^53 - 1 as its only numbers.
 
-    Raises `MalformedJson`, also for a key that stands twice, for NaN and Infinity, and for half of a surrogate pair:
-    such a string cannot be encoded again, so that it would fail somewhere later.
+    Raises `MalformedJson`, also for a key that stands twice, and for half of a surrogate pair: such a string cannot be
+    encoded again, so that it would fail somewhere later. What is nested deeper than 16 or has more than `most_values`
+    values is refused before anything is made of it; a string is as long as the text at the most, and each field has a
+    limit of its own.
     """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise errors.MalformedJson("a key stands twice")
-        return found
-
-    def refuse(name: str) -> NoReturn:
-        raise errors.MalformedJson(f"{name} is no number")
-
+    # `json` would guess the encoding of bytes, and let surrogates pass.
     try:
-        # `json` would guess the encoding of bytes, and let surrogates pass.
-        source = (text.encode() if isinstance(text, str) else text).decode()
-        value = json.loads(source, object_pairs_hook=unique, parse_constant=refuse)
+        raw = text.encode() if isinstance(text, str) else text
+        source = raw.decode()
+    except UnicodeError:
+        raise errors.MalformedJson("it is not UTF-8") from None
+    _check_size(raw, most_values)
+    try:
+        value = _DECODER.decode(source)
         if "\\u" in source:
             json.dumps(value, ensure_ascii=False).encode()
-        return value
-    except (ValueError, RecursionError):
+    except ValueError:
         raise errors.MalformedJson() from None
+    return value
+
+
+def _check_size(raw: bytes, most_values: int) -> None:
+    """Count values and nesting without parsing; nearly every text is small enough whatever stands in its strings."""
+    if _openings(raw) <= limits.JSON_DEPTH and _values(raw) <= most_values:
+        return
+    bare = raw.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in raw else raw
+    # Each value is a string at the most, under a key: more quotes are not worth taking out.
+    if bare.count(b'"') > 4 * most_values or _values(bare := b"".join(bare.split(b'"')[::2])) > most_values:
+        raise errors.MalformedJson(f"it has more than {most_values} values")
+    nesting = bare.translate(_ONE_KIND, _NO_BRACKET)
+    for _ in range(limits.JSON_DEPTH):  # the innermost pairs of each level
+        nesting = nesting.replace(b"[]", b"")
+    if nesting:
+        raise errors.MalformedJson(f"it is not closed, or nested deeper than {limits.JSON_DEPTH}")
+
+
+def _openings(raw: bytes) -> int:
+    return raw.count(b"[") + raw.count(b"{")
+
+
+def _values(raw: bytes) -> int:
+    """At least the number of values: each opens an array or object, stands first in one, or after a comma."""
+    return raw.count(b",") + _openings(raw) + 1
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise errors.MalformedJson("a key stands twice")
+    return found
+
+
+def _integer(text: str) -> int:
+    if len(text) > 16 or text.startswith("-") or (value := int(text)) >= 1 << 53:
+        raise errors.MalformedJson("a number is not an integer from 0 to 2^53 - 1")
+    return value
+
+
+def _no_number(text: str) -> NoReturn:
+    raise errors.MalformedJson("a number is not an integer from 0 to 2^53 - 1")
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
+)
