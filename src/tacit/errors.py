@@ -627,6 +627,14 @@ class UnexpectedAnswer(ServiceError):
     remedy = "Check that this is a tacit server of the same version."
 
 
+class TooManyRequests(ServiceError):
+    """This device or address asks too often for now."""
+
+    code = "too_many_requests"
+    status = 429
+    remedy = "Wait that long (`retryAfter` seconds) and send it again; nothing was looked at."
+
+
 class Internal(ServiceError):
     """The server failed; nothing was written."""
 

@@ -33,6 +33,12 @@ def from_problem(document: Any) -> errors.TacitError:
     return errors.from_code(document["code"], detail if isinstance(detail, str) else "", **facts)
 
 
+def retry_after(error: errors.TacitError) -> int | None:
+    """For how many seconds an error asks one to wait; None where it does not say."""
+    seconds = error.facts.get("retryAfter")
+    return seconds if type(seconds) is int and seconds > 0 else None
+
+
 def read_problem(body: bytes | str) -> errors.TacitError:
     """The error in an answer's body; what is none becomes `UnexpectedAnswer`."""
     try:

@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException
 
 from tacit import errors
 from tacit.api.base import PROBLEM_TYPE
-from tacit.api.problems import to_problem
+from tacit.api.problems import retry_after, to_problem
 from tacit.crypto.secret import Randomness
 from tacit.server import accounts, conversations, health, logs, messages, sessions, socket, sync, unlocking
 from tacit.server.backend import Backend, Clock
@@ -20,6 +20,7 @@ from tacit.server.gate import Gate
 from tacit.server.health import Health
 from tacit.server.known import KnownAccounts
 from tacit.server.push import Hub
+from tacit.server.rates import rates_of
 from tacit.server.store import meta
 from tacit.server.store.sqlite import Store
 from tacit.server.watch import CODE, REQUEST_ID, App, Routes, Watch
@@ -69,7 +70,8 @@ async def open_backend(config: Config, clock: Clock, random: Randomness, events:
         await store.close()
         raise
     known, fit = KnownAccounts(store), Health(store, random)
-    return Backend(config, store, clock, random, Hub(), known, incarnation.decode(), events, fit)
+    rates = rates_of(config.rates, events.stopwatch)
+    return Backend(config, store, clock, random, Hub(), known, incarnation.decode(), events, fit, rates)
 
 
 def routes() -> Routes:
@@ -110,4 +112,5 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[
             here.events.tell(failed(error, str(request.scope.get(REQUEST_ID, ""))))
             error = errors.Internal()
     request.scope[CODE] = error.code  # type: ignore[typeddict-unknown-key]
-    return Response(to_problem(error), status_code=error.status, media_type=PROBLEM_TYPE)
+    headers = {"retry-after": str(seconds)} if (seconds := retry_after(error)) else {}
+    return Response(to_problem(error), status_code=error.status, media_type=PROBLEM_TYPE, headers=headers)

@@ -22,6 +22,7 @@ from tacit.server.health import Health
 from tacit.server.keyfields import refuse_key_objects
 from tacit.server.known import KnownAccounts
 from tacit.server.push import Hub
+from tacit.server.rates import Rates
 from tacit.server.store import nonces, sessions
 from tacit.server.store.rows import Session
 from tacit.server.store.sqlite import Store
@@ -50,6 +51,7 @@ class Backend:
     incarnation: str
     events: Events
     health: Health
+    rates: Rates
 
 
 @dataclass(slots=True)

@@ -38,6 +38,16 @@ class ProofLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimits:
+    """How many requests a minute are taken, all at once if they like; 0 for no limit."""
+
+    device: int = 3_000
+    """Of a device: its requests, and the messages that it sends by WebSocket."""
+    address: int = 12_000
+    """Of an IPv4 address or an IPv6 network of 64 bits: all requests and WebSockets, before anything is verified."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A server's settings; `url` is by default that of where it listens, `name` the URL's host.
 
@@ -58,6 +68,7 @@ class Config:
     reset_lapse_ms: int = 3 * DAY_MS
     """How long it may be posted again once it has waited; then it is forgotten, and any device may ask."""
     proofs: ProofLimits = ProofLimits()
+    rates: RateLimits = RateLimits()
     profiles: tuple[Profile, ...] = (Profile.STANDARD, Profile.FIPS, Profile.COMPAT)
     """The profiles of which accounts and conversations may begin here; what is there already goes on."""
     log_format: str = "text"

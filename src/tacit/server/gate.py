@@ -9,8 +9,9 @@ from urllib.parse import quote
 from tacit import errors
 from tacit.api import auth
 from tacit.api.base import INCARNATION_HEADER, PROBLEM_TYPE, identifier, to_json_bytes
-from tacit.api.problems import to_problem
+from tacit.api.problems import retry_after, to_problem
 from tacit.crypto.server import hash_token
+from tacit.server.address import address_of
 from tacit.server.backend import Backend, Caller, parse
 from tacit.server.events import LIVE, READY
 from tacit.server.keyfields import request_key
@@ -55,6 +56,8 @@ class Gate:
         path = raw_path(scope)
         body = b""
         try:
+            if path not in (LIVE, READY):  # who watches over the server is no reason to start it again
+                self._backend.rates.address.take(address_of(scope))
             check_spelling(path, scope["path"])
             if (scope["method"], path) in OPENING:
                 body = await read_body(scope, receive, OPENING_BYTES)
@@ -94,7 +97,7 @@ class Gate:
     async def _caller(self, scope: Any, path: str) -> tuple[RequestSignature, Caller]:
         """Whose session's device signed the request; of the body nothing is read before that is known.
 
-        Raises `RequestUnsigned`, `RequestSignatureInvalid`, `ClockSkew` or `SessionExpired`.
+        Raises `RequestUnsigned`, `RequestSignatureInvalid`, `ClockSkew`, `SessionExpired` or `TooManyRequests`.
         """
         headers = headers_of(scope)
         read = read_signature(headers)
@@ -102,6 +105,7 @@ class Gate:
         session = await self._backend.store.read(lambda db: sessions.find(db, token_hash, now))
         caller = self._made(session, session.user_id, session.device_id, session.request_key, read)
         check_signed(read, caller, self._backend, scope, path)
+        self._backend.rates.device.take(caller.device_id)
         return read, caller
 
     def _made(
@@ -182,6 +186,8 @@ async def respond(send: Send, error: errors.TacitError) -> None:
     """Answer with a problem document (RFC 9457)."""
     body = to_json_bytes(to_problem(error))
     headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    if seconds := retry_after(error):
+        headers.append((b"retry-after", str(seconds).encode()))
     if isinstance(error, errors.TooLarge):
         headers.append((b"connection", b"close"))  # the rest of a body that is not read
     await send({"type": "http.response.start", "status": error.status, "headers": headers})

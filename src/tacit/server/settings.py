@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, assert_never
 
 from tacit import errors
-from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config
+from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config, RateLimits
 from tacit.server.logs import FORMATS, LEVELS
 from tacit.signed.profiles import Profile, name_of
 
@@ -141,6 +141,18 @@ SETTINGS: Final = (
         "How long a reset waits that a device asks for without password or recovery key, and can be cancelled.",
     ),
     Setting("reset_lapse_hours", Number(1, 8760), 72, "How long it may be carried out after that."),
+    Setting(
+        "requests_per_device",
+        Number(0, 10_000_000),
+        3_000,
+        "How many requests and sends of a device are taken in a minute; 0 for no limit.",
+    ),
+    Setting(
+        "requests_per_address",
+        Number(0, 10_000_000),
+        12_000,
+        "How many requests of an address are taken in a minute, whoever makes them; 0 for no limit.",
+    ),
     Setting("metrics_host", Text(), "127.0.0.1", "Where the metrics are listened for. It has to be loopback too."),
     Setting("metrics_port", Number(0, 65535), None, "Its port; 0 takes a free one. Without it there are no metrics."),
     Setting(
@@ -248,6 +260,7 @@ def config_of(values: Mapping[str, Any]) -> Config:
         registration_ms=values["registration_minutes"] * MINUTE_MS,
         reset_wait_ms=values["reset_hours"] * HOUR_MS,
         reset_lapse_ms=values["reset_lapse_hours"] * HOUR_MS,
+        rates=RateLimits(values["requests_per_device"], values["requests_per_address"]),
         metrics_host=values["metrics_host"],
         metrics_port=values["metrics_port"],
         drain_seconds=values["drain_seconds"],

@@ -143,6 +143,7 @@ def answer(here: Backend, line: Line, id: str, error: errors.TacitError, began: 
 async def deliver(here: Backend, session: Session, line: Line, frame: api.Send, began: float) -> None:
     """Take one message that came at `began` on the stopwatch, and answer it."""
     try:
+        here.rates.device.take(session.device_id)
         conversation_id = identifier("conversationId", frame.conversation_id)
         sealed = messages.check_sealed(session, frame.encrypted_payload)
         now = here.clock()
