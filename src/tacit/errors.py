@@ -573,7 +573,7 @@ class NotLoopback(UsageError):
 
     code = "not_loopback"
     status = 400
-    remedy = "Use 127.0.0.1, ::1 or localhost."
+    remedy = "Use https://, or 127.0.0.1, ::1 or localhost. A server listens elsewhere once it has a certificate."
 
 
 class ServerNameMismatch(UsageError):
@@ -617,6 +617,24 @@ class Unreachable(ServiceError):
     code = "unreachable"
     status = 503
     remedy = "Check the address and the connection; what was written is kept and sent later."
+
+
+class PinMismatch(ServiceError):
+    """The server's key is not one of those that were pinned; nothing was sent."""
+
+    code = "pin_mismatch"
+    status = 502
+    remedy = "Somebody may stand in between. Ask the operator for the pin by another way before you give a new one."
+
+
+class CertificateRefused(ServiceError):
+    """The server's certificate is not one that can be trusted; nothing was sent."""
+
+    code = "certificate_refused"
+    status = 502
+    remedy = (
+        "The detail says why. For a server that signs its certificate itself, give the pin that its operator tells."
+    )
 
 
 class UnexpectedAnswer(ServiceError):

@@ -135,6 +135,7 @@ def test_a_folder_is_only_opened_by_its_own_account_and_password(house: House) -
         ("http://192.0.2.1:8080", "not_loopback"),
         ("http://127.0.0.1:9", "unreachable"),
         ("chat.example.org", "invalid_argument"),
+        ("https://127.0.0.1:9", "unreachable"),
     ],
 )
 def test_a_server_that_cannot_be_used_is_told(house: House, url: str, code: str) -> None:

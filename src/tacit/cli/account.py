@@ -13,7 +13,15 @@ from tacit.cli.printing import show
 from tacit.cli.session import PROFILES, Profile, client_of, common, password_from, runs
 from tacit.client.accountview import check_name
 
-SERVER = click.option("--server", "url", required=True, help="The server's URL, such as http://127.0.0.1:8080.")
+SERVER = click.option("--server", "url", required=True, help="The server's URL, such as https://chat.example.org.")
+PIN = click.option(
+    "--pin",
+    "pins",
+    multiple=True,
+    metavar="sha256/...",
+    help="The server's key, as its operator tells it; once more for the key that comes after it. This folder keeps it. "
+    "Without it the system's authorities vouch for the server.",
+)
 PROFILE = click.option(
     "--profile",
     "algorithms",
@@ -49,6 +57,7 @@ def check_no_account(home: Path) -> None:
 @click.command()
 @click.argument("user")
 @SERVER
+@PIN
 @NAME
 @PROFILE
 @KEYCHAIN
@@ -58,6 +67,7 @@ def check_no_account(home: Path) -> None:
 async def register(
     user: str,
     url: str,
+    pins: tuple[str, ...],
     server_name: str | None,
     algorithms: str,
     keychain: bool,
@@ -68,7 +78,7 @@ async def register(
 ) -> None:
     """Make an account and this device's keys. The 24 words are shown once: write them down."""
     check_no_account(home)
-    profile = Profile(url, user, server_name, keychain, algorithms)
+    profile = Profile(url, user, server_name, keychain, algorithms, pins)
     name = check_name(own_name(device))
     password = password_from(password_fd, confirm=True)
     async with client_of(home, profile) as client:
@@ -89,6 +99,7 @@ async def register(
 @click.command()
 @click.argument("user")
 @SERVER
+@PIN
 @NAME
 @PROFILE
 @KEYCHAIN
@@ -97,6 +108,7 @@ async def register(
 async def login(
     user: str,
     url: str,
+    pins: tuple[str, ...],
     server_name: str | None,
     algorithms: str,
     keychain: bool,
@@ -104,8 +116,8 @@ async def login(
     password_fd: int | None,
     as_json: bool,
 ) -> None:
-    """Open a session with the device whose keys are in this folder, and remember server and name."""
-    profile = Profile(url, user, server_name, keychain, algorithms)
+    """Open a session with the device whose keys are in this folder, and remember server, pins and name."""
+    profile = Profile(url, user, server_name, keychain, algorithms, pins)
     password = None if keychain else password_from(password_fd)
     async with client_of(home, profile) as client:
         await client.sign_in(user, password)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from tacit import errors
-from tacit.cli.account import DEVICE, KEYCHAIN, NAME, PROFILE, SERVER, check_no_account, own_name
+from tacit.cli.account import DEVICE, KEYCHAIN, NAME, PIN, PROFILE, SERVER, check_no_account, own_name
 from tacit.cli.asking import Asking, Key, new_password_from, opening
 from tacit.cli.lines import ID_DIGITS, account_text, called, describe_account
 from tacit.cli.printing import one_line, show, warn
@@ -70,6 +70,7 @@ def waiting_line(waiting: int) -> str:
 @devices.command("add")
 @click.argument("user")
 @SERVER
+@PIN
 @NAME
 @PROFILE
 @KEYCHAIN
@@ -81,6 +82,7 @@ def waiting_line(waiting: int) -> str:
 async def add(
     user: str,
     url: str,
+    pins: tuple[str, ...],
     server_name: str | None,
     algorithms: str,
     keychain: bool,
@@ -93,7 +95,7 @@ async def add(
 ) -> None:
     """Make this folder a device of USER's account, by its password, or by its 24 words and a new password."""
     check_no_account(home)
-    profile = Profile(url, user, server_name, keychain, algorithms)
+    profile = Profile(url, user, server_name, keychain, algorithms, pins)
     name = own_name(device)
     new_password: str | None = None
     if asking.by_words:

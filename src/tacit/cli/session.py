@@ -32,6 +32,7 @@ class Profile:
     server_name: str | None
     keychain: bool = False
     algorithms: str = "standard"
+    pins: tuple[str, ...] = ()
 
     def write(self, home: Path) -> None:
         """Remember it; nothing in it is secret."""
@@ -42,6 +43,7 @@ class Profile:
             "serverName": self.server_name,
             "keychain": self.keychain,
             "profile": self.algorithms,
+            "pins": self.pins,
         }
         (home / "profile.json").write_text(json.dumps(fields) + "\n")
 
@@ -56,6 +58,7 @@ class Profile:
                 fields["serverName"],
                 fields["keychain"] is True,
                 fields["profile"],
+                tuple(fields["pins"]),
             )
         except FileNotFoundError:
             raise errors.NotSignedIn(f"there is no account in {home}; try `tacit register`") from None
@@ -144,6 +147,7 @@ def client_of(home: Path, profile: Profile) -> Client:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Client(
         profile.url,
+        pins=profile.pins,
         store=str(home / "state.db"),
         server_name=profile.server_name,
         keychain=profile.keychain,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, final
@@ -29,10 +29,12 @@ class Client:
 
     `store` is the path of its encrypted local store, whose key lies wrapped beside it (`.key`): under `passphrase`,
     else under the account's password; with `keychain=True` under a secret in the system's keychain, and no password is
-    needed to open it (`NoKeychain` where there is none that can be used). `server_name` is the server's name where it
-    is not the URL's host. `profile` is the account's, chosen at registration for life: `standard`, `fips` (NIST's
-    algorithms, but for the local store) or `compat` (what a plain WebCrypto client has). The rest is for tests: clock
-    (Unix milliseconds), randomness, waiting, HTTP transport and the cost of passwords.
+    needed to open it (`NoKeychain` where there is none that can be used). `pins` are the keys that the server may have
+    over TLS, as `sha256/…`: the one that it has, and one to go over to; without any, the system's authorities vouch for
+    it. `server_name` is the server's name where it is not the URL's host. `profile` is the account's, chosen at
+    registration for life: `standard`, `fips` (NIST's algorithms, but for the local store) or `compat` (what a plain
+    WebCrypto client has). The rest is for tests: clock (Unix milliseconds), randomness, waiting, HTTP transport and the
+    cost of passwords.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Client:
         url: str,
         store: str | Path,
         *,
+        pins: Collection[str] = (),
         server_name: str | None = None,
         passphrase: str | None = None,
         keychain: bool | Keychain = False,
@@ -53,6 +56,7 @@ class Client:
         self.device = Device(
             url,
             store,
+            pins=pins,
             server_name=server_name,
             passphrase=passphrase,
             keychain=keychain,

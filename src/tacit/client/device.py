@@ -67,6 +67,7 @@ class Device:
         url: str,
         store: str | Path,
         *,
+        pins: Collection[str] = (),
         server_name: str | None = None,
         passphrase: str | None = None,
         keychain: bool | Keychain = False,
@@ -84,7 +85,7 @@ class Device:
         self._profile = profile_of(profile)
         self._box = Lockbox(Path(store), passphrase, keychain, random, cost)
         self.api = EncryptionAPIClient(
-            url, server_name=server_name, clock=clock, random=random, sleep=sleep, transport=transport
+            url, pins=pins, server_name=server_name, clock=clock, random=random, sleep=sleep, transport=transport
         )
         self._parts: Parts | None = None
         self._vault_written = 0

@@ -27,6 +27,7 @@ from tacit.api.sync import (
 from tacit.client.answers import read_answer
 from tacit.client.sync import Syncer
 from tacit.client.timing import Sleep, backoff
+from tacit.client.tls import refusal
 from tacit.client.transport import EncryptionAPIClient
 from tacit.crypto.secret import Randomness
 from tacit.wire import limits
@@ -102,6 +103,7 @@ class Socket:
             try:
                 async with connect(
                     self._api.origin.replace("http", "ws", 1) + PATH,
+                    ssl=self._api.tls,
                     proxy=None,
                     compression=None,
                     max_size=limits.BODY_BYTES,
@@ -114,8 +116,12 @@ class Socket:
             except errors.SessionExpired:
                 if not await self._renew():
                     return
-            except (OSError, TimeoutError, WebSocketException, errors.ServiceError, errors.PeerError):
-                pass  # come again after a while
+            except (OSError, TimeoutError, WebSocketException, errors.ServiceError, errors.PeerError) as error:
+                refused = refusal(error, self._api.authority)
+                if refused is not None:  # to come again would not make it another server
+                    self._syncer.news.notify(refused)
+                    return
+                # else come again after a while
             except errors.UsageError as error:
                 self._syncer.news.notify(error)
                 return

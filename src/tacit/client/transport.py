@@ -6,8 +6,7 @@ import base64
 import copy
 import ipaddress
 import socket
-import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, TypeVar, final
 from urllib.parse import quote, urlencode
 
@@ -19,6 +18,7 @@ from tacit.api.base import INCARNATION_HEADER, to_json_bytes
 from tacit.api.problems import read_problem
 from tacit.client.answers import read_answer
 from tacit.client.timing import Clock, Sleep, backoff
+from tacit.client.tls import NO_TLS, context_for, refusal
 from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Randomness, Secret, revealed_key
 from tacit.identity.keys import SigningKey
@@ -42,8 +42,6 @@ ANSWER_BYTES: Final = 64 * limits.MIB
 """The longest answer that is read: a page of the largest messages, in base64."""
 CARRIES_KEY: Final = frozenset({"/api/auth/register", "/api/auth/session", "/api/auth/unlocker", "/api/auth/unlock"})
 """Where a POST carries the key that it is signed with, and no session."""
-NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""It trusts nobody. Every client would else read all authorities of the system at its start, and ask none of them."""
 BUSY: Final = frozenset({502, 503, 504})
 
 
@@ -54,14 +52,17 @@ class EncryptionAPIClient:
     The name is the HTTP method and the path after `/api`, joined by `_`; a parameter of the path is left out, and at
     the path's end it is `one`: `POST /api/conversations/{id}/leave` is `post_conversations_leave`.
 
-    Only loopback addresses and plain HTTP are taken until there is TLS: raises `NotLoopback`, and `InvalidArgument` for
-    what is no URL. `server_name` is the configured one; by default the URL's host.
+    Plain HTTP is for loopback alone: raises `NotLoopback`, and `InvalidArgument` for what is no URL. `pins` are the
+    keys that the server may have over TLS; without any, its certificate is verified by the system's authorities.
+    `server_name` is the configured one; by default the URL's host. Every method raises `PinMismatch` or
+    `CertificateRefused`, before anything is sent, for a server that is another.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        pins: Collection[str] = (),
         server_name: str | None,
         clock: Clock,
         random: Randomness,
@@ -71,6 +72,7 @@ class EncryptionAPIClient:
         found = checked_origin(url)
         self.origin, self.authority = str(found), found.authority
         self.url = httpx2.URL(self.origin)
+        self.tls = context_for(found, pins)
         self.server_name = server_name or found.host
         self.incarnation = ""
         self._clock = clock
@@ -78,7 +80,11 @@ class EncryptionAPIClient:
         self._sleep = sleep
         self._offset = 0
         self._http = httpx2.AsyncClient(
-            transport=transport, timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False, verify=NO_TLS
+            transport=transport,
+            timeout=TIMEOUT_SECONDS,
+            follow_redirects=False,
+            trust_env=False,
+            verify=self.tls or NO_TLS,
         )
         self._user_id = ""
         self._key: SigningKey | None = None
@@ -312,7 +318,8 @@ class EncryptionAPIClient:
             finally:
                 await response.aclose()
         except httpx2.HTTPError as error:
-            raise errors.Unreachable(f"{self.authority}: {type(error).__name__}") from None
+            unreachable = errors.Unreachable(f"{self.authority}: {type(error).__name__}")
+            raise refusal(error, self.authority) or unreachable from None
         if response.status_code in BUSY:
             raise errors.Unreachable(f"{self.authority} answers {response.status_code}")
         self.incarnation = response.headers.get(INCARNATION_HEADER, self.incarnation)
@@ -349,16 +356,15 @@ def offset_of(problem: errors.ClockSkew, now: int) -> int:
 
 
 def checked_origin(url: str) -> Origin:
-    """A server's address; raises `InvalidArgument`, and `NotLoopback` for all that needs TLS."""
+    """A server's address; raises `InvalidArgument`, and `NotLoopback` for plain HTTP to elsewhere."""
     found = parse_origin(url)
-    check_loopback(found.scheme, found.host)
+    if found.scheme == "http":
+        check_loopback(found.host)
     return found
 
 
-def check_loopback(scheme: str, host: str) -> None:
-    """Raises `NotLoopback` unless the address is plain HTTP to this machine; `localhost` has to lead nowhere else."""
-    if scheme != "http":
-        raise errors.NotLoopback("this version has no TLS yet")
+def check_loopback(host: str) -> None:
+    """Raises `NotLoopback` unless the address is this machine's; `localhost` has to lead nowhere else."""
     addresses = addresses_of(host)
     if not addresses or not all(ipaddress.ip_address(each).is_loopback for each in addresses):
         raise errors.NotLoopback(host)

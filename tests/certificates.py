@@ -1,0 +1,82 @@
+"""An authority that tests trust, and the certificates that it signs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from tacit.crypto.x509 import read_pem
+
+Key = ec.EllipticCurvePrivateKey
+DAY = dt.timedelta(days=1)
+
+
+def new_key() -> Key:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A key and its certificate in one file of `folder`."""
+
+    file: Path
+    key: Key
+    certificate: x509.Certificate
+
+    @property
+    def pin(self) -> str:
+        return read_pem(self.file.read_bytes()).pin
+
+
+class Authority:
+    """Signs for whoever asks; `file` is its own certificate, for `SSL_CERT_FILE`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])
+        self.key = new_key()
+        builder = self._builder(self.name, self.key, -1, 10)
+        extended = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        self.file = folder / "authority.pem"
+        self.file.write_bytes(extended.sign(self.key, SHA256()).public_bytes(Encoding.PEM))
+
+    def issue(
+        self, *hosts: str, file: str = "server.pem", key: Key | None = None, first: float = -1, last: float = 5
+    ) -> Issued:
+        """A certificate for these names and addresses, which holds from and until so many days from now."""
+        key = key or new_key()
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server")])
+        alternative = x509.SubjectAlternativeName([general(each) for each in hosts])
+        builder = self._builder(name, key, first, last).add_extension(alternative, critical=False)
+        certificate = builder.sign(self.key, SHA256())
+        path = self.folder / file
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        path.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
+        return Issued(path, key, certificate)
+
+    def _builder(self, name: x509.Name, key: Key, first: float, last: float) -> x509.CertificateBuilder:
+        now = dt.datetime.now(dt.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now + first * DAY)
+            .not_valid_after(now + last * DAY)
+        )
+
+
+def general(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
