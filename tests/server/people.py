@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 
 from rsa_pool import pooled_rsa
+from server.described import wrong
 from tacit.conversation.content import FRANKING_KEY_BYTES, Content, TextBody, kind_and_bytes
 from tacit.conversation.envelope import make_grants
 from tacit.conversation.keys import ConversationKey, finish_record
@@ -143,6 +144,7 @@ class Town:
         """One request as it is."""
         url = httpx2.URL(f"http://{AUTHORITY}").copy_with(raw_path=target.encode())
         response = await self.http.request(method, url, content=content, headers=dict(headers or {}))
+        assert not wrong(method, target, content, response.status_code, response.headers, response.content)
         return Answer(response.status_code, from_json(response.content), dict(response.headers))
 
     async def people(self, *names: str) -> list[Person]:

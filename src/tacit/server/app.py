@@ -12,7 +12,7 @@ from tacit import errors
 from tacit.api.base import PROBLEM_TYPE
 from tacit.api.problems import retry_after, to_problem
 from tacit.crypto.secret import Randomness
-from tacit.server import accounts, conversations, health, logs, messages, sessions, socket, sync, unlocking
+from tacit.server import accounts, conversations, description, health, logs, messages, sessions, socket, sync, unlocking
 from tacit.server.backend import Backend, Clock
 from tacit.server.config import Config
 from tacit.server.events import BatchWritten, Events, failed
@@ -28,6 +28,7 @@ from tacit.server.watch import CODE, REQUEST_ID, App, Routes, Watch
 HANDLERS = (
     health.live,
     health.ready,
+    description.description,
     sessions.server,
     sessions.register,
     sessions.sign_in,

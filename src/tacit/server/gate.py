@@ -13,6 +13,7 @@ from tacit.api.problems import retry_after, to_problem
 from tacit.crypto.server import hash_token
 from tacit.server.address import address_of
 from tacit.server.backend import Backend, Caller, parse
+from tacit.server.description import PATH as DESCRIPTION
 from tacit.server.events import LIVE, READY
 from tacit.server.keyfields import request_key
 from tacit.server.store import sessions
@@ -22,7 +23,7 @@ from tacit.signed.account import device_id_of
 from tacit.signed.request import RequestSignature, check_body, read_signature, verify_head
 from tacit.wire import limits
 
-UNSIGNED: Final = frozenset({("GET", "/api/server"), ("GET", LIVE), ("GET", READY)})
+UNSIGNED: Final = frozenset(("GET", path) for path in ("/api/server", DESCRIPTION, LIVE, READY))
 OPENING: Final[Mapping[tuple[str, str], Any]] = {
     ("POST", "/api/auth/register"): auth.OpenSession,
     ("POST", "/api/auth/session"): auth.OpenSession,

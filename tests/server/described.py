@@ -1,0 +1,64 @@
+"""Whether a request that was taken, and the answer to any, is what the description of the API says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import jsonschema_rs
+
+from tacit.server.app import routes
+from tacit.server.description import DOCUMENT
+from tacit.server.events import OTHER
+
+DESCRIPTION: dict[str, Any] = json.loads(DOCUMENT)
+ROUTES = routes()
+OF_EVERY_REQUEST = [
+    (status, code)
+    for status, answer in DESCRIPTION["paths"]["/api/auth/session"]["delete"]["responses"].items()
+    if status != "200"
+    for code in answer["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]["code"]["enum"]
+]
+NOWHERE = {*OF_EVERY_REQUEST, ("404", "not_found"), ("405", "method_not_allowed")}
+"""What is answered where the description has nothing."""
+
+
+@cache
+def validator(*place: str) -> jsonschema_rs.Draft202012Validator:
+    """For the schema at this place in the description."""
+    schema: Any = DESCRIPTION
+    for name in place:
+        schema = schema[name]
+    return jsonschema_rs.Draft202012Validator({**schema, "components": DESCRIPTION["components"]})
+
+
+def wrong(
+    method: str, target: str, request: bytes, status: int, headers: Mapping[str, str], answer: bytes
+) -> list[str]:
+    """What of an exchange is not as it is described; header names in lower case."""
+    method, path = ROUTES.find(method, urlsplit(target).path)
+    found = [f"no header {name}" for name in DESCRIPTION["components"]["headers"] if name.lower() not in headers]
+    kind = headers.get("content-type", "").partition(";")[0]
+    if OTHER in (method, path):
+        code = json.loads(answer)["code"] if kind == "application/problem+json" else kind
+        return found if (str(status), code) in NOWHERE else [*found, f"{status} {code} is not described"]
+    place = ("paths", path, method.lower())
+    operation = DESCRIPTION["paths"][path][method.lower()]
+    if str(status) not in operation["responses"]:
+        return [*found, f"{status} is not described"]
+    if kind not in operation["responses"][str(status)]["content"]:
+        return [*found, f"{status} as {kind!r} is not described"]
+    of_answer = validator(*place, "responses", str(status), "content", kind, "schema")
+    found += [f"answer: {error.message[:200]}" for error in of_answer.iter_errors(json.loads(answer))]
+    if status == 200:
+        allowed = {each["name"] for each in operation["parameters"] if each["in"] == "query"}
+        found += [
+            f"parameter {name} is not described" for name in parse_qs(urlsplit(target).query) if name not in allowed
+        ]
+        if "requestBody" in operation:
+            of_body = validator(*place, "requestBody", "content", "application/json", "schema")
+            found += [f"body: {error.message[:200]}" for error in of_body.iter_errors(json.loads(request))]
+    return found
