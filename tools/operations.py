@@ -21,11 +21,12 @@ SIGNED: Final = "signed"
 """Signed by the device of a session, whose token it carries."""
 
 EVERY: Final = ("internal",)
+OF_ALL_BUT_HEALTH: Final = ("too_many_requests",)
 OF_SIGNATURES: Final = ("request_unsigned", "request_signature_invalid", "clock_skew", "request_replayed", "too_large")
 OF_ACCESS: Final[Mapping[str, tuple[str, ...]]] = {
     OPEN: EVERY,
-    OPENING: (*EVERY, *OF_SIGNATURES),
-    SIGNED: (*EVERY, *OF_SIGNATURES, "session_expired"),
+    OPENING: (*EVERY, *OF_ALL_BUT_HEALTH, *OF_SIGNATURES),
+    SIGNED: (*EVERY, *OF_ALL_BUT_HEALTH, *OF_SIGNATURES, "session_expired"),
 }
 OF_BODIES: Final = ("malformed_json", "unknown_field", "secret_key_refused")
 OF_STRUCTS: Final = ("malformed", "wrong_length", "base64_not_canonical", "unknown_version")
@@ -60,8 +61,8 @@ class Operation:
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", LIVE): Operation(access=OPEN),
     ("GET", READY): Operation(access=OPEN, statuses=(200, 503)),
-    ("GET", "/openapi.json"): Operation(access=OPEN),
-    ("GET", "/api/server"): Operation(access=OPEN),
+    ("GET", "/openapi.json"): Operation(OF_ALL_BUT_HEALTH, access=OPEN),
+    ("GET", "/api/server"): Operation(OF_ALL_BUT_HEALTH, access=OPEN),
     ("POST", "/api/auth/register"): Operation(
         (*OF_BODIES, *OF_REQUEST_KEYS, "account_exists"), auth.OpenSession, access=OPENING
     ),
