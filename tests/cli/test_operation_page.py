@@ -19,6 +19,7 @@ import pytest
 from tacit.server import logs
 from tacit.server.events import (
     BatchWritten,
+    CertificateRead,
     Event,
     Failed,
     FrameAnswered,
@@ -41,6 +42,7 @@ EVENTS: tuple[Event, ...] = (
     Failed(""),
     Stopping(),
     Stopped(),
+    CertificateRead("sha256/...", "..."),
 )
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operation.md"
 SECONDS = 60
@@ -100,7 +102,7 @@ class Operator:
         assert process.stdout is not None
         try:
             said = process.stdout.readline()
-            assert said.startswith("tacit serves 127.0.0.1 at http://127.0.0.1:")
+            assert said.startswith(f"tacit serves 127.0.0.1 at http{'s' * ('--tls' in line)}://127.0.0.1:")
             self.ports["8080"] = said.strip().rpartition(":")[2]
             if "--metrics-port" in line:
                 place = re.search(r"metrics=127\.0\.0\.1:(\d+)", (self.folder / "tacit.log").read_text())
@@ -120,13 +122,14 @@ def test_the_page_can_be_followed(tmp_path: Path) -> None:
     logs_in_json: list[str] = []
     with ExitStack() as background:
         for line in commands():
-            if not re.search(r"\btacit serve\b", line) or "--print-config" in line:
+            if not re.search(r"\btacit serve\b", line) or "--print" in line:
                 said.append(operator.type(line))
             elif "&" in line:
                 printed = background.enter_context(operator.serving(line))
             else:
-                with operator.serving(line):
-                    pass
+                with operator.serving(line) as printed:
+                    if "--tls" in line:
+                        assert printed.readline() == f"pin: {said[-1]}"
                 if "json" in line:
                     logs_in_json += (tmp_path / "tacit.log").read_text().splitlines()
         assert printed.read() == ""  # to its end, which the page brought about

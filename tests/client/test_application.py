@@ -13,7 +13,9 @@ import pytest
 
 from client.world import CHEAP, password_of
 from server.listening import server_on
+from tacit.cli.owncertificate import make
 from tacit.client import Client, EncryptionService
+from tacit.crypto.x509 import read_pem
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "application.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -54,7 +56,7 @@ async def test_the_pages_lines_work_as_they_stand(
         await bob.register("bob", password_of("bob"))
     kept: dict[str, str] = {}
     words: list[tuple[str, ...]] = []
-    alices, bobs = BLOCKS
+    alices, bobs, _ = BLOCKS
     names = {"password": password_of("alice"), "show_once": words.append, "remember": kept.__setitem__}
     await run(alices, server_url, dict(names))
     assert [len(each) for each in words] == [24]
@@ -73,3 +75,21 @@ async def test_the_pages_lines_work_as_they_stand(
     names = {"password": password_of("alice"), "show_once": words.append, "remember": kept.__setitem__}
     await run(alices, server_url, dict(names))  # by now there is an account
     assert len(words) == 1
+
+
+async def test_the_pages_pins_are_those_of_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("next.pem", "server.pem"):
+        make(tmp_path / name, "127.0.0.1")
+    pin, next_pin = (read_pem((tmp_path / each).read_bytes()).pin for each in ("server.pem", "next.pem"))
+    *_, block = BLOCKS
+    for key in ("server.pem", "next.pem"):  # the server goes over to the next one
+        async with server_on(tmp_path / "chat.db", tmp_path / key) as backend:
+            url = backend.config.origin
+            assert url.startswith("https://")
+            if key == "server.pem":
+                async with Client(url, store="alice.db", pins=[pin], cost=CHEAP) as alice:
+                    await alice.register("alice", password_of("alice"))
+            names = {"PIN": pin, "NEXT_PIN": next_pin, "password": password_of("alice")}
+            await run(block, url, names)
+            await names["client"].device.close()  # type: ignore[attr-defined]

@@ -15,6 +15,7 @@ from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen
 from tacit.server.serve import settings, wall_clock
+from tacit.server.tls import Certificate
 
 
 class _Server(uvicorn.Server):
@@ -30,9 +31,9 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def served(backend: Backend, listening: Listening) -> AsyncIterator[None]:
+async def served(backend: Backend, listening: Listening, certificate: Certificate | None = None) -> AsyncIterator[None]:
     """A backend served on a listening socket, set up as `tacit serve` does."""
-    server = _Server(uvicorn.Config(application(backend), **settings()))
+    server = _Server(uvicorn.Config(application(backend), **settings(certificate=certificate)))
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         await asyncio.wait((asyncio.create_task(server.ready.wait()), running), return_when=asyncio.FIRST_COMPLETED)
@@ -44,13 +45,14 @@ async def served(backend: Backend, listening: Listening) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def server_on(database: Path) -> AsyncIterator[Backend]:
-    """A whole server; its address is `backend.config.origin`."""
-    config = Config("127.0.0.1", 0, database)
+async def server_on(database: Path, tls: Path | None = None) -> AsyncIterator[Backend]:
+    """A whole server, over TLS if there is a file with certificate and key; its URL is `backend.config.origin`."""
+    config = Config("127.0.0.1", 0, database, tls_certificate=tls)
+    certificate = Certificate(tls, None, wall_clock) if tls is not None else None
     with listen(config) as listening:
         backend = await open_backend(config.at_port(listening.getsockname()[1]), wall_clock, os.urandom)
         try:
-            async with served(backend, listening):
+            async with served(backend, listening, certificate):
                 yield backend
         finally:
             await backend.store.close()

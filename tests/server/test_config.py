@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tacit import errors
 from tacit.server.config import Config, listen
 
+PEM = Path("unused.pem")
 
-def config(host: str = "127.0.0.1", port: int = 0, **more: str) -> Config:
-    return Config(host, port, Path("unused.db"), **more)  # type: ignore[arg-type]
+
+def config(host: str = "127.0.0.1", port: int = 0, **more: Any) -> Config:
+    return Config(host, port, Path("unused.db"), **more)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "localhost"])
@@ -23,6 +26,11 @@ def test_loopback_is_listened_on(host: str) -> None:
 def test_nothing_but_loopback_is_listened_on(host: str) -> None:
     with pytest.raises(errors.NotLoopback):
         listen(config(host))
+
+
+def test_with_tls_any_address_is_listened_on() -> None:
+    with listen(config("0.0.0.0", tls_certificate=PEM)) as listening:
+        assert listening.getsockname()[0] == "0.0.0.0"
 
 
 def test_a_host_that_is_none_and_a_port_that_is_taken_are_said() -> None:
@@ -42,6 +50,9 @@ def test_a_host_that_is_none_and_a_port_that_is_taken_are_said() -> None:
         (config(port=8080, url="https://Chat.Example:443/"), "chat.example", "https://chat.example"),
         (config(port=8080, url="https://a.example:8443", name="b.example"), "b.example", "https://a.example:8443"),
         (config(port=8080, url="http://localhost:80"), "localhost", "http://localhost"),
+        (config("chat.example", 443, tls_certificate=PEM), "chat.example", "https://chat.example"),
+        (config("::1", 80, tls_certificate=PEM), "::1", "https://[::1]:80"),
+        (config("::", 1, tls_certificate=PEM, url="https://chat.example"), "chat.example", "https://chat.example"),
         (config(port=0).at_port(9), "127.0.0.1", "http://127.0.0.1:9"),
     ],
 )
@@ -56,3 +67,8 @@ def test_a_url_that_no_client_would_take_is_refused() -> None:
         config(url="http://chat.example").check_url()
     with pytest.raises(errors.InvalidArgument):
         config(url="https://chat.example/path").check_url()
+    with pytest.raises(errors.InvalidArgument, match="http://"):
+        config(url="http://localhost", tls_certificate=PEM).check_url()
+    for everywhere in ("0.0.0.0", "::"):
+        with pytest.raises(errors.InvalidArgument, match="set url"):
+            config(everywhere, tls_certificate=PEM).check_url()

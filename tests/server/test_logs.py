@@ -31,6 +31,7 @@ from tacit.server.events import (
     OTHER,
     READY,
     BatchWritten,
+    CertificateRead,
     Event,
     Events,
     Failed,
@@ -84,6 +85,8 @@ def of(event: Event, caplog: pytest.LogCaptureFixture) -> logging.LogRecord | No
         (Stopping(), "info", "stopping how=gracefully"),
         (Stopping(at_once=True), "info", 'stopping how="at once"'),
         (Stopped(), "info", "stopped"),
+        (CertificateRead("sha256/A"), "info", "certificate pin=sha256/A"),
+        (CertificateRead("sha256/A", "a.pem: no"), "error", 'certificate pin=sha256/A refusal="a.pem: no"'),
         (
             RequestAnswered("ab", "GET", "/api/x/{id}", 200, "", 0.00123),
             "info",

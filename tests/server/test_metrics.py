@@ -26,6 +26,7 @@ from tacit.server.app import open_backend
 from tacit.server.config import Config
 from tacit.server.events import (
     BatchWritten,
+    CertificateRead,
     Event,
     Events,
     Failed,
@@ -93,7 +94,7 @@ def test_each_event_is_counted(event: Event, name: str, labels: dict[str, str]) 
 def test_events_that_are_no_number_are_let_by() -> None:
     metrics = Metrics()
     before = {key for key in shown(metrics) if key[0].startswith("tacit_")}
-    for event in (Started("", "", ""), Stopping(), Stopped()):
+    for event in (Started("", "", ""), Stopping(), Stopped(), CertificateRead("", "")):
         assert isinstance(event, get_args(Event))
         metrics.count(event)
     assert {key for key in shown(metrics) if key[0].startswith("tacit_")} == before

@@ -62,6 +62,8 @@ def test_every_setting_reaches_the_configuration() -> None:
         "database": "other.db",
         "name": "chat",
         "url": "https://chat.example",
+        "tls_certificate": "a.pem",
+        "tls_key": "a.key",
         "profiles": "fips, compat",
         "session_days": "2",
         "registration_minutes": "3",
@@ -76,13 +78,15 @@ def test_every_setting_reaches_the_configuration() -> None:
         "log_format": "json",
         "log_level": "error",
     }
-    assert set(given) == set(BY_NAME)
+    assert {*given, "tls"} == set(BY_NAME)
     assert config_of(load(given, NOTHING, None)) == Config(
         "localhost",
         9,
         Path("other.db"),
         "chat",
         "https://chat.example",
+        Path("a.pem"),
+        Path("a.key"),
         profiles=(Profile.FIPS, Profile.COMPAT),
         session_ms=2 * DAY_MS,
         registration_ms=3 * MINUTE_MS,
@@ -96,6 +100,23 @@ def test_every_setting_reaches_the_configuration() -> None:
         log_format="json",
         log_level="error",
     )
+
+
+@pytest.mark.parametrize(
+    ("database", "file"), [("chat.db", "chat.tls.pem"), ("/var/lib/x/chat", "/var/lib/x/chat.tls.pem")]
+)
+def test_a_key_of_its_own_is_beside_the_database(database: str, file: str) -> None:
+    config = config_of(load({"tls": "self-signed", "database": database}, NOTHING, None))
+    assert (config.tls_certificate, config.tls_key) == (Path(file), None)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"tls": "self-signed", "tls_certificate": "a"}, {"tls": "self-signed", "tls_key": "a"}, {"tls_key": "a"}],
+)
+def test_tls_is_set_in_one_way(given: dict[str, str]) -> None:
+    with pytest.raises(errors.InvalidArgument, match="tls"):
+        config_of(load(given, NOTHING, None))
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda each: each.name)

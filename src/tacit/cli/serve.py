@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import click
 
 from tacit import errors
-from tacit.server.settings import SETTINGS, Number, OneOf, SomeOf, Text, commented, config_of, load
+from tacit.server.config import Config
+from tacit.server.settings import SELF_SIGNED, SETTINGS, Number, OneOf, SomeOf, Text, commented, config_of, load
 
 METAVARS = {Number: "NUMBER", Text: "TEXT", OneOf: "WORD", SomeOf: "WORD,..."}
 
@@ -37,8 +39,9 @@ def _shown(value: object) -> str:
     help="A TOML file with the settings below. Flags go before TACIT_SERVE_... in the environment, that before it.",
 )
 @click.option("--print-config", is_flag=True, help="Write the settings as a commented file, and do nothing else.")
+@click.option("--print-pin", is_flag=True, help="Write the pin of the TLS key, for clients, and do nothing else.")
 @settings
-def serve(file: Path | None, print_config: bool, **given: str | None) -> int:
+def serve(file: Path | None, print_config: bool, print_pin: bool, **given: str | None) -> int:
     """Run a server on this machine."""
     flags = {name: text for name, text in given.items() if text is not None}
     try:
@@ -49,6 +52,25 @@ def serve(file: Path | None, print_config: bool, **given: str | None) -> int:
     if print_config:
         click.echo(commented(values), nl=False)
         return 0
+    config = config_of(values)
+    config.check_url()
+    if values["tls"] == SELF_SIGNED and config.tls_certificate is not None and not config.tls_certificate.exists():
+        from tacit.cli.owncertificate import make
+
+        make(config.tls_certificate, config.url_host)
+    if print_pin:
+        click.echo(pin_of(config))
+        return 0
     from tacit.server.serve import serve as run
 
-    return run(config_of(values))
+    return run(config)
+
+
+def pin_of(config: Config) -> str:
+    """The pin of the configured certificate's key; raises `InvalidArgument`."""
+    from tacit.server.tls import read
+
+    if config.tls_certificate is None:
+        raise errors.InvalidArgument("there is no TLS: set tls or tls_certificate")
+    _, leaf = read(config.tls_certificate, config.tls_key or config.tls_certificate, time.time_ns() // 1_000_000)
+    return leaf.pin

@@ -14,6 +14,8 @@ from tacit.signed.profiles import Profile, name_of
 MINUTE_MS = 60 * 1000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
+EVERYWHERE = ("0.0.0.0", "::")
+"""Listened on, these are all addresses of this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Config:
     name: str | None = None
     url: str | None = None
     """Where clients find it, if that is elsewhere: before a proxy, or under a name."""
+    tls_certificate: Path | None = None
+    """The certificate and its chain in PEM; None for plain HTTP."""
+    tls_key: Path | None = None
+    """Its key; None where that is in the same file."""
     session_ms: int = 30 * DAY_MS
     registration_ms: int = 10 * MINUTE_MS
     """How long a session lasts that may do nothing but publish an account version: at registration, or unlocked."""
@@ -89,14 +95,20 @@ class Config:
     @property
     def server_name(self) -> str:
         """The name that account records and unlockers are bound to."""
-        return self.name or self._origin.host
+        return self.name or self.url_host
+
+    @property
+    def url_host(self) -> str:
+        """The host in the URL that clients use."""
+        return self._origin.host
 
     @property
     def _origin(self) -> Origin:
         if self.url:
             return parse_origin(self.url)
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return parse_origin(f"http://{host}:{self.port}")
+        scheme = "http" if self.tls_certificate is None else "https"
+        return replace(parse_origin(f"{scheme}://{host}"), port=self.port)
 
     @property
     def authority(self) -> str:
@@ -109,9 +121,16 @@ class Config:
         return str(self._origin)
 
     def check_url(self) -> None:
-        """Refuses a URL that clients would refuse: `InvalidArgument`, or `NotLoopback` for plain HTTP elsewhere."""
-        if self._origin.scheme == "http" and not self._origin.is_loopback:
-            raise errors.NotLoopback(f"url is {self.origin}")
+        """Refuses a URL that no client could use: `InvalidArgument`, or `NotLoopback` for plain HTTP elsewhere."""
+        if self.url is None:
+            if self.tls_certificate is not None and self.host in EVERYWHERE:
+                raise errors.InvalidArgument(f"host is {self.host}, which is no address for clients: set url too")
+            return
+        if self._origin.scheme == "http":
+            if self.tls_certificate is not None:
+                raise errors.InvalidArgument("url begins with http://, but there is a certificate")
+            if not self._origin.is_loopback:
+                raise errors.NotLoopback(f"url is {self.origin}")
 
     def at_port(self, port: int) -> Config:
         """The same with the port that is really listened on."""
@@ -120,12 +139,13 @@ class Config:
 
 def listen(config: Config) -> socket.socket:
     """A socket listening where the configuration says; raises as `listen_on` does."""
-    return listen_on(config.host, config.port)
+    return listen_on(config.host, config.port, loopback=config.tls_certificate is None)
 
 
-def listen_on(host: str, port: int) -> socket.socket:
-    """A listening socket of this machine; raises `NotLoopback`, or `InvalidArgument` for a bad host or a taken port.
+def listen_on(host: str, port: int, *, loopback: bool = True) -> socket.socket:
+    """A listening socket of this machine; raises `InvalidArgument` for a bad host or a taken port.
 
+    Raises `NotLoopback` for an address that can be reached from elsewhere, where it has to be `loopback`.
     The address that is bound is the one that was judged: a name is looked up once.
     """
     try:
@@ -133,7 +153,7 @@ def listen_on(host: str, port: int) -> socket.socket:
     except OSError:
         raise errors.InvalidArgument(f"the host {host!r} is not known") from None
     family, kind, protocol, _, address = found[0]
-    if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
+    if loopback and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
         raise errors.NotLoopback(f"{host} is {address[0]}")
     listening = socket.socket(family, kind, protocol)
     try:

@@ -91,7 +91,26 @@ class Failed:
     request_id: str = ""
 
 
-Event = Started | Stopping | Stopped | RequestAnswered | FrameAnswered | SocketEnded | BatchWritten | Failed
+@dataclass(frozen=True, slots=True)
+class CertificateRead:
+    """The certificate's files changed; where they cannot be used, `refusal` says why and the earlier one goes on."""
+
+    pin: str
+    """Of the key that is in use now."""
+    refusal: str = ""
+
+
+Event = (
+    Started
+    | Stopping
+    | Stopped
+    | RequestAnswered
+    | FrameAnswered
+    | SocketEnded
+    | BatchWritten
+    | Failed
+    | CertificateRead
+)
 Listener = Callable[[Event], None]
 
 

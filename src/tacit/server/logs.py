@@ -16,6 +16,7 @@ from tacit.server.events import (
     LIVE,
     READY,
     BatchWritten,
+    CertificateRead,
     Event,
     Failed,
     FrameAnswered,
@@ -61,6 +62,8 @@ def line_of(event: Event) -> Line | None:
             return None
         case Failed(error, where, request_id):
             return logging.ERROR, "failed", {"error": error, "where": list(where), "id": request_id}
+        case CertificateRead(pin, refusal):
+            return logging.ERROR if refusal else logging.INFO, "certificate", {"pin": pin, "refusal": refusal}
         case _:
             assert_never(event)
 

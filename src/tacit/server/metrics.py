@@ -27,6 +27,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from tacit.server.backend import Backend
 from tacit.server.events import (
     BatchWritten,
+    CertificateRead,
     Event,
     Failed,
     FrameAnswered,
@@ -107,7 +108,7 @@ class Metrics:
                     self._lost.inc()
             case Failed():
                 self._failures.inc()
-            case Started() | Stopping() | Stopped():
+            case Started() | Stopping() | Stopped() | CertificateRead():
                 pass
             case _:
                 assert_never(event)

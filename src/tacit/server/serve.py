@@ -25,9 +25,14 @@ from tacit.server.config import Config, listen, listen_on
 from tacit.server.events import Events, Failed, Started, Stopped, Stopping, failed
 from tacit.server.sessions import VERSION
 from tacit.server.store import attempts, nonces, sessions
+from tacit.server.tls import Certificate, keep_fresh
 from tacit.wire import limits
 
 PURGE_SECONDS: Final = 60.0
+HANDSHAKE_SECONDS: Final = 10.0
+"""How long a TLS handshake may take."""
+GOODBYE_SECONDS: Final = 5.0
+"""How long a closed TLS connection waits for the client to say so too."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -82,9 +87,20 @@ class _Server(uvicorn.Server):
             loop.call_later(here.config.drain_seconds, setattr, self, "should_exit", True)
 
     async def startup(self, sockets: list[Listening] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._tell()
+        await super().startup([])  # it has no setting for the time that a handshake may take
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        seconds: dict[str, Any] = {}
+        if tls is not None:
+            seconds = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": GOODBYE_SECONDS}
+        for each in sockets or []:
+            self.servers.append(await loop.create_server(self._connection, sock=each, ssl=tls, **seconds))
+        self._tell()
+
+    def _connection(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     async def shutdown(self, sockets: list[Listening] | None = None) -> None:
         for server in self.servers:
@@ -112,18 +128,22 @@ def serve(config: Config) -> int:
     Raises `NotLoopback`, `InvalidArgument`, `Internal`, `DatabaseTooNew`.
     """
     logs.set_up(sys.stderr, config.log_format, config.log_level)
-    if config.url:
-        config.check_url()
+    config.check_url()
+    certificate = None
+    if config.tls_certificate is not None:
+        certificate = Certificate(config.tls_certificate, config.tls_key, wall_clock)
     with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         listening, beside = stack.enter_context(listen(config)), None
         if config.metrics_port is not None:
             beside = stack.enter_context(listen_on(config.metrics_host, config.metrics_port))
-        return runner.run(_serve(config.at_port(listening.getsockname()[1]), listening, beside))
+        return runner.run(_serve(config.at_port(listening.getsockname()[1]), certificate, listening, beside))
 
 
-async def _serve(config: Config, listening: Listening, beside: Listening | None) -> int:
+async def _serve(
+    config: Config, certificate: Certificate | None, listening: Listening, beside: Listening | None
+) -> int:
     if beside is None:
-        return await _run(config, listening, Events((logs.write,)), "", lambda _: nullcontext())
+        return await _run(config, certificate, listening, Events((logs.write,)), "", lambda _: nullcontext())
     from tacit.server import metrics  # not loaded where nobody wants it
 
     counted = metrics.Metrics()
@@ -134,11 +154,12 @@ async def _serve(config: Config, listening: Listening, beside: Listening | None)
         counted.watch(backend)
         return metrics.served(counted, beside, settings(1))
 
-    return await _run(config, listening, Events((logs.write, counted.count)), place, shown)
+    return await _run(config, certificate, listening, Events((logs.write, counted.count)), place, shown)
 
 
 async def _run(
     config: Config,
+    certificate: Certificate | None,
     listening: Listening,
     events: Events,
     metrics: str,
@@ -146,21 +167,27 @@ async def _run(
 ) -> int:
     asyncio.get_running_loop().set_exception_handler(lambda _, context: events.tell(unhandled(context)))
     backend = await open_backend(config, wall_clock, os.urandom, events)
-    purging = asyncio.create_task(purge(backend))
+    tasks = [asyncio.create_task(purge(backend))]
+    if certificate is not None:
+        tasks.append(asyncio.create_task(keep_fresh(certificate, events.tell)))
     try:
 
         def listens() -> None:
             events.tell(Started(config.server_name, config.authority, VERSION, metrics))
             print(f"tacit serves {config.server_name} at {config.origin}", flush=True)  # noqa: T201
+            if certificate is not None:
+                print(f"pin: {certificate.leaf.pin}", flush=True)  # noqa: T201
 
-        server = _Server(uvicorn.Config(application(backend), **settings(config.grace_seconds)), backend, listens)
+        how = settings(config.grace_seconds, certificate)
+        server = _Server(uvicorn.Config(application(backend), **how), backend, listens)
         async with shown(backend):
             await server.serve(sockets=[listening])
         return 0 if server.finished else 1
     finally:
-        purging.cancel()
-        with suppress(asyncio.CancelledError):
-            await purging
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await backend.store.close()
         events.tell(Stopped())
 
@@ -171,9 +198,15 @@ def unhandled(context: Mapping[str, Any]) -> Failed:
     return failed(error) if isinstance(error, BaseException) else Failed("unhandled")
 
 
-def settings(grace_seconds: int = 10) -> dict[str, Any]:
-    """How uvicorn is set up: its fast parts, no log of requests, limits for what it reads by itself."""
+def settings(grace_seconds: int = 10, certificate: Certificate | None = None) -> dict[str, Any]:
+    """How uvicorn is set up: its fast parts, no log of requests, limits for what it reads by itself.
+
+    What a request's headers say of its client is for `server.address` to judge: uvicorn would believe whoever comes
+    from loopback.
+    """
     return {
+        "proxy_headers": False,
+        "ssl_context_factory": (lambda *_: certificate.context) if certificate is not None else None,
         "loop": "none",
         "http": "httptools",
         "ws": "websockets-sansio",

@@ -95,12 +95,12 @@ class Setting:
         return f"{PREFIX}{self.name.upper()}"
 
 
+SELF_SIGNED: Final = "self-signed"
+OWN_CERTIFICATE: Final = ".tls.pem"
 PROFILES: Final = {name_of(each): each for each in (Profile.STANDARD, Profile.FIPS, Profile.COMPAT)}
 
 SETTINGS: Final = (
-    Setting(
-        "host", Text(), "127.0.0.1", "The address or name to listen on. It has to be loopback: there is no TLS yet."
-    ),
+    Setting("host", Text(), "127.0.0.1", "The address or name to listen on. Without TLS it has to be loopback."),
     Setting("port", Number(0, 65535), 8080, "The port to listen on; 0 takes a free one."),
     Setting(
         "database",
@@ -121,6 +121,20 @@ SETTINGS: Final = (
         None,
         "The URL that clients use, such as https://chat.example.org; by default that of the host and port above.",
     ),
+    Setting(
+        "tls",
+        OneOf((SELF_SIGNED,)),
+        None,
+        "The server makes a key and its certificate for itself, once, in a file beside the database that ends in "
+        f"{OWN_CERTIFICATE}. Clients are given its pin.",
+    ),
+    Setting(
+        "tls_certificate",
+        Text(4096),
+        None,
+        "Instead: a file with the certificate and its chain in PEM. A new one is taken within a minute.",
+    ),
+    Setting("tls_key", Text(4096), None, "A file with the certificate's key in PEM, where it is not in the same file."),
     Setting(
         "profiles",
         SomeOf(tuple(PROFILES)),
@@ -248,13 +262,16 @@ def _checked(setting: Setting, place: str, value: object) -> Value:
 
 
 def config_of(values: Mapping[str, Any]) -> Config:
-    """The configuration that these settings make."""
+    """The configuration that these settings make; raises `InvalidArgument` where they contradict each other."""
+    certificate, key = _tls_files(values)
     return Config(
         host=values["host"],
         port=values["port"],
         database=Path(values["database"]),
         name=values["name"],
         url=values["url"],
+        tls_certificate=certificate,
+        tls_key=key,
         profiles=tuple(PROFILES[name] for name in values["profiles"]),
         session_ms=values["session_days"] * DAY_MS,
         registration_ms=values["registration_minutes"] * MINUTE_MS,
@@ -268,6 +285,18 @@ def config_of(values: Mapping[str, Any]) -> Config:
         log_format=values["log_format"],
         log_level=values["log_level"],
     )
+
+
+def _tls_files(values: Mapping[str, Any]) -> tuple[Path | None, Path | None]:
+    """The files of certificate and key; a key that is None is in the certificate's."""
+    tls, certificate, key = values["tls"], values["tls_certificate"], values["tls_key"]
+    if tls is not None and (certificate is not None or key is not None):
+        raise errors.InvalidArgument("there is tls as well as files for it: set the one or the other")
+    if certificate is None and key is not None:
+        raise errors.InvalidArgument("there is tls_key, but no tls_certificate")
+    if tls is not None:
+        return Path(values["database"]).with_suffix(OWN_CERTIFICATE), None
+    return Path(certificate) if certificate else None, Path(key) if key else None
 
 
 def commented(values: Mapping[str, Value | None]) -> str:

@@ -1,0 +1,106 @@
+"""TLS by a certificate's files, which are read again when they change."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, final
+
+from tacit import errors
+from tacit.crypto.x509 import Leaf, read_pem
+from tacit.server.backend import Clock
+from tacit.server.events import CertificateRead, Event
+
+RENEWAL_SECONDS: Final = 60.0
+"""How often the files are looked at."""
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+@final
+class Certificate:
+    """A server's certificate with its chain, and its key, which may be in the same file.
+
+    Raises `InvalidArgument` for files that cannot be read or used, and for a certificate that does not hold now.
+    `context` is for the listener, and stays the same: it hands new connections over to what was read last.
+    """
+
+    def __init__(self, certificate: Path, key: Path | None, clock: Clock) -> None:
+        self._files = (certificate, key or certificate)
+        self._clock = clock
+        self._stamp = _stamp(*self._files)
+        self.context, self.leaf = read(*self._files, clock())
+        self._newest = self.context
+        self.context.sni_callback = self._hand_over
+
+    def _hand_over(self, connection: Any, *_: object) -> None:
+        """OpenSSL asks in every handshake, also where no name is sent, before it takes the certificate."""
+        connection.context = self._newest
+
+    def look(self) -> CertificateRead | None:
+        """Take the files if they changed. Where they cannot be used what there is goes on."""
+        stamp = _stamp(*self._files)
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp  # of two files that are written one after the other the second changes it again
+        try:
+            self._newest, self.leaf = read(*self._files, self._clock())
+        except errors.InvalidArgument as error:
+            return CertificateRead(self.leaf.pin, error.detail)
+        return CertificateRead(self.leaf.pin)
+
+
+async def keep_fresh(
+    certificate: Certificate, tell: Callable[[Event], None], every_seconds: float = RENEWAL_SECONDS
+) -> None:
+    """Look at the files once a minute."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        found = certificate.look()
+        if found is not None:
+            tell(found)
+
+
+def read(certificate: Path, key: Path, now: int) -> tuple[ssl.SSLContext, Leaf]:
+    """A context of these files and what their certificate says, at this Unix millisecond; raises `InvalidArgument`."""
+    for each in (certificate, key):
+        try:
+            each.open("rb").close()
+        except OSError as error:
+            raise errors.InvalidArgument(f"{each}: cannot be read: {error.strerror}") from None
+    try:
+        leaf = read_pem(certificate.read_bytes())
+    except errors.Malformed:
+        raise errors.InvalidArgument(f"{certificate}: there is no certificate in PEM that can be read") from None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key, _no_password)
+    except (ssl.SSLError, ValueError) as error:
+        fits = getattr(error, "reason", None) != "KEY_VALUES_MISMATCH"
+        fault = "there is no key in PEM without a password" if fits else "the key is not the certificate's"
+        raise errors.InvalidArgument(f"{key}: {fault}") from None
+    if not leaf.not_before <= now // 1000 <= leaf.not_after:
+        fault = "has expired" if now // 1000 > leaf.not_after else "does not hold yet"
+        raise errors.InvalidArgument(f"{certificate}: the certificate {fault}")
+    return context, leaf
+
+
+def _no_password() -> str:
+    """OpenSSL would ask at the terminal."""
+    return ""
+
+
+def _stamp(*files: Path) -> Stamp:
+    """What changes with a file's content or place; None for one that is not there."""
+    return tuple(_stamp_of(each) for each in files)
+
+
+def _stamp_of(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
