@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from tacit.crypto.x509 import read_pem
+from tacit.crypto.x509 import read_der
 
 Key = ec.EllipticCurvePrivateKey
 DAY = dt.timedelta(days=1)
@@ -33,7 +33,7 @@ class Issued:
 
     @property
     def pin(self) -> str:
-        return read_pem(self.file.read_bytes()).pin
+        return read_der(self.certificate.public_bytes(Encoding.DER)).pin
 
 
 class Authority:

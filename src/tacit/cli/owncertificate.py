@@ -18,8 +18,6 @@ def make(path: Path, host: str) -> None:
 
     Raises `InvalidArgument` where it cannot be written.
     """
-    if path.exists():
-        return
     made = revealed(self_signed(host, int(time.time()), os.urandom))
     try:
         handle, partial = tempfile.mkstemp(".partial", f".{path.name}.", path.parent)  # mode 0600
