@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tacit.server.settings import (
     FILE_VARIABLE,
     PREFIX,
     SETTINGS,
+    Networks,
     Number,
     OneOf,
     Setting,
@@ -64,6 +66,7 @@ def test_every_setting_reaches_the_configuration() -> None:
         "url": "https://chat.example",
         "tls_certificate": "a.pem",
         "tls_key": "a.key",
+        "trusted_proxies": "127.0.0.1, 2001:db8::/64",
         "profiles": "fips, compat",
         "session_days": "2",
         "registration_minutes": "3",
@@ -87,6 +90,7 @@ def test_every_setting_reaches_the_configuration() -> None:
         "https://chat.example",
         Path("a.pem"),
         Path("a.key"),
+        (ip_network("127.0.0.1/32"), ip_network("2001:db8::/64")),
         profiles=(Profile.FIPS, Profile.COMPAT),
         session_ms=2 * DAY_MS,
         registration_ms=3 * MINUTE_MS,
@@ -117,6 +121,15 @@ def test_a_key_of_its_own_is_beside_the_database(database: str, file: str) -> No
 def test_tls_is_set_in_one_way(given: dict[str, str]) -> None:
     with pytest.raises(errors.InvalidArgument, match="tls"):
         config_of(load(given, NOTHING, None))
+
+
+@pytest.mark.parametrize(
+    "networks",
+    ["proxy.example", "10.0.0.1/8", "0.0.0.0/0", "::/0", "192.0.2.1/33", "127.0.0.1:80", ",".join(["10.0.0.1"] * 65)],
+)
+def test_what_is_no_proxys_address_is_refused(networks: str) -> None:
+    with pytest.raises(errors.InvalidArgument, match="--trusted-proxies: at most 64 addresses"):
+        load({"trusted_proxies": networks}, NOTHING, None)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda each: each.name)
@@ -204,4 +217,4 @@ def test_the_commented_file_says_of_each_setting_what_it_means_and_may_be() -> N
     text = commented(load({}, NOTHING, None))
     for each in SETTINGS:
         assert f"# {each.help}\n# {each.kind.allowed.capitalize()}.\n" in text
-        assert isinstance(each.kind, Number | SomeOf | OneOf) or "printable" in each.kind.allowed
+        assert isinstance(each.kind, Number | SomeOf | OneOf | Networks) or "printable" in each.kind.allowed

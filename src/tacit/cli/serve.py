@@ -12,9 +12,20 @@ import click
 
 from tacit import errors
 from tacit.server.config import Config
-from tacit.server.settings import SELF_SIGNED, SETTINGS, Number, OneOf, SomeOf, Text, commented, config_of, load
+from tacit.server.settings import (
+    SELF_SIGNED,
+    SETTINGS,
+    Networks,
+    Number,
+    OneOf,
+    SomeOf,
+    Text,
+    commented,
+    config_of,
+    load,
+)
 
-METAVARS = {Number: "NUMBER", Text: "TEXT", OneOf: "WORD", SomeOf: "WORD,..."}
+METAVARS = {Number: "NUMBER", Text: "TEXT", OneOf: "WORD", SomeOf: "WORD,...", Networks: "ADDRESS,..."}
 
 
 def settings(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tacit import errors
+from tacit.server.address import Network
 from tacit.signed.origin import Origin, parse_origin
 from tacit.signed.profiles import Profile, name_of
 
@@ -66,6 +67,8 @@ class Config:
     """The certificate and its chain in PEM; None for plain HTTP."""
     tls_key: Path | None = None
     """Its key; None where that is in the same file."""
+    proxies: tuple[Network, ...] = ()
+    """What connects from there is believed about the address that it forwards for; nobody else is."""
     session_ms: int = 30 * DAY_MS
     registration_ms: int = 10 * MINUTE_MS
     """How long a session lasts that may do nothing but publish an account version: at registration, or unlocked."""

@@ -58,7 +58,7 @@ class Gate:
         body = b""
         try:
             if path not in (LIVE, READY):  # who watches over the server is no reason to start it again
-                self._backend.rates.address.take(address_of(scope))
+                self._backend.rates.address.take(address_of(scope, self._backend.config.proxies))
             check_spelling(path, scope["path"])
             if (scope["method"], path) in OPENING:
                 body = await read_body(scope, receive, OPENING_BYTES)

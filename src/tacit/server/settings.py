@@ -8,6 +8,7 @@ may have been pasted there.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import tomllib
 from collections.abc import Mapping
@@ -71,7 +72,18 @@ class SomeOf:
         return f"any of {', '.join(self.words)}, each once"
 
 
-Kind = Number | Text | OneOf | SomeOf
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Some addresses and networks: a list in the file, with commas between them elsewhere."""
+
+    most: int = 64
+
+    @property
+    def allowed(self) -> str:
+        return f"at most {self.most} addresses, and networks of them as 192.0.2.0/24, that are not all there are"
+
+
+Kind = Number | Text | OneOf | SomeOf | Networks
 Value = int | str | list[str]
 
 
@@ -135,6 +147,13 @@ SETTINGS: Final = (
         "Instead: a file with the certificate and its chain in PEM. A new one is taken within a minute.",
     ),
     Setting("tls_key", Text(4096), None, "A file with the certificate's key in PEM, where it is not in the same file."),
+    Setting(
+        "trusted_proxies",
+        Networks(),
+        None,
+        "The proxies in front of the server, each of which adds to X-Forwarded-For who connected to it. The limits "
+        "count by that; what anybody else writes there counts for nothing.",
+    ),
     Setting(
         "profiles",
         SomeOf(tuple(PROFILES)),
@@ -236,7 +255,7 @@ def _from_text(setting: Setting, place: str, text: str) -> Value:
     value: object = text
     if isinstance(setting.kind, Number) and text.isascii() and text.isdigit() and len(text) < 16:
         value = int(text)
-    if isinstance(setting.kind, SomeOf):
+    if isinstance(setting.kind, SomeOf | Networks):
         value = [word.strip() for word in text.split(",") if word.strip()]
     return _checked(setting, place, value)
 
@@ -256,9 +275,20 @@ def _checked(setting: Setting, place: str, value: object) -> Value:
         case SomeOf(words):
             if isinstance(value, list) and all(word in words for word in value) and len(set(value)) == len(value):
                 return value
+        case Networks(most):
+            if isinstance(value, list) and len(value) <= most and all(map(_is_network, value)):
+                return value
         case _:
             assert_never(setting.kind)
     raise errors.InvalidArgument(f"{place}: {setting.kind.allowed}")
+
+
+def _is_network(value: object) -> bool:
+    """Whether this is an address or a network that is smaller than the whole internet."""
+    try:
+        return isinstance(value, str) and ipaddress.ip_network(value).prefixlen > 0
+    except ValueError:
+        return False
 
 
 def config_of(values: Mapping[str, Any]) -> Config:
@@ -272,6 +302,7 @@ def config_of(values: Mapping[str, Any]) -> Config:
         url=values["url"],
         tls_certificate=certificate,
         tls_key=key,
+        proxies=tuple(ipaddress.ip_network(each) for each in values["trusted_proxies"] or ()),
         profiles=tuple(PROFILES[name] for name in values["profiles"]),
         session_ms=values["session_days"] * DAY_MS,
         registration_ms=values["registration_minutes"] * MINUTE_MS,
