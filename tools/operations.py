@@ -20,7 +20,7 @@ OPENING: Final = "opening"
 SIGNED: Final = "signed"
 """Signed by the device of a session, whose token it carries."""
 
-EVERY: Final = ("internal",)
+EVERY: Final = ("internal", "malformed")
 OF_ALL_BUT_HEALTH: Final = ("too_many_requests",)
 OF_SIGNATURES: Final = ("request_unsigned", "request_signature_invalid", "clock_skew", "request_replayed", "too_large")
 OF_ACCESS: Final[Mapping[str, tuple[str, ...]]] = {

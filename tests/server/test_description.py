@@ -108,7 +108,7 @@ async def test_it_is_served_to_anybody(town: Town) -> None:
     [
         ({}, []),
         ({"status": 201}, ["201 is not described"]),
-        ({"status": 400}, ["400 is not described"]),
+        ({"status": 404}, ["404 is not described"]),
         ({"headers": {**HEADERS, "content-type": "text/html"}}, ["200 as 'text/html' is not described"]),
         ({"headers": {"content-type": "application/json"}}, ["no header", "no header"]),
         ({"answer": {"success": True, "more": 1}}, ["answer: "]),

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
+
 from tacit.api.base import Base64, Body, Hex
+
+UnlockerName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["password", "recovery_key"]})]
+"""A kind of unlocker; any other is refused as `malformed`."""
 
 
 class ServerInfo(Body, frozen=True):
@@ -29,7 +36,7 @@ class FindUnlocker(Body, frozen=True):
 
     user_id: str
     request_key: Base64
-    kind: str
+    kind: UnlockerName
 
 
 class UnlockerFound(Body, frozen=True):

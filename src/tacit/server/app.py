@@ -108,6 +108,8 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[
             error = errors.NotFound()
         elif status == 405:
             error = errors.MethodNotAllowed()
+        elif status < 500:
+            error = errors.Malformed("a header is not what HTTP has")  # the framework's own checks, as of Host
         else:
             here: Backend = request.app.state.backend
             here.events.tell(failed(error, str(request.scope.get(REQUEST_ID, ""))))

@@ -23,6 +23,7 @@ from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen, listen_on
 from tacit.server.events import Events, Failed, Started, Stopped, Stopping, failed
+from tacit.server.frames import Frames
 from tacit.server.sessions import VERSION
 from tacit.server.store import attempts, nonces, sessions
 from tacit.server.tls import Certificate, keep_fresh
@@ -209,7 +210,7 @@ def settings(grace_seconds: int = 10, certificate: Certificate | None = None) ->
         "ssl_context_factory": (lambda *_: certificate.context) if certificate is not None else None,
         "loop": "none",
         "http": "httptools",
-        "ws": "websockets-sansio",
+        "ws": Frames,
         "lifespan": "off",
         "log_config": None,
         "access_log": False,

@@ -35,6 +35,11 @@ ENDED: Final = 1012
 """Come again: to a slow reader, or where a session or device ended."""
 GOING_AWAY: Final = 1001
 """The server stops."""
+GONE: Final = (WebSocketDisconnect, OSError)
+"""What the framework raises, and what the server below it, where the other side is gone.
+
+The server below raises RuntimeError for what is written after it closed the connection itself.
+"""
 
 
 @websocket("/api/sync/socket")
@@ -53,18 +58,18 @@ async def converse(socket: WebSocket[Any, Any, Any], here: Backend) -> str:
         await socket.accept()
         return await talk(socket, here, await greet(socket, here))
     except errors.TacitError as error:
-        with suppress(WebSocketDisconnect):
+        with suppress(*GONE, RuntimeError):
             await say(socket, api.ProblemFrame("", to_problem(error)))
             await socket.close(REFUSED)
         return error.code
-    except WebSocketDisconnect:
-        return "left"
-    except TimeoutError:
+    except TimeoutError:  # an OSError too: before those
         if not here.hub.leaving:
             return "silent"
-        with suppress(WebSocketDisconnect):
+        with suppress(*GONE, RuntimeError):
             await socket.close(GOING_AWAY)
         return "closed"
+    except GONE:
+        return "left"
 
 
 async def talk(socket: WebSocket[Any, Any, Any], here: Backend, session: Session) -> str:
@@ -172,7 +177,7 @@ async def write_frames(socket: WebSocket[Any, Any, Any], line: Line) -> None:
         while (frame := await line.next_frame()) is not None:
             await socket.send_text(frame.decode())
         await socket.close(ENDED if line.closed else GOING_AWAY)
-    except (WebSocketDisconnect, RuntimeError):
+    except (*GONE, RuntimeError):
         return  # the other side is gone, and the reader is told as well
 
 
