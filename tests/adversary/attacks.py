@@ -70,6 +70,8 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "N2.socket": network.StolenTokenOnSocket,
     "N2.socket-replay": network.ReplayedHello,
     "N2.token": network.StolenToken,
+    "N4": network.AnotherKey,
+    "N4.authority": network.NobodysCertificate,
     "T1": device.StolenState,
     "T1.store": device.SearchedStore,
     "T2": device.KeyTwice,

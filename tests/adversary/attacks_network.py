@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx2
 import msgspec
@@ -13,15 +15,19 @@ from websockets.asyncio.client import ClientConnection, connect
 from adversary.attack import Attack
 from adversary.bending import StandIn
 from adversary.craft import me
-from adversary.stage import Stage, together
+from adversary.stage import Stage, opened_stage, password_of, together
+from certificates import Authority
+from road import open_road
 from tacit import errors
 from tacit.api.accounts import PrivateKeys
 from tacit.api.base import read
 from tacit.api.problems import from_problem, read_problem
 from tacit.api.sync import Challenge, Hello, ItemPush, ProblemFrame, Synced
+from tacit.cli.owncertificate import make
 from tacit.client.socket import PATH, read_frame
 from tacit.client.transport import EncryptionAPIClient
 from tacit.crypto.digest import sha256
+from tacit.crypto.x509 import read_pem
 from tacit.identity.keys import SigningKey
 from tacit.signed.request import SocketChallenge, sign_challenge
 from tacit.wire.text import from_base64, to_base64
@@ -158,3 +164,55 @@ class ReplayedRead(Attack):
 
     def succeeded(self) -> str:
         return f"the listener was served {self.items} items of alice's" if self.items else ""
+
+
+class AnotherKey(Attack):
+    """Who is in between ends TLS with a certificate for the server's host that an authority of alice's system signed."""
+
+    def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
+        super().__init__(folder, removed)
+        self.heard = b""
+        self.token = b""
+
+    def honest(self, authority: Authority) -> tuple[Path, list[str]]:
+        """The server's certificate, and the pins that alice has of it."""
+        own = self.folder / "own.pem"
+        make(own, "127.0.0.1")
+        return own, [read_pem(own.read_bytes()).pin]
+
+    def attackers(self, authority: Authority) -> Path:
+        """The certificate of who is in between."""
+        return authority.issue("127.0.0.1").file
+
+    async def run(self) -> None:
+        authority = Authority(self.folder)
+        certificate, pins = self.honest(authority)
+        async with open_road(certificate) as road, opened_stage(self.folder, url=road.url) as stage:
+            road.target = stage.port
+            with patch.dict(os.environ, {"SSL_CERT_FILE": str(authority.file)}):
+                alice = await stage.world.open("alice", transport=None, pins=pins)
+            await alice.register("alice", password_of("alice"))
+            self.token = alice.device.api.token.encode()
+            assert self.token in road.heard  # it would be found
+            road.lead_by(self.attackers(authority))
+            road.heard.clear()
+            try:
+                await alice.sync()
+            except errors.TacitError as error:
+                self.refused(error)
+            self.heard = bytes(road.heard)
+
+    def succeeded(self) -> str:
+        return "who is in between has alice's session token" if self.token in self.heard else ""
+
+
+class NobodysCertificate(AnotherKey):
+    """Alice has no pin, and who is in between a certificate for the server's host that it signed itself."""
+
+    def honest(self, authority: Authority) -> tuple[Path, list[str]]:
+        return authority.issue("127.0.0.1").file, []
+
+    def attackers(self, authority: Authority) -> Path:
+        own = self.folder / "own.pem"
+        make(own, "127.0.0.1")
+        return own

@@ -96,6 +96,8 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
     "N2.socket": {"tacit.server.socket:check_hello": f"{STAND_INS}:nothing"},
     "N2.socket-replay": {"tacit.server.socket:check_hello": f"{STAND_INS}:nothing"},
     "N2.token": {"tacit.server.gate:check_signed": f"{STAND_INS}:nothing"},
+    "N4": {"tacit.client.tls:check_pinned": f"{STAND_INS}:nothing"},
+    "N4.authority": {"tacit.client.tls:context_for": f"{STAND_INS}:trusting_anybody"},
     "T1": {
         "tacit.identity.account:make_keys": f"{OF_DEVICES}:the_same_keys",
         "tacit.signed.account:_check_replaced": f"{STAND_INS}:nothing",

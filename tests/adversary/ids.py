@@ -70,6 +70,8 @@ IDS: Final = (
     "N2.socket",
     "N2.socket-replay",
     "N2.token",
+    "N4",
+    "N4.authority",
     "T1",
     "T1.store",
     "T2",

@@ -61,6 +61,7 @@ class Stage:
 
     backend: Backend
     world: World
+    port: int = 0
     caught: list[EncryptedPayload] = field(default_factory=list)
 
     async def people(self, *names: str) -> list[Client]:
@@ -89,12 +90,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def opened_stage(folder: Path, name: str | None = None) -> AsyncIterator[Stage]:
-    """A server on the database in `folder`, under the host's name or another, until the block ends.
+async def opened_stage(folder: Path, name: str | None = None, url: str | None = None) -> AsyncIterator[Stage]:
+    """A server on the database in `folder`, under the host's name and URL or others, until the block ends.
 
     It goes by the same clock as everybody: `world.clock`.
     """
-    config, clock = Config("127.0.0.1", 0, folder / "server.db", name), Clock()
+    config, clock = Config("127.0.0.1", 0, folder / "server.db", name, url), Clock()
     with listen(config) as listening, bent(FEW_RSA_KEYS):
         config = config.at_port(listening.getsockname()[1])
         backend = await open_backend(config, clock, os.urandom)
@@ -115,7 +116,7 @@ async def opened_stage(folder: Path, name: str | None = None) -> AsyncIterator[S
             async with AsyncExitStack() as stack:
                 world = World(config.origin, folder, stack, lambda: Tap(httpx2.AsyncHTTPTransport()))
                 world.clock = clock
-                yield Stage(backend, world)
+                yield Stage(backend, world, config.port)
         finally:
             backend.hub.close_all()
             server.should_exit = True

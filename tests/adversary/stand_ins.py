@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -35,6 +36,14 @@ def nothing(*_: Any, **__: Any) -> None:
 def yes(*_: Any, **__: Any) -> bool:
     """A question that is always answered with yes."""
     return True
+
+
+def trusting_anybody(*_: Any, **__: Any) -> ssl.SSLContext:
+    """TLS that asks for nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def none(*_: Any, **__: Any) -> list[Any]:

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from certificates import Authority, Issued
 from client.world import CHEAP, password_of
+from road import open_road
+from server.listening import served
 from server.test_serve import command, running, url_in
 from tacit import errors
 from tacit.cli import owncertificate
@@ -223,25 +225,50 @@ async def test_people_talk_over_tls_by_http_and_websocket(tmp_path: Path) -> Non
             Client(url, tmp_path / "alice.db", pins=[pin], cost=CHEAP) as alice,
             Client(url, tmp_path / "bob.db", pins=[pin], cost=CHEAP) as bob,
         ):
-            for client, name in ((alice, "alice"), (bob, "bob")):
-                await client.register(name, password_of(name))
-            team = await alice.create_conversation("team", members=["bob"])
-            await bob.sync()
-            followed = (await bob.conversation("team")).messages(follow=True)
-            bob.device.listen()
-            async with asyncio.timeout(60):
-                while not bob.device._parts_now().socket.connected:
-                    await asyncio.sleep(0.01)
-                await team.send("hello")
-                async for message in followed:
-                    if message.text == "hello":
-                        break
+            await talk(alice, bob)
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 0
     events = [each.split()[2] for each in err.splitlines()]
     assert "socket" in events  # the WebSocket, which ended when its client left
     assert "failed" not in events
+
+
+async def talk(alice: Client, bob: Client) -> None:
+    """Two new people; what the one sends is pushed to the other by WebSocket."""
+    for client, name in ((alice, "alice"), (bob, "bob")):
+        await client.register(name, password_of(name))
+    team = await alice.create_conversation("team", members=["bob"])
+    await bob.sync()
+    followed = (await bob.conversation("team")).messages(follow=True)
+    bob.device.listen()
+    async with asyncio.timeout(60):
+        while not bob.device._parts_now().socket.connected:
+            await asyncio.sleep(0.01)
+        await team.send("hello")
+        async for message in followed:
+            if message.text == "hello":
+                break
+
+
+async def test_behind_a_proxy_that_ends_tls_the_url_is_the_proxys(authority: Authority) -> None:
+    issued, folder = authority.issue(HOST), authority.folder
+    async with open_road(issued.file) as road:
+        config = Config(HOST, 0, folder / "chat.db", url=road.url)
+        with listen(config) as listening:
+            road.target = listening.getsockname()[1]
+            backend = await open_backend(config.at_port(road.target), wall_clock, os.urandom)
+            async with (
+                served(backend, listening),
+                Client(road.url, folder / "alice.db", pins=[issued.pin], cost=CHEAP) as alice,
+                Client(road.url, folder / "bob.db", pins=[issued.pin], cost=CHEAP) as bob,
+            ):
+                await talk(alice, bob)
+                direct = Client(f"http://{HOST}:{road.target}", folder / "eve.db", cost=CHEAP)
+                with pytest.raises(errors.RequestSignatureInvalid):  # it signs for another origin
+                    await direct.register("eve", password_of("eve"))
+                await direct.device.close()
+            await backend.store.close()
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
