@@ -6,11 +6,13 @@ from typing import Final
 
 from adversary import attacks_accomplice as accomplice
 from adversary import attacks_account as account
+from adversary import attacks_bombs as bombs
 from adversary import attacks_device as device
 from adversary import attacks_member as member
 from adversary import attacks_network as network
 from adversary import attacks_oracle as oracle
 from adversary import attacks_order as order
+from adversary import attacks_probing as probing
 from adversary import attacks_rules as rules
 from adversary import attacks_server as server
 from adversary import attacks_storage as storage
@@ -88,6 +90,16 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "N1.fips": rules.FalseKeysOfFips,
     "D2": accomplice.EditedDump,
     "D2.copied": accomplice.CopiedInDump,
+    "MS12.body": bombs.LargeBody,
+    "MS12.deflate": bombs.Deflated,
+    "MS12.frame": bombs.LargeFrame,
+    "MS12.json": bombs.Json,
+    "N3.conversation": probing.Conversations,
+    "N3.proofs": probing.Proofs,
+    "N3.receipts": probing.Receipts,
+    "N3.session": probing.SignsIn,
+    "N3.sizes": probing.Sizes,
+    "N3.unlocker": probing.Unlockers,
     "MM12.grant": accomplice.WrongGrant,
     "MM3.fields": accomplice.Borrows,
     "MM7.laundered": accomplice.Laundered,

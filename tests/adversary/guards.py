@@ -8,6 +8,7 @@ STAND_INS: Final = "adversary.stand_ins"
 OF_CRYPTO: Final = "adversary.stand_ins_crypto"
 OF_DEVICES: Final = "adversary.stand_ins_device"
 OF_ACCOUNTS: Final = "adversary.stand_ins_account"
+OF_PROBING: Final = "adversary.stand_ins_probing"
 
 GUARDS: Final[dict[str, dict[str, str]]] = {
     "D1": {"tacit.crypto.server:hash_token": f"{STAND_INS}:the_token_itself"},
@@ -133,6 +134,19 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
         "tacit.conversation.judging:first_shown": f"{STAND_INS}:nothing",
         "tacit.conversation.timeline:find_gaps": f"{STAND_INS}:no_gaps",
     },
+    "MS12.body": {"tacit.server.gate:read_body": f"{OF_PROBING}:whatever_comes"},
+    "MS12.deflate": {"tacit.server.serve:settings": f"{OF_PROBING}:inflating"},
+    "MS12.frame": {"tacit.server.serve:settings": f"{OF_PROBING}:frames_of_any_size"},
+    "MS12.json": {"tacit.wire.text:_check_size": f"{STAND_INS}:nothing"},
+    "N3.conversation": {"tacit.server.store.conversations:standing": f"{OF_PROBING}:of_what_is_there"},
+    "N3.proofs": {"tacit.server.unlocking:counted_for": f"{OF_PROBING}:only_accounts"},
+    "N3.receipts": {
+        "tacit.client.granting:missing": f"{OF_PROBING}:all_keys",
+        "tacit.client.granting:is_missing": f"{STAND_INS}:yes",
+    },
+    "N3.session": {"tacit.server.store.accounts:device": f"{OF_PROBING}:of_accounts"},
+    "N3.sizes": {"tacit.conversation.content:padded_size": f"{OF_PROBING}:as_it_is"},
+    "N3.unlocker": {"tacit.server.unlocking:unlockers_of": f"{OF_PROBING}:only_who_is_there"},
     "MM12.grant": {"tacit.client.granting:missing": f"{STAND_INS}:none"},
     "MM3.fields": {"tacit.conversation.judging:check_signature": f"{STAND_INS}:by_anybody"},
     "MM7.laundered": {"tacit.conversation.judging_records:vouches": f"{STAND_INS}:yes"},

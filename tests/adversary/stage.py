@@ -20,12 +20,12 @@ from rsa_pool import pooled_rsa
 from tacit import errors
 from tacit.api.messages import EncryptedPayload
 from tacit.client import Client, Conversation
+from tacit.server import serve
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen
 from tacit.server.store import conversations
 from tacit.server.store.rows import Head
-from tacit.wire import limits
 
 FEW_RSA_KEYS: dict[str, Any] = {"tacit.crypto.rsa:generate": pooled_rsa}
 """Several people share one: making a key takes longer than an attack."""
@@ -99,17 +99,7 @@ async def opened_stage(folder: Path, name: str | None = None, url: str | None = 
     with listen(config) as listening, bent(FEW_RSA_KEYS):
         config = config.at_port(listening.getsockname()[1])
         backend = await open_backend(config, clock, os.urandom)
-        server = _Server(
-            uvicorn.Config(
-                application(backend),
-                ws="websockets-sansio",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                ws_max_size=limits.FRAME_BYTES,
-                ws_per_message_deflate=False,
-            )
-        )
+        server = _Server(uvicorn.Config(application(backend), **serve.settings()))
         running = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             await server.ready.wait()
