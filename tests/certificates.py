@@ -43,13 +43,13 @@ class Authority:
         self.folder = folder
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])
         self.key = new_key()
-        builder = self._builder(self.name, self.key, -1, 10)
+        builder = self._builder(self.name, self.key, -1, 60)
         extended = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         self.file = folder / "authority.pem"
         self.file.write_bytes(extended.sign(self.key, SHA256()).public_bytes(Encoding.PEM))
 
     def issue(
-        self, *hosts: str, file: str = "server.pem", key: Key | None = None, first: float = -1, last: float = 5
+        self, *hosts: str, file: str = "server.pem", key: Key | None = None, first: float = -1, last: float = 30
     ) -> Issued:
         """A certificate for these names and addresses, which holds from and until so many days from now."""
         key = key or new_key()

@@ -167,7 +167,7 @@ class ReplayedRead(Attack):
 
 
 class AnotherKey(Attack):
-    """Who is in between ends TLS with a certificate for the server's host that an authority of alice's system signed."""
+    """Who is in between ends TLS by a certificate for the server's host that an authority of the system signed."""
 
     def __init__(self, folder: Path, removed: Mapping[str, StandIn]) -> None:
         super().__init__(folder, removed)

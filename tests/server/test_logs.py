@@ -86,7 +86,7 @@ def of(event: Event, caplog: pytest.LogCaptureFixture) -> logging.LogRecord | No
         (Stopping(at_once=True), "info", 'stopping how="at once"'),
         (Stopped(), "info", "stopped"),
         (CertificateRead("sha256/A"), "info", "certificate pin=sha256/A"),
-        (CertificateRead("sha256/A", "a.pem: no"), "error", 'certificate pin=sha256/A refusal="a.pem: no"'),
+        (CertificateRead("sha256/A", "a.pem: no"), "error", 'certificate pin=sha256/A problem="a.pem: no"'),
         (
             RequestAnswered("ab", "GET", "/api/x/{id}", 200, "", 0.00123),
             "info",

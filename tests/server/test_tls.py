@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from certificates import Authority, Issued
 from client.world import CHEAP, password_of
-from road import open_road
+from road import Road, open_road
 from server.listening import served
 from server.test_serve import command, running, url_in
 from tacit import errors
@@ -264,11 +264,27 @@ async def test_behind_a_proxy_that_ends_tls_the_url_is_the_proxys(authority: Aut
                 Client(road.url, folder / "bob.db", pins=[issued.pin], cost=CHEAP) as bob,
             ):
                 await talk(alice, bob)
+                await waits_out_another_key(road, issued, authority.issue(HOST, file="other.pem"), alice, bob)
                 direct = Client(f"http://{HOST}:{road.target}", folder / "eve.db", cost=CHEAP)
                 with pytest.raises(errors.RequestSignatureInvalid):  # it signs for another origin
                     await direct.register("eve", password_of("eve"))
                 await direct.device.close()
             await backend.store.close()
+
+
+async def waits_out_another_key(road: Road, own: Issued, other: Issued, alice: Client, bob: Client) -> None:
+    """What is sent while somebody else answers is not lost, and arrives once."""
+    team = await alice.conversation("team")
+    road.lead_by(other.file)
+    with pytest.raises(errors.PinMismatch):
+        await team.send("it waits")
+    with pytest.raises(errors.PinMismatch):
+        await alice.sync()
+    road.lead_by(own.file)
+    await alice.sync()
+    await bob.sync()
+    found = [each.text async for each in (await bob.conversation("team")).messages()]
+    assert found == ["hello", "it waits"]
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -385,6 +401,26 @@ async def test_while_files_cannot_be_used_the_earlier_certificate_goes_on(author
 
 def secret_of(issued: Issued) -> bytes:
     return issued.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def test_a_certificate_that_nobody_renews_is_told_each_day(authority: Authority) -> None:
+    issued, now = authority.issue(HOST, last=20.5), wall_clock()
+    certificate = Certificate(issued.file, None, lambda: now)
+    told: list[str] = []
+    for _ in range(22 * 4):
+        found = certificate.look()
+        assert certificate.look() is None
+        if found is not None:
+            assert found.pin == issued.pin
+            told.append(found.problem.removeprefix(f"{issued.file}: the certificate "))
+        now += 6 * 3600 * 1000
+    assert told[:2] == ["expires in 13 days", "expires in 12 days"]
+    assert told[-4:] == ["expires in 1 day", "expires today", "has expired", "has expired"]
+    assert len(told) == 16
+    now = wall_clock()
+    renewed = authority.issue(HOST, last=2.5)
+    assert certificate.look() == CertificateRead(renewed.pin)
+    assert certificate.look() == CertificateRead(renewed.pin, f"{renewed.file}: the certificate expires in 2 days")
 
 
 async def test_the_files_are_looked_at_all_the_time(authority: Authority) -> None:

@@ -286,11 +286,11 @@ class Outbox:
 def still_waits(problem: errors.TacitError) -> errors.TacitError:
     """What is said of a message that is kept: nobody has to send it again.
 
-    What is about the session stays what it is, a failure of network or server is `Unreachable`, and all else
-    `SendingBlocked`.
+    What is about the session, and that the server is another, stays what it is; a failure of network or server is
+    `Unreachable`, and all else `SendingBlocked`.
     """
     detail = f"the message is kept and goes out later: {problem.detail or problem.title()}"
-    if is_about_the_session(problem):
+    if is_about_the_session(problem) or isinstance(problem, errors.PinMismatch | errors.CertificateRefused):
         return type(problem)(detail, **problem.facts)
     return errors.Unreachable(detail) if isinstance(problem, errors.ServiceError) else errors.SendingBlocked(detail)
 

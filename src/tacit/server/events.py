@@ -93,11 +93,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class CertificateRead:
-    """The certificate's files changed; where they cannot be used, `refusal` says why and the earlier one goes on."""
+    """The certificate's files changed, and were taken; or there is a `problem`, and what was in use goes on."""
 
     pin: str
     """Of the key that is in use now."""
-    refusal: str = ""
+    problem: str = ""
 
 
 Event = (

@@ -62,8 +62,8 @@ def line_of(event: Event) -> Line | None:
             return None
         case Failed(error, where, request_id):
             return logging.ERROR, "failed", {"error": error, "where": list(where), "id": request_id}
-        case CertificateRead(pin, refusal):
-            return logging.ERROR if refusal else logging.INFO, "certificate", {"pin": pin, "refusal": refusal}
+        case CertificateRead(pin, problem):
+            return logging.ERROR if problem else logging.INFO, "certificate", {"pin": pin, "problem": problem}
         case _:
             assert_never(event)
 

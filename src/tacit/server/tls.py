@@ -15,6 +15,10 @@ from tacit.server.events import CertificateRead, Event
 
 RENEWAL_SECONDS: Final = 60.0
 """How often the files are looked at."""
+LAST_DAYS: Final = 14
+"""In so many days before its end it is told each day that nobody has renewed it."""
+
+DAY: Final = 86400
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
@@ -33,6 +37,7 @@ class Certificate:
         self._stamp = _stamp(*self._files)
         self.context, self.leaf = read(*self._files, clock())
         self._newest = self.context
+        self._told_days = LAST_DAYS
         self.context.sni_callback = self._hand_over
 
     def _hand_over(self, connection: Any, *_: object) -> None:
@@ -43,13 +48,22 @@ class Certificate:
         """Take the files if they changed. Where they cannot be used what there is goes on."""
         stamp = _stamp(*self._files)
         if stamp == self._stamp:
-            return None
+            return self._ending()
         self._stamp = stamp  # of two files that are written one after the other the second changes it again
         try:
             self._newest, self.leaf = read(*self._files, self._clock())
         except errors.InvalidArgument as error:
             return CertificateRead(self.leaf.pin, error.detail)
+        self._told_days = LAST_DAYS
         return CertificateRead(self.leaf.pin)
+
+    def _ending(self) -> CertificateRead | None:
+        days = (self.leaf.not_after - self._clock() // 1000) // DAY
+        if days >= self._told_days:
+            return None
+        self._told_days = days
+        how = "has expired" if days < 0 else f"expires in {days} day{'s' * (days > 1)}" if days else "expires today"
+        return CertificateRead(self.leaf.pin, f"{self._files[0]}: the certificate {how}")
 
 
 async def keep_fresh(
