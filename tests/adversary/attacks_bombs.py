@@ -18,7 +18,10 @@ from adversary.attack import Attack
 from adversary.bending import StandIn
 from adversary.probing import Prober
 from adversary.stage import Stage
-from tacit.wire.text import from_json
+from tacit.signed.profiles import Profile
+from tacit.signed.record import DEFAULT_POLICY, ConversationRecord, Opener, Protocol, Request, RequestKind
+from tacit.wire.codec import encode, write_varint
+from tacit.wire.text import from_json, to_base64, to_json
 
 MIB: Final = 1024 * 1024
 UPGRADE: Final = (
@@ -100,16 +103,44 @@ class Json(Bomb):
     most = 24 * MIB
 
     async def pieces(self, stage: Stage) -> list[bytes]:
-        (mallory,) = await stage.people("mallory")
-        body = b"[" + b"{}," * (2 * MIB // 3) + b"{}]"
-        async with await Prober.of(stage, mallory) as prober:
-            headers = prober.headers("POST", "/api/sync", body) | {
-                "Host": stage.backend.config.authority,
-                "Content-Length": str(len(body)),
-                "Connection": "close",
-            }
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return [f"POST /api/sync HTTP/1.1\r\n{lines}\r\n".encode() + body]
+        return [await signed_by(stage, "/api/sync", b"[" + b"{}," * (2 * MIB // 3) + b"{}]")]
+
+
+async def signed_by(stage: Stage, path: str, body: bytes) -> bytes:
+    """A whole request of somebody who is signed in."""
+    (mallory,) = await stage.people("mallory")
+    async with await Prober.of(stage, mallory) as prober:
+        headers = prober.headers("POST", path, body)
+    headers |= {"Host": stage.backend.config.authority, "Content-Length": str(len(body)), "Connection": "close"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+class Elements(Bomb):
+    """Who is signed in opens an epoch whose record carries out some 350,000 wishes to leave, three bytes each."""
+
+    most = 12 * MIB
+
+    async def pieces(self, stage: Stage) -> list[bytes]:
+        one = Request(RequestKind.LEAVE, b"x")
+        opener = Opener("mallory", "0" * 64, bytes(32))
+        record = ConversationRecord(
+            "0" * 64, 2, bytes(32), Protocol.ENVELOPE, Profile.STANDARD, 0, b"", 0, b"", bytes(32), (), (one,),
+            DEFAULT_POLICY, b"", bytes(32), "", 1000, opener,
+        )  # fmt: skip
+        raw, item = encode(record), encode(one)
+        vector = bytearray()
+        write_varint(vector, len(item) * (MIB // len(item)))
+        assert raw.count(bytes([len(item)]) + item) == 1
+        raw = raw.replace(bytes([len(item)]) + item, bytes(vector) + item * (MIB // len(item)))
+        body = {
+            "conversationId": record.conversation_id,
+            "keyId": bytes(32).hex(),
+            "encryptedKeys": [],
+            "record": to_base64(raw),
+            "signature": to_base64(bytes(64)),
+        }
+        return [await signed_by(stage, "/api/encryption/conversation/keys", to_json(body).encode())]
 
 
 class LargeBody(Bomb):

@@ -37,6 +37,7 @@ IDS: Final = (
     "MS1.leave",
     "MS12.body",
     "MS12.deflate",
+    "MS12.elements",
     "MS12.frame",
     "MS12.json",
     "MS14",

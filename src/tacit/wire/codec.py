@@ -272,6 +272,11 @@ class Text(Encoding):
         return f"raw = field.encode()\n{_short(self.least, self.most)}"
 
 
+def _no_more(most: int) -> None:
+    """A vector has another element than its last one; raises `TooLarge` before that is read."""
+    raise errors.TooLarge(f"more than {most} elements")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Many(Encoding):
     """A vector `T <V>` of at most `most` elements, as `tuple[T, ...]`."""
@@ -302,7 +307,7 @@ class Many(Encoding):
             items: list[Any] = []
             while reader.position < end:
                 if len(items) == most:
-                    raise errors.TooLarge(f"more than {most} elements")
+                    _no_more(most)
                 items.append(read_one(reader))
             reader.end = outer_end
             return tuple(items)
