@@ -54,12 +54,22 @@ def wrong(
     of_answer = validator(*place, "responses", str(status), "content", kind, "schema")
     found += [f"answer: {error.message[:200]}" for error in of_answer.iter_errors(json.loads(answer))]
     if status == 200:
-        allowed = {each["name"] for each in operation["parameters"] if each["in"] == "query"}
-        found += [
-            f"parameter {name} is not described" for name in parse_qs(urlsplit(target).query) if name not in allowed
-        ]
+        found += wrong_parameters(operation, parse_qs(urlsplit(target).query, keep_blank_values=True))
         refused_in_part = b'"success":false' in answer  # of a batch each message is refused by itself
         if "requestBody" in operation and not refused_in_part:
             of_body = validator(*place, "requestBody", "content", "application/json", "schema")
             found += [f"body: {error.message[:200]}" for error in of_body.iter_errors(json.loads(request))]
+    return found
+
+
+def wrong_parameters(operation: dict[str, Any], given: Mapping[str, list[str]]) -> list[str]:
+    """What of a query that was taken is not as it is described."""
+    schemas = {each["name"]: each["schema"] for each in operation["parameters"] if each["in"] == "query"}
+    found = [f"parameter {name} is not described" for name in given if name not in schemas]
+    for name, values in given.items():
+        schema = schemas.get(name, {})
+        value: Any = values if schema.get("type") == "array" else values[0] if len(values) == 1 else values
+        if schema.get("type") == "integer" and isinstance(value, str) and value.isdecimal():
+            value = int(value)
+        found += [f"parameter {name}: {error.message}" for error in jsonschema_rs.iter_errors(schema, value)]
     return found

@@ -114,6 +114,10 @@ async def test_it_is_served_to_anybody(town: Town) -> None:
         ({"answer": {"success": True, "more": 1}}, ["answer: "]),
         ({"answer": {"success": 1}}, ["answer: "]),
         ({"target": "/api/auth/session?x=1"}, ["parameter x"]),
+        (
+            {"target": "/api/messages/encrypted?conversationId=&after=-1", "method": "GET"},
+            [*["answer"] * 4, *["parameter"] * 2],
+        ),
         ({"method": "POST", "request": {"userId": "a"}, "answer": {}}, ["answer: ", "answer: ", "answer: ", "body: "]),
     ],
 )
