@@ -90,6 +90,8 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "N1.fips": rules.FalseKeysOfFips,
     "D2": accomplice.EditedDump,
     "D2.copied": accomplice.CopiedInDump,
+    "MS12.answer": bombs.Answer,
+    "MS12.answer-json": bombs.AnswerJson,
     "MS12.elements": bombs.Elements,
     "MS12.body": bombs.LargeBody,
     "MS12.deflate": bombs.Deflated,

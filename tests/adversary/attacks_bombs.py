@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 import time
@@ -18,6 +19,8 @@ from adversary.attack import Attack
 from adversary.bending import StandIn
 from adversary.probing import Prober
 from adversary.stage import Stage
+from tacit import errors
+from tacit.client.transport import EncryptionAPIClient
 from tacit.signed.profiles import Profile
 from tacit.signed.record import DEFAULT_POLICY, ConversationRecord, Opener, Protocol, Request, RequestKind
 from tacit.wire.codec import encode, write_varint
@@ -179,3 +182,55 @@ class Deflated(Bomb):
         packer = zlib.compressobj(wbits=-15)
         packed = packer.compress(bytes(32 * MIB)) + packer.flush(zlib.Z_SYNC_FLUSH)[:-4]
         return [upgrade, b"\xc1\xfe" + struct.pack("!H", len(packed)) + bytes(4) + packed]
+
+
+# --- what a server sends a client -------------------------------------------------------------------------------
+
+
+class Answer(Bomb):
+    """A server answers a client's first question with more than any answer is."""
+
+    most = 100 * MIB
+    chunk = bytes(MIB)
+    chunks = 128
+
+    async def pieces(self, stage: Stage) -> list[bytes]:
+        raise NotImplementedError
+
+    async def run(self) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            size = len(self.chunk) * self.chunks
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+            with suppress(ConnectionError):
+                for _ in range(self.chunks):
+                    writer.write(self.chunk)
+                    await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = EncryptionAPIClient(url, server_name=None, clock=lambda: 1, random=os.urandom, sleep=asyncio.sleep)
+        tracemalloc.start()
+        try:
+            began = time.perf_counter()
+            try:
+                await client.get_server()
+            except errors.TacitError as error:
+                self.refused(error)
+            seconds = time.perf_counter() - began
+            _, self.peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            await client.close()
+            server.close()
+        sent = len(self.chunk) * self.chunks
+        self.code += f": {1000 * seconds:.0f} ms and {self.peak / 1024:.0f} KiB for {sent / 1024:.0f} KiB"
+
+
+class AnswerJson(Answer):
+    """It answers with 4 MiB of JSON, some 1,400,000 empty objects."""
+
+    most = 40 * MIB
+    chunk = b"[" + b"{}," * (4 * MIB // 3) + b"{}]"
+    chunks = 1

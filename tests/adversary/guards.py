@@ -134,6 +134,8 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
         "tacit.conversation.judging:first_shown": f"{STAND_INS}:nothing",
         "tacit.conversation.timeline:find_gaps": f"{STAND_INS}:no_gaps",
     },
+    "MS12.answer": {"tacit.client.transport:read_limited": f"{OF_PROBING}:all_that_comes"},
+    "MS12.answer-json": {"tacit.wire.text:_check_size": f"{STAND_INS}:nothing"},
     "MS12.elements": {"tacit.wire.codec:_no_more": f"{STAND_INS}:nothing"},
     "MS12.body": {"tacit.server.gate:read_body": f"{OF_PROBING}:whatever_comes"},
     "MS12.deflate": {"tacit.server.serve:settings": f"{OF_PROBING}:inflating"},

@@ -35,6 +35,8 @@ IDS: Final = (
     "MS1",
     "MS1.device",
     "MS1.leave",
+    "MS12.answer",
+    "MS12.answer-json",
     "MS12.body",
     "MS12.deflate",
     "MS12.elements",

@@ -24,6 +24,11 @@ async def whatever_comes(_: Any, receive: Any, __: int) -> bytes:
     return bytes(body)
 
 
+async def all_that_comes(chunks: Any, *_: Any) -> bytes:
+    """An answer of any size."""
+    return b"".join([chunk async for chunk in chunks])
+
+
 def _settings(**changed: Any) -> Any:
     @wraps_original
     def make(original: Any) -> Any:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode
 
 
-@final
 class Frames(WebSocketsSansIOProtocol):
     """Ends a connection that sends text which is not UTF-8 without a word in the log.
 
