@@ -402,6 +402,14 @@ class MessageIdConflict(PeerError):
     remedy = "Use a fresh client message id."
 
 
+class NothingLacking(PeerError):
+    """The server was not restored, or nothing of this can be missing there since: nothing is put back."""
+
+    code = "nothing_lacking"
+    status = 409
+    remedy = "Nothing is to be done: send and change things as always."
+
+
 class NotFound(PeerError):
     """There is nothing at this address."""
 

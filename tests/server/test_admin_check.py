@@ -216,7 +216,7 @@ DAMAGES = {
         {"seq"},
     ),
     "places that are lost and have messages": (
-        "INSERT INTO lost_places SELECT conversation_id, 1, 2, 1 FROM conversations",
+        "INSERT INTO lost_places SELECT conversation_id, 1, 2, 1, 0, 0 FROM conversations",
         {"seq"},
     ),
     "a message at the place of a record": (

@@ -88,7 +88,10 @@ def described(notice: Notice, view: AccountView, names: Mapping[str, str] | None
             return text, "if you still have it, update its program; if not: `tacit devices revoke --stolen`"
         case "server_restored":
             text = f"{at}  the server was restored from a backup: what was sent or changed since is not there"
-            return text, "say again what others lack, and look at `tacit devices` and `tacit members`"
+            return text, "look at `tacit devices` and `tacit members`; what you and others hold is posted back"
+        case "server_behind":
+            held = ", ".join(f"{facts.get(name, 0)} {name}" for name in ("records", "messages"))
+            return f"{at}  the server lacked what this device holds; posted back: {held}", ""
         case "branches":
             where = str(facts.get("conversationId", ""))
             named = one_line((names or {}).get(where) or where[:ID_DIGITS])

@@ -24,6 +24,20 @@ def read_answer(kind: Any, raw: bytes | str) -> Any:
         raise errors.UnexpectedAnswer(error.detail) from None
 
 
+def is_about_the_session(problem: errors.TacitError) -> bool:
+    """Whether a refusal says nothing of what was sent, only of the session that sent it."""
+    return isinstance(
+        problem,
+        errors.SessionExpired
+        | errors.SignInRefused
+        | errors.NotSignedIn
+        | errors.ClockSkew
+        | errors.RequestUnsigned
+        | errors.RequestSignatureInvalid
+        | errors.RequestReplayed,
+    )
+
+
 # --- fields beside a signed struct ---------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from tacit.api.base import binary
 from tacit.api.conversations import ConversationKeys, EncryptedKey, LeaveConversation
 from tacit.client import openings, standing
 from tacit.client.accounts import Directory
+from tacit.client.answers import is_about_the_session
 from tacit.client.books import Books, Held
 from tacit.client.locks import Locks
 from tacit.client.openings import CREATE, Intent, Opening
@@ -189,20 +190,6 @@ class Changes:
                         continue
 
         await self._store.run(keep)
-
-
-def is_about_the_session(problem: errors.TacitError) -> bool:
-    """Whether a refusal says nothing of what was sent, only of the session that sent it."""
-    return isinstance(
-        problem,
-        errors.SessionExpired
-        | errors.SignInRefused
-        | errors.NotSignedIn
-        | errors.ClockSkew
-        | errors.RequestUnsigned
-        | errors.RequestSignatureInvalid
-        | errors.RequestReplayed,
-    )
 
 
 def kept(books: Books, conversation_id: str) -> Opening | None:

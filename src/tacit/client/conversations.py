@@ -14,8 +14,8 @@ import msgspec
 
 from tacit import errors
 from tacit.api.base import binary
-from tacit.api.messages import Item, MessageItem, RecordItem
-from tacit.client import inbox, later, openings, queue
+from tacit.api.messages import Item, LostItem, MessageItem, RecordItem
+from tacit.client import inbox, later, lost, openings, queue
 from tacit.client.answers import check_beside, check_record
 from tacit.client.books import COUNTS, Books, Held
 from tacit.client.comparing import compare
@@ -143,6 +143,8 @@ def apply_items(
     before, epoch = books.number("revision"), held.epoch
     records: list[Received] = []
     for item in items:
+        if isinstance(item, LostItem):
+            lost.keep_places(books, held.id, item.seq, item.last_seq)
         if isinstance(item, RecordItem):
             keep_grants(books, held, item.encrypted_keys)
             received = _received(books, held, item, now)
@@ -179,14 +181,15 @@ def _received(books: Books, held: Held, item: RecordItem, now: int) -> Received 
         check_record(item, record)
     else:
         check_beside("epoch", item.epoch, begins.epoch)
-    if not is_in_place(books, held, later.hash_of(raw), item.seq):
+    first = place_of(books, held, later.hash_of(raw), item.seq)
+    if first is None:
         stop(books, held, errors.ServerMisbehaved(f"record {begins.epoch} stands at another place now"), raw, now)
     elif record is not None:
-        return Received(record, signature, item.seq)
+        return Received(record, signature, first)
     elif begins.conversation_id != held.id:
         stop(books, held, errors.InvalidRecord("the record is another conversation's"), raw, now)
     else:
-        keep_unread(books, held, raw, signature, begins.epoch, item.seq, now)
+        keep_unread(books, held, raw, signature, begins.epoch, first, now)
     return None
 
 
@@ -199,13 +202,19 @@ def keep_unread(books: Books, held: Held, raw: bytes, signature: bytes, epoch: i
         held.pending.setdefault(epoch, detail)
 
 
-def is_in_place(books: Books, held: Held, own_hash: bytes, seq: int) -> bool:
-    """Whether a record is served where it was served before, or beyond everything that was received so far."""
+def place_of(books: Books, held: Held, own_hash: bytes, seq: int) -> int | None:
+    """The first place at which a record was served, or None where this one contradicts it or what was received.
+
+    A record is served where it was before, or beyond everything that was received so far; again only where a restored
+    server lost it, and somebody posted it back. What that changes for others, here the first place still counts.
+    """
     query = "SELECT seq FROM records WHERE conversation_id = ? AND hash = ?"
     row = books.connection.execute(query, (held.id, own_hash)).fetchone()
     if row is None:
-        return inbox.is_new_place(held, seq)
-    return bool(row[0] == seq)
+        return seq if inbox.is_new_place(held, seq) else None
+    first: int = row[0]
+    again = seq > first and lost.is_lost(books, held.id, first)
+    return first if first == seq or again else None
 
 
 def check_own(books: Books, made: Opening, seq: int, now: int) -> str:

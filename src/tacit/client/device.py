@@ -107,7 +107,7 @@ class Device:
         except errors.AccountExists:
             await self._box.remove_empty()
             raise
-        self._begin(store)
+        await self._begin(store).syncer.meet()
         return words
 
     async def prepare_account(self, user_id: str, password: str) -> AccountRecord:
@@ -136,6 +136,7 @@ class Device:
             await self._box.remove_empty()  # with what was served: the next attempt begins with nothing
             raise
         parts = self._begin(store)
+        await parts.syncer.meet()
         await parts.vault.check()
 
     async def sign_in(self, user_id: str, password: str | None = None) -> None:

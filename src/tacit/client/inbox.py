@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tacit import errors
+from tacit.client import lost
 from tacit.client.books import Books, Held
 from tacit.conversation import judging_records as records
 from tacit.conversation.content import Content, Kind, Name, body_of
@@ -70,10 +71,34 @@ def take_message(books: Books, held: Held, seq: int, created_at: int, fields: di
             error = errors.ServerMisbehaved(f"message {seq} is another now")
             books.keep_evidence(now, "conversation", held.id, error, payload.encode())
         return False
+    if _is_back(books, held, seq, created_at, payload):
+        return False
     judged = judge(books, held, seq, payload)
     _write(books, held, seq, created_at, payload, judged)
+    if judged.message is not None and judged.message.aad.device_id == books.me.device_id:
+        lost.came_back(books, held.id, judged.message.aad.client_message_id)
     if isinstance(judged.verdict, Shown):
         _withdraw_retries(books, held, judged.verdict.name, seq)  # the newest messages may have been fetched first
+    return True
+
+
+def _is_back(books: Books, held: Held, seq: int, created_at: int, payload: str) -> bool:
+    """Whether this very message is held at a place that a restored server lost; then the new one counts for nothing.
+
+    To this device it stays where it was first: somebody who had it posted it back.
+    """
+    try:
+        message, _ = from_fields(from_json(payload))
+    except errors.PeerError:
+        return False
+    name = name_of(message.aad)
+    query = """SELECT seq FROM messages INDEXED BY messages_by_name WHERE conversation_id = ? AND user_id = ?
+        AND device_id = ? AND client_message_id = ? AND payload = ? ORDER BY seq LIMIT 1"""
+    values = (held.id, name.user_id, name.device_id, name.client_message_id, payload)
+    row = books.connection.execute(query, values).fetchone()
+    if row is None or not lost.is_lost(books, held.id, row[0]):
+        return False
+    _write(books, held, seq, created_at, payload, Judged(Repeated(name, row[0]), message), counts=False)
     return True
 
 
@@ -173,13 +198,14 @@ def _places_of_pending(books: Books, held: Held) -> dict[int, int]:
     return dict(books.connection.execute(query, values).fetchall())
 
 
-def _write(books: Books, held: Held, seq: int, created_at: int, payload: str, judged: Judged) -> None:
+def _write(
+    books: Books, held: Held, seq: int, created_at: int, payload: str, judged: Judged, *, counts: bool = True
+) -> None:
     verdict, message = judged
     cause = detail = ""
     content: bytes | None = None
     trust = Trust()
-    kind = "repeated"
-    authentic = True
+    kind, authentic = "repeated", counts
     match verdict:
         case Shown():
             kind, content, trust = "shown", encode(verdict.content), verdict.trust

@@ -13,8 +13,9 @@ from tacit.client import accountchange, rotating
 from tacit.client.accountchange import RESET, REVOKE, UNLOCKERS, AccountChange, Rotations
 from tacit.client.accounts import Directory
 from tacit.client.accountview import AccountView, Confirm, ask, check_name, view_of
+from tacit.client.answers import is_about_the_session
 from tacit.client.books import OWN_RESET, UNREADABLE_BY, Books
-from tacit.client.changes import Changes, is_about_the_session
+from tacit.client.changes import Changes
 from tacit.client.openings import ROTATE, Intent
 from tacit.client.ownwords import DEVICE_NAME, own_words
 from tacit.client.publishing import publish

@@ -12,8 +12,9 @@ from tacit.api.base import convert
 from tacit.api.messages import EncryptedPayload, SendMessages
 from tacit.client import inbox, openings, queue, standing
 from tacit.client.accounts import Directory
+from tacit.client.answers import is_about_the_session
 from tacit.client.books import Books, Held
-from tacit.client.changes import Changes, is_about_the_session
+from tacit.client.changes import Changes
 from tacit.client.locks import Locks
 from tacit.client.openings import ROTATE, Intent
 from tacit.client.queue import Queued
@@ -147,7 +148,7 @@ class Outbox:
                         await self._changes.open_epoch(conversation_id, step)
                         force = False
                     case Arrived():
-                        await self._store.run(partial(queue.sent, queued=step.queued))
+                        await self._store.run(partial(queue.sent, queued=step.queued, seq=step.accepted.seq))
                         self._settle(step.queued, step.accepted)
                     case Queued():
                         try:
@@ -253,15 +254,18 @@ class Outbox:
             if answer is None:
                 sent = await self._api.post_messages_encrypted(SendMessages(queued.conversation_id, payload))
                 answer = (sent.seq, sent.created_at)
-        except SEAL_ANEW:
-            raise
         except errors.PeerError as refusal:
             if is_about_the_session(refusal):
+                raise
+            if await self._syncer.is_restored():
+                self._syncer.caught_up.clear()  # it has to be told first what it lacks; the message stays as it is
+                return
+            if isinstance(refusal, SEAL_ANEW):
                 raise
             if await self._store.run(partial(queue.failed, queued=queued, error=refusal)):
                 self._settle(queued, refusal)
         else:
-            await self._store.run(partial(queue.sent, queued=queued))
+            await self._store.run(partial(queue.sent, queued=queued, seq=answer[0]))
             self._settle(queued, Accepted(queued.payload, *answer))
 
     def _settle(self, queued: Queued, outcome: Accepted | errors.TacitError) -> None:

@@ -9,8 +9,8 @@ from tacit import errors
 from tacit.client import accountchange
 from tacit.client.accountchange import AccountChange
 from tacit.client.accounts import Directory
+from tacit.client.answers import is_about_the_session
 from tacit.client.books import Books
-from tacit.client.changes import is_about_the_session
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient

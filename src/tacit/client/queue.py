@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any, Final, NamedTuple
 
 from tacit import errors
-from tacit.client import inbox
+from tacit.client import inbox, lost
 from tacit.client.books import Books, Held
 from tacit.conversation.content import FRANKING_KEY_BYTES, Body, Content, Name, NameNotice, Unknown, kind_and_bytes, pad
 from tacit.conversation.sealing import INSTANCE_BYTES, Epoch, Sender, make_content, seal
@@ -144,8 +144,11 @@ def unseal(books: Books, queued: Queued) -> None:
     books.connection.execute("UPDATE outbox SET sealed = NULL WHERE id = ? AND sealed = ?", row)
 
 
-def sent(books: Books, queued: Queued) -> None:
-    """The message was accepted: it comes back with its conversation's page."""
+def sent(books: Books, queued: Queued, seq: int) -> None:
+    """The message was accepted at `seq`: it comes back with its conversation's page."""
+    if seq > books.held(queued.conversation_id).highest:
+        payload = to_json(queued.payload)
+        lost.acknowledged(books, queued.conversation_id, queued.client_message_id, seq, payload)
     books.connection.execute("DELETE FROM outbox WHERE id = ?", (queued.id,))
 
 

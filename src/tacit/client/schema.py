@@ -175,6 +175,23 @@ MIGRATIONS: Final = (
     );
     CREATE INDEX outbox_waiting ON outbox (state, conversation_id);
 
+    -- Messages of this device that the server took and that did not come back yet, byte for byte.
+    CREATE TABLE acknowledged (
+        conversation_id TEXT NOT NULL,
+        client_message_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        payload TEXT NOT NULL,
+        PRIMARY KEY (conversation_id, client_message_id)
+    ) WITHOUT ROWID;
+
+    -- Places that a restored server gave to nothing: what was held there may come once more, at a later place.
+    CREATE TABLE lost_places (
+        conversation_id TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (conversation_id, first)
+    ) WITHOUT ROWID;
+
     CREATE TABLE leaves (
         conversation_id TEXT NOT NULL,
         user_id TEXT NOT NULL,

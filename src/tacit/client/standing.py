@@ -6,7 +6,7 @@ These are the client's own guards: they ask nothing of the server.
 from __future__ import annotations
 
 from tacit import errors
-from tacit.client import inbox
+from tacit.client import inbox, lost
 from tacit.client.books import OWN_RESET, Books, Held
 from tacit.client.comparing import why_contradicted
 from tacit.client.grants import grant_failure
@@ -137,7 +137,7 @@ def why_next_epoch(books: Books, held: Held, now: int) -> str:
     since = min(head.record.created_at, held.received_at[held.epoch])
     if now - since > rotation.max_age:
         return "the key has reached its age"
-    if held.highest - head.seq >= rotation.max_messages:
+    if held.highest - head.seq - lost.number(books, held.id, head.seq) >= rotation.max_messages:
         return "the key has protected its number of messages"
     return ""
 

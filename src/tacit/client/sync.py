@@ -12,7 +12,7 @@ from typing import Final, final
 from tacit import errors
 from tacit.api.messages import Item, LostItem, Page, RecordItem
 from tacit.api.sync import AccountPage, Sync
-from tacit.client import granting, openings
+from tacit.client import granting, lost, openings
 from tacit.client.accounts import Directory
 from tacit.client.books import Books
 from tacit.client.conversations import (
@@ -24,14 +24,15 @@ from tacit.client.conversations import (
     wanted_accounts,
 )
 from tacit.client.events import ACCOUNT_CURSOR, ACCOUNT_DUE, OWN_DUE, checked, keys_that_came, take_events
+from tacit.client.lost import INCARNATION
 from tacit.client.openings import Opening
+from tacit.client.reconciling import Reconciler
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
 from tacit.crypto.secret import Randomness
 from tacit.wire import limits
 
-INCARNATION: Final = "incarnation"
 RESTORES: Final = 10
 """So many restores without a message between them may stand in one page."""
 
@@ -67,6 +68,7 @@ class Syncer:
         self._clock = clock
         self._random = random
         self.granting = granting.Granting(store, api_client, directory, clock, random)
+        self._reconciler = Reconciler(store, api_client, clock)
         self._lock = asyncio.Lock()
         self.news = Notifier()
         self.own_account_changed: Callable[[], Awaitable[None]] | None = None
@@ -79,9 +81,24 @@ class Syncer:
         async with self._lock:
             more = True
             while more:
-                cursors = await self._store.run(_cursors)
-                more = await self._pull_round(cursors.pop(""), cursors)
-            await self._reconsider()
+                await self._pull_all()
+                more = await self._reconciler.run()
+
+    async def _pull_all(self) -> None:
+        more = True
+        while more:
+            cursors = await self._store.run(_cursors)
+            more = await self._pull_round(cursors.pop(""), cursors)
+        await self._reconsider()
+
+    async def is_restored(self) -> bool:
+        """Whether the server was restored and does not have yet what this device holds."""
+        return await self._store.run(partial(lost.is_restored, incarnation=self._api.incarnation))
+
+    async def meet(self) -> None:
+        """Know the server by what it is now: a device that has just come holds nothing that it could lack."""
+        incarnation = self._api.incarnation.encode()
+        await self._store.run(lambda books: books.set_meta(lost.INCARNATION, incarnation))
 
     async def _pull_round(self, account_cursor: int, cursors: dict[str, int]) -> bool:
         """One page of the account's stream and of each conversation; whether there is more.
@@ -112,9 +129,12 @@ class Syncer:
                 return more
 
     async def pull_conversation(self, conversation_id: str) -> None:
-        """Fetch everything of one conversation after its cursor."""
+        """Fetch everything of one conversation after its cursor; everything there is of a server that was restored."""
         async with self._lock:
             await self._pull_conversation(conversation_id)
+            restored = await self.is_restored()
+        if restored:
+            await self.pull()
 
     async def pull_recent(self, conversation_id: str, head: int, count: int) -> None:
         """Fetch a conversation's records and its newest messages, `count` of them, before everything in between.
@@ -268,11 +288,13 @@ class Syncer:
             if before is None:
                 return False
             books.keep_notice(now, "server_restored", {})
+            books.set_meta(lost.DUE, b"")
             books.set_meta(ACCOUNT_CURSOR, None)
             for conversation_id in books.conversation_ids():
                 held = books.held(conversation_id)
-                held.cursor = 0
+                held.cursor, held.leave_sent = 0, False
                 books.save(held)
+            self.caught_up.clear()
             return True
 
         return await self._store.run(compare)

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import httpx2
 
 from tacit import errors
-from tacit.api import accounts, auth, conversations, messages, sync
+from tacit.api import accounts, auth, conversations, messages, reconcile, sync
 from tacit.api.base import INCARNATION_HEADER, to_json_bytes
 from tacit.api.problems import read_problem
 from tacit.client.answers import read_answer
@@ -245,6 +245,10 @@ class EncryptionAPIClient:
     async def post_sync(self, body: sync.Sync) -> sync.Synced:
         """Everything after these cursors, in one page of each."""
         return await self._request("POST", "/api/sync", sync.Synced, body)
+
+    async def post_reconcile_conversation(self, body: reconcile.ReconcileConversation) -> reconcile.Reconciled:
+        """Post back what a restored server may lack of a conversation; raises `NothingLacking` and `NotAMember`."""
+        return await self._request("POST", "/api/reconcile/conversation", reconcile.Reconciled, body)
 
     # --- one request -----------------------------------------------------------------
 

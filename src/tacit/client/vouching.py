@@ -14,8 +14,9 @@ from typing import Final, final
 
 from tacit import errors
 from tacit.client import standing
+from tacit.client.answers import is_about_the_session
 from tacit.client.books import Books, Held
-from tacit.client.changes import Changes, is_about_the_session
+from tacit.client.changes import Changes
 from tacit.client.openings import ROTATE, Intent
 from tacit.client.store import Store
 from tacit.client.sync import Syncer

@@ -12,7 +12,19 @@ from tacit import errors
 from tacit.api.base import PROBLEM_TYPE
 from tacit.api.problems import retry_after, to_problem
 from tacit.crypto.secret import Randomness
-from tacit.server import accounts, conversations, description, health, logs, messages, sessions, socket, sync, unlocking
+from tacit.server import (
+    accounts,
+    conversations,
+    description,
+    health,
+    logs,
+    messages,
+    reconcile,
+    sessions,
+    socket,
+    sync,
+    unlocking,
+)
 from tacit.server.backend import Backend, Clock
 from tacit.server.config import Config
 from tacit.server.events import BatchWritten, Events, failed
@@ -49,6 +61,7 @@ HANDLERS = (
     messages.send,
     messages.page,
     sync.sync,
+    reconcile.conversation,
     socket.socket,
 )
 

@@ -90,14 +90,19 @@ def read_grant(posted: EncryptedKey, session: Session, hash_of_record: bytes, pr
     grant = keyfields.read_grant(posted.encrypted_key).grant
     if grant.recipient != posted.user_id:
         raise errors.FieldMismatch("encryptedKeys.userId")
-    if grant.record_hash != hash_of_record:
-        raise errors.InvalidGrant("it is for another epoch")
+    check_grant(grant, hash_of_record, profile)
     if (grant.granter.user_id, grant.granter.device_id) != (session.user_id, session.device_id):
         raise errors.InvalidGrant("it is not by the session's device")
+    return grant
+
+
+def check_grant(grant: Grant, hash_of_record: bytes, profile: Profile) -> None:
+    """That a grant is for this epoch, and wrapped as its profile has it; raises `InvalidGrant`."""
+    if grant.record_hash != hash_of_record:
+        raise errors.InvalidGrant("it is for another epoch")
     expected = WRAPS[ALGORITHMS[profile].kem]
     if grant.algorithm is not expected or len(grant.ciphertext) not in CIPHERTEXTS[expected]:
         raise errors.InvalidGrant("it is not wrapped as the conversation's profile has it")
-    return grant
 
 
 def new_grants(posted: Iterable[EncryptedKey], session: Session) -> tuple[NewGrant, ...]:
@@ -221,8 +226,11 @@ def has_device(chains: Chains, user_id: str, hash_named: bytes) -> bool:
     return account is not None and bool(account.value.devices)
 
 
-def put(db: sqlite3.Connection, posted: Posted, state: ChainState, now: int) -> Opened:
-    """Store a record that both rule sets let pass; raises `EpochConflict` where another one came first."""
+def put(db: sqlite3.Connection, posted: Posted, state: ChainState, now: int, skipped: int = 0) -> Opened:
+    """Store a record that the rules let pass; raises `EpochConflict` where another one came first.
+
+    A first record takes the place after `skipped`.
+    """
     record, row = posted.record, posted.row
     return conversations.put_record(
         db,
@@ -238,6 +246,7 @@ def put(db: sqlite3.Connection, posted: Posted, state: ChainState, now: int) -> 
         changes=[MemberChange(each.user_id, int(each.role), each.account_version) for each in record.changes],
         new_grants=posted.new_grants,
         now=now,
+        skipped=skipped,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, final
 
 from tacit import errors
@@ -44,6 +44,10 @@ class Chains:
         """The record of a user that has this hash."""
         chain = self._chains.get(user_id, ())
         return next((each.record for each in reversed(chain) if each.hash == hash_named), None)
+
+    def all(self, user_id: str) -> Iterator[AccountRecord]:
+        """Every record of a user, oldest first."""
+        return (each.record.value for each in self._chains.get(user_id, ()))
 
     def newest(self, user_id: str) -> Verified[AccountRecord] | None:
         """The newest record of a user."""

@@ -10,7 +10,8 @@ from tacit.api.base import binary
 from tacit.server import keyfields
 from tacit.server.admin.findings import UNREADABLE, Finding, Place, rule_of, trying, unequal
 from tacit.server.admin.records import Known
-from tacit.server.store import accounts, conversations, grants
+from tacit.server.store import accounts, conversations, grants, putting_back
+from tacit.server.store.putting_back import Lacking
 from tacit.server.store.rows import Epoch, Head, Member, Message
 from tacit.signed.account import aik_fingerprint, certificate
 from tacit.signed.message import from_fields
@@ -56,13 +57,18 @@ def _check_chain(db: sqlite3.Connection, head: Head, known: Known) -> Iterator[F
     """Each record on the one before it, with its grants and the messages of its epoch."""
     state: ChainState | None = None
     row: Epoch | None = None
+    lacking = putting_back.lacking(db, head.conversation_id) or Lacking(1, 0)
+    open_epochs: dict[str, tuple[Epoch, Roster]] = {}  # by key id: those of which a message may stand here
     members: dict[str, Member] = {}
     place: Place = {"conversation": head.conversation_id}
     rows = grants.each_epoch(db, head.conversation_id)
     for following in chain(rows, [None]):
         if row is not None and state is not None:
             until = following.seq if following is not None else grants.FOR_EVER
-            yield from _check_messages(db, head.conversation_id, row, until, state.roster())
+            if not lacking.first <= row.epoch <= lacking.last:
+                open_epochs.clear()  # only what a restore lost is put back after the next record
+            open_epochs[row.key_id] = (row, state.roster())
+            yield from _check_messages(db, head.conversation_id, row, until, open_epochs)
         if following is None:
             break
         row = following
@@ -78,7 +84,8 @@ def _check_chain(db: sqlite3.Connection, head: Head, known: Known) -> Iterator[F
         for rule in _beside(head, row, record):
             yield Finding("conversation_row", place, rule)
         _follow(members, record, row.seq)
-        yield from _check_grants(db, head.conversation_id, row, record, state.roster(), known)
+        may_lack = row.epoch <= lacking.last  # the opener, who has them all, did not put it back or is still to come
+        yield from _check_grants(db, head.conversation_id, row, record, state.roster(), known, may_lack=may_lack)
     if row is None or state is None:
         yield Finding("conversation_chain", place, "it has no record")
         return
@@ -138,7 +145,14 @@ def _ended(db: sqlite3.Connection, roster: Roster, known: Known) -> Iterator[str
 
 
 def _check_grants(
-    db: sqlite3.Connection, conversation_id: str, row: Epoch, record: ConversationRecord, roster: Roster, known: Known
+    db: sqlite3.Connection,
+    conversation_id: str,
+    row: Epoch,
+    record: ConversationRecord,
+    roster: Roster,
+    known: Known,
+    *,
+    may_lack: bool,
 ) -> Iterator[Finding]:
     """The opener's grants to each member with a device, and each other one by what the server took it for."""
     opener = f"{record.opener.user_id}/{record.opener.device_id}"
@@ -153,7 +167,7 @@ def _check_grants(
         place: Place = {"conversation": conversation_id, "epoch": row.epoch, "user": user_id}
         rules = _grant(db, conversation_id, record, roster, known, user_id, text, granted_by)
         yield from trying("grant", place, rules)
-    for user_id in sorted(missing):
+    for user_id in sorted(() if may_lack else missing):
         yield Finding(
             "grant", {"conversation": conversation_id, "epoch": row.epoch, "user": user_id}, "the opener's is missing"
         )
@@ -207,15 +221,14 @@ def _leave(text: str, conversation_id: str, user_id: str, is_member: bool) -> It
 
 
 def _check_messages(
-    db: sqlite3.Connection, conversation_id: str, epoch: Epoch, until: int, roster: Roster
+    db: sqlite3.Connection, conversation_id: str, epoch: Epoch, until: int, open_epochs: dict[str, tuple[Epoch, Roster]]
 ) -> Iterator[Finding]:
-    """The messages between an epoch's record and the next one are of this epoch, by its members' devices."""
+    """The messages between an epoch's record and the next one are of an open epoch, by its members' devices."""
     query = f"SELECT {_MESSAGE} FROM messages WHERE conversation_id = ? AND seq > ? AND seq < ? ORDER BY seq"
     for found in db.execute(query, (conversation_id, epoch.seq, until)):
         row = Message._make(found)
-        yield from trying(
-            "message", {"conversation": conversation_id, "seq": row.seq}, _message(db, row, epoch, roster)
-        )
+        of = open_epochs.get(row.key_id, open_epochs[epoch.key_id])
+        yield from trying("message", {"conversation": conversation_id, "seq": row.seq}, _message(db, row, *of))
 
 
 def _message(db: sqlite3.Connection, row: Message, epoch: Epoch, roster: Roster) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tacit import errors
-from tacit.server.store import account_events, messages, meta, schema
+from tacit.server.store import account_events, messages, meta, putting_back, schema
 from tacit.server.store.sqlite import connect
 from tacit.wire import limits
 
@@ -57,6 +57,7 @@ def restore(file: Path, database: Path, incarnation: str, now: int) -> int:
             connection.execute(f"DELETE FROM {table}")
         messages.lose(connection, limits.LOST_PLACES, now)
         meta.put(connection, "incarnation", incarnation.encode())
+        meta.put(connection, putting_back.RESTORED, str(now).encode())
         connection.execute("COMMIT")
 
     with _at_last(database) as partial, closing(open_server(file)) as source:

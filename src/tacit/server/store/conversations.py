@@ -99,6 +99,7 @@ def put_record(
     changes: Sequence[MemberChange],
     new_grants: Iterable[NewGrant],
     now: int,
+    skipped: int = 0,
 ) -> Opened:
     """Open the next epoch, if it follows the newest one; the first one (epoch 1) makes the conversation.
 
@@ -106,7 +107,8 @@ def put_record(
     record, for the caller's next time. The record takes the next `seq`. All members find an event `conversation` in
     their streams, removed ones an event `removed`; leaves of who is no longer a member are dropped. The very record
     sent again is a duplicate. Raises `EpochConflict` (facts `epoch`, `head`, `keyId` of the newest epoch) where
-    another one came first, and `KeyIdMismatch` for a key id that some epoch has already.
+    another one came first, and `KeyIdMismatch` for a key id that some epoch has already. The first record takes the
+    place after `skipped`.
     """
     earlier = taken(connection, conversation_id, record_hash)
     if earlier is not None:
@@ -118,7 +120,7 @@ def put_record(
         raise errors.EpochConflict(epoch=follows[0], head=follows[1], keyId=key)
     if connection.execute("SELECT 1 FROM conversation_keys WHERE key_id = ?", (key_id,)).fetchone():
         raise errors.KeyIdMismatch("another epoch has this key id")
-    seq = before.head_seq + 1 if before else 1
+    seq = before.head_seq + 1 if before else skipped + 1
     if before is None:
         connection.execute(
             f"INSERT INTO conversations ({_HEAD}) VALUES (?, ?, ?, ?, ?, 0, ?)",
@@ -175,6 +177,11 @@ def _tell(
     told = account_events.append(connection, present, "conversation", body, now)
     gone = [change.user_id for change in changes if change.role == 0]
     return told | account_events.append(connection, gone, "removed", body, now)
+
+
+def set_outdated(connection: sqlite3.Connection, conversation_id: str, outdated: bool) -> None:
+    """Say whether the newest epoch is one since which a member revoked a device or ended."""
+    connection.execute("UPDATE conversations SET outdated = ? WHERE conversation_id = ?", (outdated, conversation_id))
 
 
 def put_leave(

@@ -139,9 +139,10 @@ def lost(connection: sqlite3.Connection, conversation_id: str, after_seq: int, l
 
 
 def lose(connection: sqlite3.Connection, number: int, now: int) -> None:
-    """Give the next `number` places of every conversation to nothing."""
+    """Give the next `number` places of every conversation to nothing; what follows its epoch may be put back."""
     connection.execute(
-        "INSERT INTO lost_places SELECT conversation_id, head_seq + 1, head_seq + ?, ? FROM conversations",
+        "INSERT INTO lost_places "
+        "SELECT conversation_id, head_seq + 1, head_seq + ?, ?, epoch, epoch FROM conversations",
         (number, now),
     )
     connection.execute("UPDATE conversations SET head_seq = head_seq + ?", (number,))

@@ -192,12 +192,15 @@ TABLES: Final = (
         UNIQUE (conversation_id, seq),
         UNIQUE (conversation_id, device_id, client_message_id)
     )""",
-    # Numbers that a restored server gives to nothing: what had them before may be on somebody's device.
+    # Numbers that a restored server gives to nothing: what had them before may be on somebody's device. What was said
+    # in the epochs from `first_epoch` to `last_epoch` may be lacking, and be put back.
     """CREATE TABLE lost_places (
         conversation_id TEXT NOT NULL REFERENCES conversations (conversation_id),
         first_seq INTEGER NOT NULL,
         last_seq INTEGER NOT NULL,
         created_at INTEGER NOT NULL,
+        first_epoch INTEGER NOT NULL,
+        last_epoch INTEGER NOT NULL,
         PRIMARY KEY (conversation_id, first_seq)
     ) WITHOUT ROWID""",
     """CREATE TABLE pending_leaves (
