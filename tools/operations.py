@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tacit.api import accounts, auth, conversations, messages, sync
+from tacit.api import accounts, auth, conversations, messages, reconcile, sync
 from tacit.server.events import LIVE, READY
 from tacit.wire import limits
 
@@ -134,5 +134,12 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ),
     ("POST", "/api/sync"): Operation(
         (*OF_BODIES, "wrong_length", "malformed", "session_forbidden", "not_a_member"), sync.Sync
+    ),
+    ("POST", "/api/reconcile/conversation"): Operation(
+        (
+            *OF_BODIES,
+            *("wrong_length", "malformed", "session_forbidden", "nothing_lacking", "not_a_member", "version_conflict"),
+        ),
+        reconcile.ReconcileConversation,
     ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,6 +14,7 @@ from server.people import KEYS, MESSAGES, Clock, Person, Talk, Town, seeded
 from server.test_accounts import next_outer
 from tacit.server.app import open_backend, routes
 from tacit.server.config import Config
+from tacit.server.store import messages, meta, putting_back
 from tacit.wire.codec import encode
 from tacit.wire.text import to_base64
 
@@ -61,6 +63,16 @@ def example(path: str, request: httpx2.Request, response: httpx2.Response) -> di
     return one | ({"headers": headers} if headers else {})
 
 
+async def restored(town: Town, places: int = 1000) -> None:
+    """As after `tacit admin restore` of a backup of what there is now."""
+
+    def renew(db: sqlite3.Connection) -> None:
+        messages.lose(db, places, 1)
+        meta.put(db, putting_back.RESTORED, b"1")
+
+    await town.backend.store.write(renew)
+
+
 async def exchange(town: Town) -> None:
     """Two people talk, and part."""
     for path in ("/health/live", "/health/ready", "/api/server"):
@@ -93,4 +105,10 @@ async def exchange(town: Town) -> None:
     leave = {"leave": to_base64(encode(talk.leave(bob)))}
     await bob.ask("POST", f"/api/conversations/{talk.id}/leave", leave)
     await alice.ask("DELETE", MEMBERS, talk.next(alice, talk.removal(bob), leaves=[talk.leave(bob)]))
+    await restored(town)
+    held = [
+        {"kind": "record", **{name: talk.posted[name] for name in ("record", "signature", "encryptedKeys")}},
+        {"kind": "message", "encryptedPayload": talk.payload(alice, id="lost")},
+    ]
+    await alice.ask("POST", "/api/reconcile/conversation", {"conversationId": talk.id, "items": held})
     await alice.ask("DELETE", "/api/auth/session")

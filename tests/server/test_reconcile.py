@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from server.people import KEYS, MESSAGES, Answer, Person, Talk, Town, as_posted, rows
-from tacit.server.store import messages, meta, putting_back
+from server.recording import restored
 from tacit.signed.account import account_hash
 from tacit.signed.grant import sign_grant
 from tacit.wire.codec import encode
@@ -16,16 +16,6 @@ from tacit.wire.text import to_base64
 
 RECONCILE = "/api/reconcile/conversation"
 LOST = 1000
-
-
-async def restored(town: Town) -> None:
-    """As after `tacit admin restore` of a backup of what there is now."""
-
-    def renew(db: Any) -> None:
-        messages.lose(db, LOST, 1)
-        meta.put(db, putting_back.RESTORED, b"1")
-
-    await town.backend.store.write(renew)
 
 
 def record(body: dict[str, Any], **bent: Any) -> dict[str, Any]:
