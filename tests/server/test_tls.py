@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import ssl
@@ -132,22 +133,29 @@ CASES: dict[str, Callable[[Authority], tuple[Path, Path | None]]] = {
 
 
 @pytest.mark.parametrize("told", CASES)
-def test_files_that_cannot_be_used_are_told_in_one_line(authority: Authority, told: str) -> None:
+def test_files_that_cannot_be_used_are_told_by_name_and_fault(authority: Authority, told: str) -> None:
     certificate, key = CASES[told](authority)
-    options = ["--tls-certificate", str(certificate), *(["--tls-key", str(key)] if key else [])]
-    for more in ([], ["--print-pin"]):
-        done = subprocess.run(
-            command(authority.folder / "chat.db", *options, *more),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-        first, *_, last = done.stderr.splitlines()
-        assert (done.returncode, done.stdout, last) == (1, "", "  code: invalid_argument")
-        assert told in first
-        assert len(done.stderr.splitlines()) == 3
+    with pytest.raises(errors.InvalidArgument, match=re.escape(told)):
+        Certificate(certificate, key, wall_clock)
+
+
+@pytest.mark.parametrize("more", [(), ("--print-pin",)])
+def test_the_command_ends_with_one_line_for_it_and_asks_for_no_password(
+    authority: Authority, more: tuple[str, ...]
+) -> None:
+    certificate, key = under_a_password(authority)
+    options = ("--tls-certificate", str(certificate), "--tls-key", str(key), *more)
+    done = subprocess.run(
+        command(authority.folder / "chat.db", *options),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    first, _, last = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, last) == (1, "", "  code: invalid_argument")
+    assert f"{key}: there is no key in PEM without a password" in first
     assert not (authority.folder / "chat.db").exists()
 
 
@@ -421,6 +429,21 @@ def test_a_certificate_that_nobody_renews_is_told_each_day(authority: Authority)
     renewed = authority.issue(HOST, last=2.5)
     assert certificate.look() == CertificateRead(renewed.pin)
     assert certificate.look() == CertificateRead(renewed.pin, f"{renewed.file}: the certificate expires in 2 days")
+
+
+def test_a_file_that_goes_while_it_is_read_is_no_failure(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = authority.issue(HOST)
+    certificate = Certificate(first.file, None, wall_clock)
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    authority.issue(HOST)
+    with monkeypatch.context() as patch:
+        patch.setattr(ssl.SSLContext, "load_cert_chain", gone)
+        found = certificate.look()
+    assert found is not None
+    assert (found.pin, found.problem != "") == (first.pin, True)
 
 
 async def test_the_files_are_looked_at_all_the_time(authority: Authority) -> None:

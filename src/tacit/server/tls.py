@@ -79,20 +79,16 @@ async def keep_fresh(
 
 def read(certificate: Path, key: Path, now: int) -> tuple[ssl.SSLContext, Leaf]:
     """A context of these files and what their certificate says, at this Unix millisecond; raises `InvalidArgument`."""
-    for each in (certificate, key):
-        try:
-            each.open("rb").close()
-        except OSError as error:
-            raise errors.InvalidArgument(f"{each}: cannot be read: {error.strerror}") from None
+    chain, _ = _content(certificate), _content(key)
     try:
-        leaf = read_pem(certificate.read_bytes())
+        leaf = read_pem(chain)
     except errors.Malformed:
         raise errors.InvalidArgument(f"{certificate}: there is no certificate in PEM that can be read") from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(certificate, key, _no_password)
-    except (ssl.SSLError, ValueError) as error:
+    except (OSError, ValueError) as error:
         fits = getattr(error, "reason", None) != "KEY_VALUES_MISMATCH"
         fault = "there is no key in PEM without a password" if fits else "the key is not the certificate's"
         raise errors.InvalidArgument(f"{key}: {fault}") from None
@@ -100,6 +96,13 @@ def read(certificate: Path, key: Path, now: int) -> tuple[ssl.SSLContext, Leaf]:
         fault = "has expired" if now // 1000 > leaf.not_after else "does not hold yet"
         raise errors.InvalidArgument(f"{certificate}: the certificate {fault}")
     return context, leaf
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise errors.InvalidArgument(f"{file}: cannot be read: {error.strerror}") from None
 
 
 def _no_password() -> str:
