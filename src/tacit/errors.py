@@ -117,6 +117,14 @@ class TooLarge(PeerError):
     remedy = "Split it; the limits are in the answer of GET /api/server."
 
 
+class HeaderTooLarge(PeerError):
+    """The request's line and headers are too large or too many."""
+
+    code = "header_too_large"
+    status = 431
+    remedy = "Send fewer headers; a proxy in between may add some."
+
+
 class UnknownVersion(PeerError):
     """The struct has a version that this program does not know."""
 
@@ -651,6 +659,22 @@ class UnexpectedAnswer(ServiceError):
     code = "unexpected_answer"
     status = 502
     remedy = "Check that this is a tacit server of the same version."
+
+
+class TooManyConnections(ServiceError):
+    """The server has no room for another connection for now."""
+
+    code = "too_many_connections"
+    status = 503
+    remedy = "Try again later; a program of yours keeps fewer connections open."
+
+
+class RequestTimeout(ServiceError):
+    """The request did not arrive in time."""
+
+    code = "request_timeout"
+    status = 408
+    remedy = "Nothing was looked at: send it again, all of it at once."
 
 
 class TooManyRequests(ServiceError):

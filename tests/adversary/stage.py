@@ -99,7 +99,7 @@ async def opened_stage(folder: Path, name: str | None = None, url: str | None = 
     with listen(config) as listening, bent(FEW_RSA_KEYS):
         config = config.at_port(listening.getsockname()[1])
         backend = await open_backend(config, clock, os.urandom)
-        server = _Server(uvicorn.Config(application(backend), **serve.settings()))
+        server = _Server(uvicorn.Config(application(backend), **serve.settings(backend.connections)))
         running = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             await server.ready.wait()

@@ -20,6 +20,7 @@ from tacit.server import logs
 from tacit.server.events import (
     BatchWritten,
     CertificateRead,
+    ConnectionCut,
     Event,
     Failed,
     FrameAnswered,
@@ -38,6 +39,7 @@ EVENTS: tuple[Event, ...] = (
     RequestAnswered("", "", "", 0, "", 0),
     FrameAnswered("too_large", 0),
     SocketEnded("", 0),
+    ConnectionCut(""),
     BatchWritten(0, 0, True),
     Failed(""),
     Stopping(),
@@ -170,7 +172,7 @@ def test_the_page_has_every_line_of_the_log_with_its_fields() -> None:
 def test_the_page_has_every_metric() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     metrics = Metrics()
-    metrics.watch(SimpleNamespace(hub=Hub(), store=SimpleNamespace(waiting=0)))  # type: ignore[arg-type]
+    metrics.watch(SimpleNamespace(hub=Hub(), store=SimpleNamespace(waiting=0), connections=()))  # type: ignore[arg-type]
     found = {
         each.name + ("_total" if each.type == "counter" else ""): each.type
         for each in metrics.registry.collect()

@@ -33,7 +33,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def served(backend: Backend, listening: Listening, certificate: Certificate | None = None) -> AsyncIterator[None]:
     """A backend served on a listening socket, set up as `tacit serve` does."""
-    server = _Server(uvicorn.Config(application(backend), **settings(certificate=certificate)))
+    server = _Server(uvicorn.Config(application(backend), **settings(backend.connections, certificate=certificate)))
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         await asyncio.wait((asyncio.create_task(server.ready.wait()), running), return_when=asyncio.FIRST_COMPLETED)

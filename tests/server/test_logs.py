@@ -32,6 +32,7 @@ from tacit.server.events import (
     READY,
     BatchWritten,
     CertificateRead,
+    ConnectionCut,
     Event,
     Events,
     Failed,
@@ -122,6 +123,7 @@ def test_each_event_is_a_line(event: Event, level: str, text: str, caplog: pytes
     [
         FrameAnswered("", 0.5),
         BatchWritten(1, 0.5, True),
+        ConnectionCut("stalled"),
         RequestAnswered("ab", "GET", LIVE, 200, "", 0.5),
         RequestAnswered("ab", "GET", READY, 200, "", 0.5),
     ],

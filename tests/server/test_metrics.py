@@ -27,6 +27,7 @@ from tacit.server.config import Config
 from tacit.server.events import (
     BatchWritten,
     CertificateRead,
+    ConnectionCut,
     Event,
     Events,
     Failed,
@@ -78,6 +79,7 @@ def of(found: dict[Sample, float], name: str, **labels: str) -> float:
         (FrameAnswered("too_large", 0.003), "tacit_frames_total", {"code": "too_large"}),
         (FrameAnswered("", 0.003), "tacit_frame_seconds_bucket", {"le": "0.005"}),
         (SocketEnded("left", 3), "tacit_sockets_ended_total", {"outcome": "left"}),
+        (ConnectionCut("stalled"), "tacit_connections_cut_total", {"code": "stalled"}),
         (BatchWritten(3, 0.003, True), "tacit_store_batch_jobs_bucket", {"le": "4.0"}),
         (BatchWritten(3, 0.003, True), "tacit_store_batch_seconds_bucket", {"le": "0.005"}),
         (BatchWritten(3, 0.003, False), "tacit_store_batches_failed_total", {}),
@@ -176,6 +178,7 @@ def test_metrics_have_a_listener_of_their_own(tmp_path: Path) -> None:
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
         found = samples(answer.text)
         assert of(found, "tacit_sockets_open") == 1
+        assert of(found, "tacit_connections_open") >= 1
         other = {"method": "other", "route": "other", "status": "401", "code": "request_unsigned"}
         assert of(found, "tacit_requests_total", **other) == 1
         assert of(found, "process_open_fds") > 0

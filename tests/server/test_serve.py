@@ -29,9 +29,10 @@ def command(database: Path, *options: str) -> list[str]:
 
 
 @contextmanager
-def running(database: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server and the line that it printed when it listened."""
-    process = subprocess.Popen(command(database, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def running(database: Path, *options: str, under: tuple[str, ...] = ()) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server, behind another command if need be, and the line that it printed when it listened."""
+    line = [*under, *command(database, *options)]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process, process.stdout.readline().strip()

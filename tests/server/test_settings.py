@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tacit import errors
-from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config, RateLimits
+from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config, ConnectionLimits, RateLimits
 from tacit.server.settings import (
     BY_NAME,
     FILE_BYTES,
@@ -72,6 +72,8 @@ def test_every_setting_reaches_the_configuration() -> None:
         "registration_minutes": "3",
         "reset_hours": "4",
         "reset_lapse_hours": "5",
+        "connections": "10",
+        "connections_per_address": "9",
         "requests_per_device": "8",
         "requests_per_address": "0",
         "metrics_host": "::1",
@@ -96,6 +98,7 @@ def test_every_setting_reaches_the_configuration() -> None:
         registration_ms=3 * MINUTE_MS,
         reset_wait_ms=4 * HOUR_MS,
         reset_lapse_ms=5 * HOUR_MS,
+        connections=ConnectionLimits(10, 9),
         rates=RateLimits(8, 0),
         metrics_host="::1",
         metrics_port=0,

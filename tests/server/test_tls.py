@@ -60,7 +60,7 @@ async def serving(certificate: Certificate, database: Path, heard: list[Event]) 
         backend = await open_backend(config.at_port(port), wall_clock, os.urandom, events)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: events.tell(serve.unhandled(context)))
-        how = uvicorn.Config(application(backend), **settings(1, certificate))
+        how = uvicorn.Config(application(backend), **settings(backend.connections, 1, certificate))
         server = serve._Server(how, backend, ready.set)
         running = asyncio.create_task(server.serve(sockets=[listening]))
         try:

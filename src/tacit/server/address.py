@@ -28,7 +28,7 @@ def address_of(scope: Any, proxies: tuple[Network, ...] = ()) -> str:
     if not client:
         return ""
     host: str = client[0]
-    if proxies and _is_among(host, proxies):
+    if proxies and is_among(host, proxies):
         host = _forwarded_for(scope["headers"], host, proxies)
     return network_of(host)
 
@@ -41,13 +41,14 @@ def _forwarded_for(headers: Iterable[tuple[bytes, bytes]], peer: str, proxies: t
         if parsed(host) is None:
             break
         nearest = host
-        if not _is_among(host, proxies):
+        if not is_among(host, proxies):
             break
     return nearest
 
 
 @lru_cache(4096)
-def _is_among(host: str, proxies: tuple[Network, ...]) -> bool:
+def is_among(host: str, proxies: tuple[Network, ...]) -> bool:
+    """Whether an address is one of a proxy."""
     found = parsed(host)
     return found is not None and any(found in each for each in proxies)
 

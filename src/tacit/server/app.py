@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from litestar import Litestar, Request, Response
@@ -27,7 +28,8 @@ from tacit.server import (
 )
 from tacit.server.backend import Backend, Clock
 from tacit.server.config import Config
-from tacit.server.events import BatchWritten, Events, failed
+from tacit.server.connections import Connections
+from tacit.server.events import BatchWritten, ConnectionCut, Events, failed
 from tacit.server.gate import Gate
 from tacit.server.health import Health
 from tacit.server.known import KnownAccounts
@@ -85,7 +87,13 @@ async def open_backend(config: Config, clock: Clock, random: Randomness, events:
         raise
     known, fit = KnownAccounts(store), Health(store, random)
     rates = rates_of(config.rates, events.stopwatch)
-    return Backend(config, store, clock, random, Hub(), known, incarnation.decode(), events, fit, rates)
+    cut = partial(_tell_cut, events)
+    connections = Connections(config.connections, events.stopwatch, cut, config.proxies)
+    return Backend(config, store, clock, random, Hub(), known, incarnation.decode(), events, fit, rates, connections)
+
+
+def _tell_cut(events: Events, code: str) -> None:
+    events.tell(ConnectionCut(code))
 
 
 def routes() -> Routes:

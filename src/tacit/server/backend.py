@@ -17,6 +17,7 @@ from tacit import errors
 from tacit.api import base
 from tacit.crypto.secret import Randomness
 from tacit.server.config import Config
+from tacit.server.connections import Connections
 from tacit.server.events import Events
 from tacit.server.health import Health
 from tacit.server.keyfields import refuse_key_objects
@@ -52,6 +53,7 @@ class Backend:
     events: Events
     health: Health
     rates: Rates
+    connections: Connections
 
 
 @dataclass(slots=True)

@@ -51,6 +51,32 @@ class RateLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What connections may hold of the server, and for how long. 0 for no limit where it says so."""
+
+    most: int | None = None
+    """In all; None: as many as there are file descriptors for, 0 for no limit."""
+    of_address: int = 1_000
+    """Of an address, see `RateLimits`; 0 for no limit."""
+    header_bytes: int = 16 * 1024
+    """A request's line and headers."""
+    headers: int = 100
+    pipelined: int = 16
+    """Requests of a connection that wait for the answer to an earlier one."""
+    header_seconds: float = 15
+    """From the connection's beginning, or a further request's, to the end of its headers."""
+    body_seconds: float = 120
+    idle_seconds: float = 75
+    """Between two requests: longer than proxies keep an idle connection, so that they close it first."""
+    stalled_seconds: float = 30
+    """For a client that reads nothing of what waits for it; for each 32 KiB of that one more."""
+    ping_seconds: float = 20
+    """Between the pings of a WebSocket."""
+    pong_seconds: float = 20
+    """Until a ping has to be answered."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A server's settings; `url` is by default that of where it listens, `name` the URL's host.
 
@@ -78,6 +104,7 @@ class Config:
     """How long it may be posted again once it has waited; then it is forgotten, and any device may ask."""
     proofs: ProofLimits = ProofLimits()
     rates: RateLimits = RateLimits()
+    connections: ConnectionLimits = ConnectionLimits()
     profiles: tuple[Profile, ...] = (Profile.STANDARD, Profile.FIPS, Profile.COMPAT)
     """The profiles of which accounts and conversations may begin here; what is there already goes on."""
     log_format: str = "text"

@@ -74,6 +74,13 @@ class SocketEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionCut:
+    """A connection was refused or hung up on, with a problem code, or `stalled` where its client read nothing."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class BatchWritten:
     """So many jobs shared a transaction, which is `durable` or was undone."""
 
@@ -107,6 +114,7 @@ Event = (
     | RequestAnswered
     | FrameAnswered
     | SocketEnded
+    | ConnectionCut
     | BatchWritten
     | Failed
     | CertificateRead

@@ -17,6 +17,7 @@ from tacit.server.events import (
     READY,
     BatchWritten,
     CertificateRead,
+    ConnectionCut,
     Event,
     Failed,
     FrameAnswered,
@@ -58,7 +59,7 @@ def line_of(event: Event) -> Line | None:
             return (logging.INFO, "frame", {"code": code, "ms": _ms(seconds)}) if code else None
         case SocketEnded(outcome, seconds):
             return logging.INFO, "socket", {"outcome": outcome, "ms": _ms(seconds)}
-        case BatchWritten():
+        case BatchWritten() | ConnectionCut():
             return None
         case Failed(error, where, request_id):
             return logging.ERROR, "failed", {"error": error, "where": list(where), "id": request_id}

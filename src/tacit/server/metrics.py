@@ -28,6 +28,7 @@ from tacit.server.backend import Backend
 from tacit.server.events import (
     BatchWritten,
     CertificateRead,
+    ConnectionCut,
     Event,
     Failed,
     FrameAnswered,
@@ -71,6 +72,9 @@ class Metrics:
         self._sockets = Counter(
             "tacit_sockets_ended", "WebSockets that ended, by how.", ("outcome",), registry=registry
         )
+        self._cut = Counter(
+            "tacit_connections_cut", "Connections refused or hung up on, by code.", ("code",), registry=registry
+        )
         self._batch_jobs = Histogram(
             "tacit_store_batch_jobs", "Jobs in one transaction.", buckets=JOBS, registry=registry
         )
@@ -82,8 +86,9 @@ class Metrics:
 
     def watch(self, backend: Backend) -> None:
         """Read from here what is a state."""
-        hub, store = backend.hub, backend.store
+        hub, store, connections = backend.hub, backend.store, backend.connections
         states = (
+            ("tacit_connections_open", "Connections that are open.", lambda: len(connections)),
             ("tacit_sockets_open", "WebSockets that are open.", lambda: hub.sockets),
             ("tacit_store_waiting_jobs", "Jobs that wait for a transaction.", lambda: store.waiting),
         )
@@ -101,6 +106,8 @@ class Metrics:
                 self._frame_seconds.observe(seconds)
             case SocketEnded(outcome):
                 self._sockets.labels(outcome).inc()
+            case ConnectionCut(code):
+                self._cut.labels(code).inc()
             case BatchWritten(jobs, seconds, durable):
                 self._batch_jobs.observe(jobs)
                 self._batch_seconds.observe(seconds)

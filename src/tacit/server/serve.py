@@ -21,9 +21,10 @@ from tacit import errors
 from tacit.server import logs, unlocking
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
-from tacit.server.config import Config, listen, listen_on
+from tacit.server.config import Config, ConnectionLimits, listen, listen_on
+from tacit.server.connection import HttpConnection, SocketConnection
+from tacit.server.connections import Connections, raise_descriptors
 from tacit.server.events import Events, Failed, Started, Stopped, Stopping, failed
-from tacit.server.frames import Frames
 from tacit.server.sessions import VERSION
 from tacit.server.store import attempts, nonces, sessions
 from tacit.server.tls import Certificate, keep_fresh
@@ -34,6 +35,7 @@ HANDSHAKE_SECONDS: Final = 10.0
 """How long a TLS handshake may take."""
 GOODBYE_SECONDS: Final = 5.0
 """How long a closed TLS connection waits for the client to say so too."""
+METRICS: Final = ConnectionLimits(most=16)
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -129,6 +131,7 @@ def serve(config: Config) -> int:
     Raises `NotLoopback`, `InvalidArgument`, `Internal`, `DatabaseTooNew`.
     """
     logs.set_up(sys.stderr, config.log_format, config.log_level)
+    raise_descriptors()
     config.check_url()
     certificate = None
     if config.tls_certificate is not None:
@@ -153,7 +156,8 @@ async def _serve(
 
     def shown(backend: Backend) -> AbstractAsyncContextManager[None]:
         counted.watch(backend)
-        return metrics.served(counted, beside, settings(1))
+        few = Connections(METRICS, backend.events.stopwatch)
+        return metrics.served(counted, beside, settings(few, 1))
 
     return await _run(config, certificate, listening, Events((logs.write, counted.count)), place, shown)
 
@@ -179,7 +183,7 @@ async def _run(
             if certificate is not None:
                 print(f"pin: {certificate.leaf.pin}", flush=True)  # noqa: T201
 
-        how = settings(config.grace_seconds, certificate)
+        how = settings(backend.connections, config.grace_seconds, certificate)
         server = _Server(uvicorn.Config(application(backend), **how), backend, listens)
         async with shown(backend):
             await server.serve(sockets=[listening])
@@ -199,7 +203,9 @@ def unhandled(context: Mapping[str, Any]) -> Failed:
     return failed(error) if isinstance(error, BaseException) else Failed("unhandled")
 
 
-def settings(grace_seconds: int = 10, certificate: Certificate | None = None) -> dict[str, Any]:
+def settings(
+    connections: Connections, grace_seconds: int = 10, certificate: Certificate | None = None
+) -> dict[str, Any]:
     """How uvicorn is set up: its fast parts, no log of requests, limits for what it reads by itself.
 
     What a request's headers say of its client is for `server.address` to judge: uvicorn would believe whoever comes
@@ -209,14 +215,16 @@ def settings(grace_seconds: int = 10, certificate: Certificate | None = None) ->
         "proxy_headers": False,
         "ssl_context_factory": (lambda *_: certificate.context) if certificate is not None else None,
         "loop": "none",
-        "http": "httptools",
-        "ws": Frames,
+        "http": partial(HttpConnection, connections),
+        "ws": partial(SocketConnection, connections),
         "lifespan": "off",
         "log_config": None,
         "access_log": False,
         "server_header": False,
         "ws_max_size": limits.FRAME_BYTES,
         "ws_per_message_deflate": False,
+        "ws_ping_interval": connections.limits.ping_seconds,
+        "ws_ping_timeout": connections.limits.pong_seconds,
         "timeout_graceful_shutdown": grace_seconds,
     }
 

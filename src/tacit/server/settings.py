@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, assert_never
 
 from tacit import errors
-from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config, RateLimits
+from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config, ConnectionLimits, RateLimits
 from tacit.server.logs import FORMATS, LEVELS
 from tacit.signed.profiles import Profile, name_of
 
@@ -175,6 +175,18 @@ SETTINGS: Final = (
     ),
     Setting("reset_lapse_hours", Number(1, 8760), 72, "How long it may be carried out after that."),
     Setting(
+        "connections",
+        Number(1, 1_000_000),
+        None,
+        "How many connections are open at most; by default as many as the system lets the process have.",
+    ),
+    Setting(
+        "connections_per_address",
+        Number(0, 1_000_000),
+        1_000,
+        "How many of them an address may have; 0 for no limit.",
+    ),
+    Setting(
         "requests_per_device",
         Number(0, 10_000_000),
         3_000,
@@ -308,6 +320,7 @@ def config_of(values: Mapping[str, Any]) -> Config:
         registration_ms=values["registration_minutes"] * MINUTE_MS,
         reset_wait_ms=values["reset_hours"] * HOUR_MS,
         reset_lapse_ms=values["reset_lapse_hours"] * HOUR_MS,
+        connections=ConnectionLimits(values["connections"], values["connections_per_address"]),
         rates=RateLimits(values["requests_per_device"], values["requests_per_address"]),
         metrics_host=values["metrics_host"],
         metrics_port=values["metrics_port"],
