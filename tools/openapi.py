@@ -48,7 +48,7 @@ PROBLEM: Final[dict[str, Any]] = {
 HEALTH: Final = {
     "title": "Health",
     "type": "object",
-    "properties": {"ok": {"type": "boolean"}},
+    "properties": {"ok": {"type": "boolean"}, "code": {"const": errors.StorageFull.code}},
     "required": ["ok"],
     "additionalProperties": False,
 }

@@ -22,7 +22,10 @@ SIGNED: Final = "signed"
 
 EVERY: Final = ("internal", "malformed")
 OF_ALL_BUT_HEALTH: Final = ("too_many_requests",)
-OF_SIGNATURES: Final = ("request_unsigned", "request_signature_invalid", "clock_skew", "request_replayed", "too_large")
+OF_SIGNATURES: Final = (
+    *("request_unsigned", "request_signature_invalid", "clock_skew", "request_replayed", "too_large"),
+    "storage_full",  # what is signed uses a nonce up
+)
 OF_ACCESS: Final[Mapping[str, tuple[str, ...]]] = {
     OPEN: EVERY,
     OPENING: (*EVERY, *OF_ALL_BUT_HEALTH, *OF_SIGNATURES),

@@ -693,6 +693,14 @@ class Internal(ServiceError):
     remedy = "Try again; the operator finds the cause in the server's log."
 
 
+class StorageFull(ServiceError):
+    """The server's disk is full; nothing was written."""
+
+    code = "storage_full"
+    status = 507
+    remedy = "What was written is kept and sent later; the operator makes room, and need not start the server again."
+
+
 class StoreFailed(ServiceError):
     """The local store cannot be read or written; the state before is kept."""
 

@@ -29,6 +29,7 @@ from tacit.server.events import (
     Started,
     Stopped,
     Stopping,
+    StorageChanged,
 )
 from tacit.server.metrics import Metrics
 from tacit.server.push import Hub
@@ -41,6 +42,7 @@ EVENTS: tuple[Event, ...] = (
     SocketEnded("", 0),
     ConnectionCut(""),
     BatchWritten(0, 0, True),
+    StorageChanged(True),
     Failed(""),
     Stopping(),
     Stopped(),
@@ -172,7 +174,8 @@ def test_the_page_has_every_line_of_the_log_with_its_fields() -> None:
 def test_the_page_has_every_metric() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     metrics = Metrics()
-    metrics.watch(SimpleNamespace(hub=Hub(), store=SimpleNamespace(waiting=0), connections=()))  # type: ignore[arg-type]
+    store = SimpleNamespace(waiting=0, room=SimpleNamespace(full=False))
+    metrics.watch(SimpleNamespace(hub=Hub(), store=store, connections=()))  # type: ignore[arg-type]
     found = {
         each.name + ("_total" if each.type == "counter" else ""): each.type
         for each in metrics.registry.collect()

@@ -26,6 +26,7 @@ from tacit.server.settings import (
     load,
 )
 from tacit.signed.profiles import Profile
+from tacit.wire.limits import MIB
 
 NOTHING: dict[str, str] = {}
 PASTED = "hunter2 hunter2"
@@ -38,7 +39,7 @@ def file(folder: Path, text: str) -> Path:
 
 
 def test_what_nobody_sets_is_the_default_of_the_configuration() -> None:
-    assert config_of(load({}, NOTHING, None)) == Config("127.0.0.1", 8080, Path("tacit.db"))
+    assert config_of(load({}, NOTHING, None)) == Config("127.0.0.1", 8080, Path("tacit.db"), ballast_bytes=16 * MIB)
 
 
 def test_a_flag_goes_before_the_environment_that_before_the_file_that_before_the_default(tmp_path: Path) -> None:
@@ -62,6 +63,7 @@ def test_every_setting_reaches_the_configuration() -> None:
         "host": "localhost",
         "port": "9",
         "database": "other.db",
+        "ballast_mb": "1",
         "name": "chat",
         "url": "https://chat.example",
         "tls_certificate": "a.pem",
@@ -93,6 +95,7 @@ def test_every_setting_reaches_the_configuration() -> None:
         Path("a.pem"),
         Path("a.key"),
         (ip_network("127.0.0.1/32"), ip_network("2001:db8::/64")),
+        ballast_bytes=MIB,
         profiles=(Profile.FIPS, Profile.COMPAT),
         session_ms=2 * DAY_MS,
         registration_ms=3 * MINUTE_MS,

@@ -74,8 +74,10 @@ class Stage:
         temporary.mkdir(parents=True)
         with self.log.open("ab") as log:
             self.starting = True
+            # Without a ballast, which would be in each copy of the folder.
+            options = ("--port", "0", "--ballast-mb", "0", "--database", str(self.server_folder / "chat.db"))
             self.server = subprocess.Popen(
-                [*self.program, "serve", "--port", "0", "--database", str(self.server_folder / "chat.db")],
+                [*self.program, "serve", *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

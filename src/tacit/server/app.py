@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,13 +30,14 @@ from tacit.server import (
 from tacit.server.backend import Backend, Clock
 from tacit.server.config import Config
 from tacit.server.connections import Connections
-from tacit.server.events import BatchWritten, ConnectionCut, Events, failed
+from tacit.server.events import BatchWritten, ConnectionCut, Events, StorageChanged, failed
 from tacit.server.gate import Gate
 from tacit.server.health import Health
 from tacit.server.known import KnownAccounts
 from tacit.server.push import Hub
 from tacit.server.rates import rates_of
 from tacit.server.store import meta
+from tacit.server.store.room import Room
 from tacit.server.store.sqlite import Store
 from tacit.server.watch import CODE, REQUEST_ID, App, Routes, Watch
 
@@ -75,11 +77,16 @@ async def open_backend(config: Config, clock: Clock, random: Randomness, events:
     are logged as the process logs.
     """
     events = events or Events((logs.write,))
-    store = Store(config.database, told=lambda *batch: events.tell(BatchWritten(*batch)))
+    room = Room(config.database, config.ballast_bytes, lambda full: events.tell(StorageChanged(full)))
+    store = Store(config.database, told=lambda *batch: events.tell(BatchWritten(*batch)), room=room)
+
+    async def ensure(key: str, make: Callable[[], bytes]) -> bytes:
+        return await store.write(lambda db: meta.ensure(db, key, make), housekeeping=True)
+
     try:
-        incarnation = await store.write(lambda db: meta.ensure(db, "incarnation", lambda: random(16).hex().encode()))
-        name = await store.write(lambda db: meta.ensure(db, "name", config.server_name.encode))
-        await store.write(lambda db: meta.ensure(db, unlocking.SECRET, lambda: random(32)))
+        incarnation = await ensure("incarnation", lambda: random(16).hex().encode())
+        name = await ensure("name", config.server_name.encode)
+        await ensure(unlocking.SECRET, lambda: random(32))
         if name.decode() != config.server_name:
             raise errors.ServerNameMismatch(f"the database was made for {name.decode()!r}, not {config.server_name!r}")
     except BaseException:

@@ -89,11 +89,13 @@ def backend(request: Call) -> Backend:
     return found
 
 
-async def write(request: Call, job: Callable[[sqlite3.Connection], T], *, checks_first: bool = False) -> T:
+async def write(
+    request: Call, job: Callable[[sqlite3.Connection], T], *, checks_first: bool = False, housekeeping: bool = False
+) -> T:
     """Run a job in a transaction with the request's nonce; see `Store.write`. Raises `RequestReplayed`."""
-    caller = request.auth
+    caller, store = request.auth, backend(request).store
     try:
-        return await backend(request).store.write(job, before=caller.spend, checks_first=checks_first)
+        return await store.write(job, before=caller.spend, checks_first=checks_first, housekeeping=housekeeping)
     finally:
         caller.spent = True
 
@@ -101,7 +103,7 @@ async def write(request: Call, job: Callable[[sqlite3.Connection], T], *, checks
 async def read(request: Call, job: Callable[[sqlite3.Connection], T]) -> T:
     """Run a job that only reads, once the request's nonce is used up. Raises `RequestReplayed`."""
     if not request.auth.spent:
-        await write(request, lambda _: None, checks_first=True)
+        await write(request, lambda _: None, checks_first=True, housekeeping=True)
     return await backend(request).store.read(job)
 
 

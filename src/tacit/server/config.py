@@ -107,6 +107,8 @@ class Config:
     connections: ConnectionLimits = ConnectionLimits()
     profiles: tuple[Profile, ...] = (Profile.STANDARD, Profile.FIPS, Profile.COMPAT)
     """The profiles of which accounts and conversations may begin here; what is there already goes on."""
+    ballast_bytes: int = 0
+    """How much of the disk is kept for when it is full; see `store.room`."""
     log_format: str = "text"
     log_level: str = "info"
     metrics_host: str = "127.0.0.1"

@@ -90,6 +90,13 @@ class BatchWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageChanged:
+    """The disk is `full`, or there is room again."""
+
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """Something that nobody expected: an exception's class and where it came from, without its text or values."""
 
@@ -116,6 +123,7 @@ Event = (
     | SocketEnded
     | ConnectionCut
     | BatchWritten
+    | StorageChanged
     | Failed
     | CertificateRead
 )

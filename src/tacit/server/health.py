@@ -51,24 +51,28 @@ class Health:
         try:
             await self._store.write(lambda db: meta.put(db, STAMP, stamp))
             self._works = await self._store.read(lambda db: meta.get(db, STAMP)) == stamp
-        except errors.Internal:  # the store has logged it
+        except (errors.Internal, errors.StorageFull):  # it was told
             self._works = False
         finally:
             self._trying = None
 
 
-def _answer(well: bool) -> Response[dict[str, bool]]:
-    return Response({"ok": well}, status_code=200 if well else 503, headers={"cache-control": "no-store"})
+def _answer(well: bool, full: bool = False) -> Response[dict[str, bool | str]]:
+    body: dict[str, bool | str] = {"ok": well}
+    if full and not well:
+        body["code"] = errors.StorageFull.code
+    return Response(body, status_code=200 if well else 503, headers={"cache-control": "no-store"})
 
 
 @get(LIVE)
-async def live() -> Response[dict[str, bool]]:
+async def live() -> Response[dict[str, bool | str]]:
     """The process answers."""
     return _answer(True)
 
 
 @get(READY)
-async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, bool]]:
-    """The database can be written and read, and the server is not about to stop: else 503."""
+async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, bool | str]]:
+    """The database can be written and read, and the server is not about to stop: else 503; a full disk is named."""
     here = request.app.state.backend
-    return _answer(await here.health.ready(here.events.stopwatch()))
+    well = await here.health.ready(here.events.stopwatch())
+    return _answer(well, here.store.room.full)

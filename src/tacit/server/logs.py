@@ -26,6 +26,7 @@ from tacit.server.events import (
     Started,
     Stopped,
     Stopping,
+    StorageChanged,
     places,
 )
 
@@ -61,6 +62,8 @@ def line_of(event: Event) -> Line | None:
             return logging.INFO, "socket", {"outcome": outcome, "ms": _ms(seconds)}
         case BatchWritten() | ConnectionCut():
             return None
+        case StorageChanged(full):
+            return logging.ERROR, "storage", {"state": "full" if full else "room"}
         case Failed(error, where, request_id):
             return logging.ERROR, "failed", {"error": error, "where": list(where), "id": request_id}
         case CertificateRead(pin, problem):

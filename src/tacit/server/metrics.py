@@ -37,6 +37,7 @@ from tacit.server.events import (
     Started,
     Stopped,
     Stopping,
+    StorageChanged,
 )
 from tacit.server.watch import App, Receive, Send
 
@@ -82,6 +83,7 @@ class Metrics:
             "tacit_store_batch_seconds", "How long transactions took.", buckets=SECONDS, registry=registry
         )
         self._lost = Counter("tacit_store_batches_failed", "Transactions that were undone.", registry=registry)
+        self._ran_out = Counter("tacit_storage_ran_out", "How often the disk was full.", registry=registry)
         self._failures = Counter("tacit_failures", "Errors that nobody expected.", registry=registry)
 
     def watch(self, backend: Backend) -> None:
@@ -91,6 +93,7 @@ class Metrics:
             ("tacit_connections_open", "Connections that are open.", lambda: len(connections)),
             ("tacit_sockets_open", "WebSockets that are open.", lambda: hub.sockets),
             ("tacit_store_waiting_jobs", "Jobs that wait for a transaction.", lambda: store.waiting),
+            ("tacit_storage_full", "1 while the disk is full.", lambda: store.room.full),
         )
         for name, text, read in states:
             Gauge(name, text, registry=self.registry).set_function(read)
@@ -113,6 +116,9 @@ class Metrics:
                 self._batch_seconds.observe(seconds)
                 if not durable:
                     self._lost.inc()
+            case StorageChanged(full):
+                if full:
+                    self._ran_out.inc()
             case Failed():
                 self._failures.inc()
             case Started() | Stopping() | Stopped() | CertificateRead():

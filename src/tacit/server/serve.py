@@ -234,13 +234,13 @@ async def purge(backend: Backend, every_seconds: float = PURGE_SECONDS) -> None:
     while True:
         await asyncio.sleep(every_seconds)
         now = backend.clock()
-        with suppress(errors.Internal):  # the store has logged it, and the next minute comes
-            await unlocking.tell_overdue(backend)
-            proofs = backend.config.proofs
+        proofs = backend.config.proofs
+        with suppress(errors.Internal, errors.StorageFull):  # both were told, and the next minute comes
             for forget in (
                 partial(nonces.purge, now=now),
                 partial(sessions.purge, now=now),
                 partial(attempts.purge, before=now - max(proofs.within_ms, proofs.told_each_ms)),
             ):
-                while await backend.store.write(forget):
+                while await backend.store.write(forget, housekeeping=True):
                     pass  # each step in a transaction of its own, so that nobody waits for long
+            await unlocking.tell_overdue(backend)

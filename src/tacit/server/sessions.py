@@ -90,7 +90,7 @@ async def sign_in(request: Call) -> Opened:
 async def sign_out(request: Call) -> Done:
     """End the request's session; its sockets are closed."""
     session = any_session(request)
-    await write(request, lambda db: sessions.end(db, session.token_hash))
+    await write(request, lambda db: sessions.end(db, session.token_hash), housekeeping=True)
     backend(request).hub.close(session.user_id, token_hash=session.token_hash)
     return Done(True)
 

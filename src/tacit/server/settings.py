@@ -20,6 +20,7 @@ from tacit import errors
 from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config, ConnectionLimits, RateLimits
 from tacit.server.logs import FORMATS, LEVELS
 from tacit.signed.profiles import Profile, name_of
+from tacit.wire.limits import MIB
 
 PREFIX: Final = "TACIT_SERVE_"
 FILE_VARIABLE: Final = f"{PREFIX}CONFIG"
@@ -119,6 +120,12 @@ SETTINGS: Final = (
         Text(4096),
         "tacit.db",
         "The SQLite file, made where it does not exist; a relative path begins where the server is started.",
+    ),
+    Setting(
+        "ballast_mb",
+        Number(0, 4096),
+        16,
+        "MiB beside the database that are given up when the disk is full, so that there is room to put that right.",
     ),
     Setting(
         "name",
@@ -310,6 +317,7 @@ def config_of(values: Mapping[str, Any]) -> Config:
         host=values["host"],
         port=values["port"],
         database=Path(values["database"]),
+        ballast_bytes=values["ballast_mb"] * MIB,
         name=values["name"],
         url=values["url"],
         tls_certificate=certificate,

@@ -212,7 +212,7 @@ async def test_a_full_disk_in_a_job_fails_the_batch(store: Store) -> None:
         raise disk_error(sqlite3.SQLITE_FULL)
 
     outcomes = await asyncio.gather(store.write(keep("a")), store.write(job), return_exceptions=True)
-    assert all(isinstance(outcome, errors.Internal) for outcome in outcomes)
+    assert all(isinstance(outcome, errors.StorageFull) for outcome in outcomes)
     assert await values(store) == {}
 
 

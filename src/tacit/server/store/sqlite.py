@@ -8,8 +8,9 @@
 A *job* is a plain function over a connection that composes the functions of the modules beside this one. `write` runs
 it inside a transaction shared with other jobs and returns its result only after that transaction is durable. A job
 that raises is undone alone and its exception goes to its caller. When the disk fails, every job of the transaction
-gets `Internal` and the writer goes on with the next. Jobs are short: they run on the event loop. Verify signatures
-before, off the loop where they are many, and compare in the job what was verified with what is stored.
+gets `Internal`, when it is full `StorageFull`, and the writer goes on with the next. Jobs are short: they run on the
+event loop. Verify signatures before, off the loop where they are many, and compare in the job what was verified with
+what is stored.
 
 The modules beside this one work over a connection and have no policy of their own.
 
@@ -36,6 +37,7 @@ from urllib.parse import quote
 
 from tacit import errors
 from tacit.server.store import schema
+from tacit.server.store.room import Room
 
 T = TypeVar("T")
 Connect = Callable[[Path, bool], sqlite3.Connection]
@@ -109,27 +111,33 @@ def _use_log(connection: sqlite3.Connection) -> str:
 class _Job:
     """One accepted write."""
 
-    __slots__ = ("before", "checks_first", "error", "future", "job", "result")
+    __slots__ = ("before", "checks_first", "error", "future", "housekeeping", "job", "result")
 
     def __init__(
         self,
         job: Callable[[sqlite3.Connection], Any],
         before: Callable[[sqlite3.Connection], object] | None,
         checks_first: bool,
+        housekeeping: bool,
         future: asyncio.Future[Any],
     ) -> None:
         self.job = job
         self.before = before
         self.checks_first = checks_first
+        self.housekeeping = housekeeping
         self.future = future
         self.result: Any = None
         self.error: Exception | None = None
 
-    def settle(self, lost: Exception | None) -> None:
-        """Tell the caller; `lost` is why the transaction is not durable, if it is not."""
+    def settle(self, lost: Exception | None, full: bool = False) -> None:
+        """Tell the caller; `lost` is why the transaction is not durable, if it is not: the disk was `full`, or else."""
         if self.future.done():
             return
-        error = errors.Internal("the database failed") if lost is not None else self.error
+        error = self.error
+        if full:
+            error = errors.StorageFull()
+        elif lost is not None:
+            error = errors.Internal("the database failed")
         if error is None:
             self.future.set_result(self.result)
         else:
@@ -145,12 +153,16 @@ class _BrokenPromiseError(Exception):
 class Store:
     """The database of one server; all methods are called on one event loop."""
 
-    def __init__(self, path: str | Path, connect: Connect = connect, told: Told = lambda *_: None) -> None:
+    def __init__(
+        self, path: str | Path, connect: Connect = connect, told: Told = lambda *_: None, room: Room | None = None
+    ) -> None:
         """Open, and create or migrate, the database at `path`; raises `DatabaseTooNew` or `Internal`.
 
-        `told` hears of every transaction: its jobs, its seconds, and whether it is durable.
+        `told` hears of every transaction: its jobs, its seconds, and whether it is durable. `room` is what is done
+        about a full disk; without it nothing is.
         """
         self._path = Path(path)
+        self.room = room or Room(self._path, 0)
         self._connect = connect
         self._told = told
         self._began = 0.0
@@ -162,17 +174,28 @@ class Store:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._batches: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         try:
-            self._writer = connect(self._path, False)
-            try:
-                schema.migrate(self._writer)
-                self._reader = connect(self._path, True)
-            except BaseException:
-                self._writer.close()
-                raise
+            self._writer, self._reader = self._open()
         except (OSError, sqlite3.Error) as error:
             raise errors.Internal(f"the database {self._path} cannot be opened ({error})") from error
+        self.room.look()
         self._thread = threading.Thread(target=self._commit_batches, name="tacit-commit", daemon=True)
         self._thread.start()
+
+    def _open(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+        """The connections to write and to read by; once more where the disk was full and its ballast was there."""
+        again = self.room.path.exists()
+        try:
+            writer = self._connect(self._path, False)
+            try:
+                schema.migrate(writer)
+                return writer, self._connect(self._path, True)
+            except BaseException:
+                writer.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            if not (self.room.ran_out(error) and again):
+                raise
+        return self._open()
 
     async def __aenter__(self) -> Self:
         return self
@@ -204,10 +227,12 @@ class Store:
         *,
         before: Callable[[sqlite3.Connection], object] | None = None,
         checks_first: bool = False,
+        housekeeping: bool = False,
     ) -> T:
         """Run `job` in a transaction and return its result once that is durable.
 
-        Raises what `job` raises, after undoing it; `Internal` when the disk failed or the store is closed. A caller
+        Raises what `job` raises, after undoing it; `StorageFull` when the disk is full, which is at once while no
+        `housekeeping` (it forgets, or keeps for a minute); `Internal` when it failed or the store is closed. A caller
         that is cancelled meanwhile does not undo it. `before` runs ahead of the job and stays even if the job raises
         (a nonce is used up by a refused request too); it raises only before it writes. With `checks_first` the job
         promises the same of itself, which saves it a savepoint; one that breaks the promise fails its transaction.
@@ -220,7 +245,7 @@ class Store:
                 raise errors.Internal("the store is used from two event loops")
             self._loop = loop
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Job(job, before, checks_first, future))
+        self._waiting.append(_Job(job, before, checks_first, housekeeping, future))
         if not self._committing and not self._scheduled:
             # Not at once: what else is ready to write in this turn of the loop shares the transaction.
             self._scheduled = True
@@ -247,7 +272,9 @@ class Store:
         if self._committing:
             return
         while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            batch = self._take_batch()
+            if not batch:
+                continue
             self._began = time.perf_counter()
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
@@ -255,8 +282,9 @@ class Store:
                     self._run(job)
             except (sqlite3.Error, _BrokenPromiseError) as error:
                 self._undo(error)
+                full = self.room.ran_out(error)
                 for job in batch:
-                    job.settle(error)
+                    job.settle(error, full)
                 self._told(len(batch), time.perf_counter() - self._began, False)
                 continue
             self._committing = True
@@ -264,6 +292,20 @@ class Store:
             return
         if self._drained is not None:
             self._drained.set()
+
+    def _take_batch(self) -> list[_Job]:
+        """The jobs that wait longest; of a full disk those that do housekeeping, and the others are told."""
+        if not self.room.full:
+            return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        self.room.look()
+        batch: list[_Job] = []
+        while self._waiting and len(batch) < BATCH:
+            job = self._waiting.popleft()
+            if job.housekeeping or not self.room.full:
+                batch.append(job)
+            else:
+                job.settle(None, full=True)
+        return batch
 
     def _run(self, job: _Job) -> None:
         """Run one job and keep its outcome; raises only what spoils the whole transaction."""
@@ -297,9 +339,10 @@ class Store:
         """Back on the loop after COMMIT: start the next transaction first, so that the disk does not wait."""
         self._committing = False
         seconds = time.perf_counter() - self._began
+        full = lost is not None and self.room.ran_out(lost)
         self._next_batch()
         for job in batch:
-            job.settle(lost)
+            job.settle(lost, full)
         self._told(len(batch), seconds, lost is None)  # after those who wait: whoever listens may fail
 
     def _undo(self, error: Exception) -> None:
