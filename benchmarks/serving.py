@@ -24,7 +24,8 @@ STOP_SECONDS: Final = 30
 def serving(database: Path) -> Iterator[str]:
     """`tacit serve` on this database; its address."""
     command = [sys.executable, "-m", "tacit", "serve", "--port", "0", "--database", str(database)]
-    command += ["--requests-per-device", "0", "--requests-per-address", "0"]
+    for limit in ("requests-per-device", "requests-per-address", "connections-per-address", "handshakes-per-address"):
+        command += [f"--{limit}", "0"]
     command += ["--log-level", "warning"]  # a line for each request is another's work
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None

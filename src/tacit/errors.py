@@ -290,6 +290,14 @@ class SessionForbidden(PeerError):
     remedy = "Finish the registration or sign-in first."
 
 
+class OriginRefused(PeerError):
+    """A page of another origin may not open a WebSocket to this server."""
+
+    code = "origin_refused"
+    status = 403
+    remedy = "On the server, set --origins to the origins of the pages that may."
+
+
 class SignInRefused(PeerError):
     """The sign-in was refused."""
 
@@ -667,6 +675,14 @@ class TooManyConnections(ServiceError):
     code = "too_many_connections"
     status = 503
     remedy = "Try again later; a program of yours keeps fewer connections open."
+
+
+class TooManyHandshakes(ServiceError):
+    """Too many WebSockets wait to say whose they are."""
+
+    code = "too_many_handshakes"
+    status = 503
+    remedy = "Try again (`retryAfter` seconds); a program of yours answers the challenge at once."
 
 
 class RequestTimeout(ServiceError):

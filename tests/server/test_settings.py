@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tacit import errors
-from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config, ConnectionLimits, RateLimits
+from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config, ConnectionLimits, HandshakeLimits, RateLimits
 from tacit.server.settings import (
     BY_NAME,
     FILE_BYTES,
@@ -19,6 +19,7 @@ from tacit.server.settings import (
     Networks,
     Number,
     OneOf,
+    Origins,
     Setting,
     SomeOf,
     commented,
@@ -76,6 +77,9 @@ def test_every_setting_reaches_the_configuration() -> None:
         "reset_lapse_hours": "5",
         "connections": "10",
         "connections_per_address": "9",
+        "origins": "HTTPS://Chat.example:443, http://localhost:3000",
+        "handshakes": "12",
+        "handshakes_per_address": "11",
         "requests_per_device": "8",
         "requests_per_address": "0",
         "metrics_host": "::1",
@@ -102,6 +106,8 @@ def test_every_setting_reaches_the_configuration() -> None:
         reset_wait_ms=4 * HOUR_MS,
         reset_lapse_ms=5 * HOUR_MS,
         connections=ConnectionLimits(10, 9),
+        origins=("https://chat.example", "http://localhost:3000"),
+        handshakes=HandshakeLimits(12, 11),
         rates=RateLimits(8, 0),
         metrics_host="::1",
         metrics_port=0,
@@ -223,4 +229,10 @@ def test_the_commented_file_says_of_each_setting_what_it_means_and_may_be() -> N
     text = commented(load({}, NOTHING, None))
     for each in SETTINGS:
         assert f"# {each.help}\n# {each.kind.allowed.capitalize()}.\n" in text
-        assert isinstance(each.kind, Number | SomeOf | OneOf | Networks) or "printable" in each.kind.allowed
+        assert isinstance(each.kind, Number | SomeOf | OneOf | Networks | Origins) or "printable" in each.kind.allowed
+
+
+@pytest.mark.parametrize("value", ["null", "*", "https://chat.example/page", ", ".join(["https://chat.example"] * 65)])
+def test_origins_are_origins(value: str) -> None:
+    with pytest.raises(errors.InvalidArgument, match="--origins: at most 64 origins"):
+        load({"origins": value}, NOTHING, None)

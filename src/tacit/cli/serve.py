@@ -18,6 +18,7 @@ from tacit.server.settings import (
     Networks,
     Number,
     OneOf,
+    Origins,
     SomeOf,
     Text,
     commented,
@@ -25,7 +26,14 @@ from tacit.server.settings import (
     load,
 )
 
-METAVARS = {Number: "NUMBER", Text: "TEXT", OneOf: "WORD", SomeOf: "WORD,...", Networks: "ADDRESS,..."}
+METAVARS = {
+    Number: "NUMBER",
+    Text: "TEXT",
+    OneOf: "WORD",
+    SomeOf: "WORD,...",
+    Networks: "ADDRESS,...",
+    Origins: "URL,...",
+}
 
 
 def settings(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -32,6 +32,7 @@ from tacit.server.config import Config
 from tacit.server.connections import Connections
 from tacit.server.events import BatchWritten, ConnectionCut, Events, StorageChanged, failed
 from tacit.server.gate import Gate
+from tacit.server.handshakes import Handshakes
 from tacit.server.health import Health
 from tacit.server.known import KnownAccounts
 from tacit.server.push import Hub
@@ -96,7 +97,10 @@ async def open_backend(config: Config, clock: Clock, random: Randomness, events:
     rates = rates_of(config.rates, events.stopwatch)
     cut = partial(_tell_cut, events)
     connections = Connections(config.connections, events.stopwatch, cut, config.proxies)
-    return Backend(config, store, clock, random, Hub(), known, incarnation.decode(), events, fit, rates, connections)
+    waiting = Handshakes(config.handshakes)
+    return Backend(
+        config, store, clock, random, Hub(), known, incarnation.decode(), events, fit, rates, connections, waiting
+    )
 
 
 def _tell_cut(events: Events, code: str) -> None:

@@ -19,6 +19,7 @@ from tacit.crypto.secret import Randomness
 from tacit.server.config import Config
 from tacit.server.connections import Connections
 from tacit.server.events import Events
+from tacit.server.handshakes import Handshakes
 from tacit.server.health import Health
 from tacit.server.keyfields import refuse_key_objects
 from tacit.server.known import KnownAccounts
@@ -54,6 +55,7 @@ class Backend:
     health: Health
     rates: Rates
     connections: Connections
+    handshakes: Handshakes
 
 
 @dataclass(slots=True)

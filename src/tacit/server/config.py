@@ -51,6 +51,14 @@ class RateLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class HandshakeLimits:
+    """How many WebSockets wait at a time that have not said yet whose they are; 0 for no limit."""
+
+    most: int = 1_000
+    of_address: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     """What connections may hold of the server, and for how long. 0 for no limit where it says so."""
 
@@ -105,6 +113,9 @@ class Config:
     proofs: ProofLimits = ProofLimits()
     rates: RateLimits = RateLimits()
     connections: ConnectionLimits = ConnectionLimits()
+    handshakes: HandshakeLimits = HandshakeLimits()
+    origins: tuple[str, ...] = ()
+    """Of pages elsewhere that may open a WebSocket here, as `parse_origin` writes them."""
     profiles: tuple[Profile, ...] = (Profile.STANDARD, Profile.FIPS, Profile.COMPAT)
     """The profiles of which accounts and conversations may begin here; what is there already goes on."""
     ballast_bytes: int = 0

@@ -12,13 +12,15 @@ import ipaddress
 import json
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, assert_never
 
 from tacit import errors
-from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config, ConnectionLimits, RateLimits
+from tacit.server.config import DAY_MS, HOUR_MS, MINUTE_MS, Config, ConnectionLimits, HandshakeLimits, RateLimits
 from tacit.server.logs import FORMATS, LEVELS
+from tacit.signed.origin import parse_origin
 from tacit.signed.profiles import Profile, name_of
 from tacit.wire.limits import MIB
 
@@ -84,7 +86,18 @@ class Networks:
         return f"at most {self.most} addresses, and networks of them as 192.0.2.0/24, that are not all there are"
 
 
-Kind = Number | Text | OneOf | SomeOf | Networks
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Some origins: a list in the file, with commas between them elsewhere."""
+
+    most: int = 64
+
+    @property
+    def allowed(self) -> str:
+        return f"at most {self.most} origins of web pages, such as https://chat.example.org"
+
+
+Kind = Number | Text | OneOf | SomeOf | Networks | Origins
 Value = int | str | list[str]
 
 
@@ -162,6 +175,12 @@ SETTINGS: Final = (
         "count by that; what anybody else writes there counts for nothing.",
     ),
     Setting(
+        "origins",
+        Origins(),
+        None,
+        "The origins of web pages that may open a WebSocket here, beside the server's own.",
+    ),
+    Setting(
         "profiles",
         SomeOf(tuple(PROFILES)),
         list(PROFILES),
@@ -192,6 +211,18 @@ SETTINGS: Final = (
         Number(0, 1_000_000),
         1_000,
         "How many of them an address may have; 0 for no limit.",
+    ),
+    Setting(
+        "handshakes",
+        Number(0, 1_000_000),
+        1_000,
+        "How many WebSockets wait at a time that have not said yet whose they are; 0 for no limit.",
+    ),
+    Setting(
+        "handshakes_per_address",
+        Number(0, 1_000_000),
+        100,
+        "How many of those an address may have; 0 for no limit.",
     ),
     Setting(
         "requests_per_device",
@@ -274,7 +305,7 @@ def _from_text(setting: Setting, place: str, text: str) -> Value:
     value: object = text
     if isinstance(setting.kind, Number) and text.isascii() and text.isdigit() and len(text) < 16:
         value = int(text)
-    if isinstance(setting.kind, SomeOf | Networks):
+    if isinstance(setting.kind, SomeOf | Networks | Origins):
         value = [word.strip() for word in text.split(",") if word.strip()]
     return _checked(setting, place, value)
 
@@ -297,9 +328,18 @@ def _checked(setting: Setting, place: str, value: object) -> Value:
         case Networks(most):
             if isinstance(value, list) and len(value) <= most and all(map(_is_network, value)):
                 return value
+        case Origins(most):
+            if isinstance(value, list) and len(value) <= most and all(map(_is_origin, value)):
+                return value
         case _:
             assert_never(setting.kind)
     raise errors.InvalidArgument(f"{place}: {setting.kind.allowed}")
+
+
+def _is_origin(value: object) -> bool:
+    with suppress(errors.InvalidArgument):
+        return isinstance(value, str) and bool(parse_origin(value))
+    return False
 
 
 def _is_network(value: object) -> bool:
@@ -328,6 +368,8 @@ def config_of(values: Mapping[str, Any]) -> Config:
         registration_ms=values["registration_minutes"] * MINUTE_MS,
         reset_wait_ms=values["reset_hours"] * HOUR_MS,
         reset_lapse_ms=values["reset_lapse_hours"] * HOUR_MS,
+        origins=tuple(str(parse_origin(each)) for each in values["origins"] or ()),
+        handshakes=HandshakeLimits(values["handshakes"], values["handshakes_per_address"]),
         connections=ConnectionLimits(values["connections"], values["connections_per_address"]),
         rates=RateLimits(values["requests_per_device"], values["requests_per_address"]),
         metrics_host=values["metrics_host"],

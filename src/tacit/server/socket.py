@@ -16,7 +16,7 @@ from tacit.api.base import binary, identifier, read, to_json_bytes
 from tacit.api.problems import to_problem
 from tacit.crypto.digest import sha256
 from tacit.crypto.server import hash_token
-from tacit.server import messages
+from tacit.server import handshakes, messages
 from tacit.server.backend import FULL, Backend
 from tacit.server.events import FrameAnswered, SocketEnded, failed
 from tacit.server.push import Line
@@ -56,7 +56,9 @@ async def converse(socket: WebSocket[Any, Any, Any], here: Backend) -> str:
     """The connection until it ends; its outcome, see `SocketEnded`."""
     try:
         await socket.accept()
-        return await talk(socket, here, await greet(socket, here))
+        session = await greet(socket, here)
+        handshakes.kept(socket.scope).done()
+        return await talk(socket, here, session)
     except errors.TacitError as error:
         with suppress(*GONE, RuntimeError):
             await say(socket, api.ProblemFrame("", to_problem(error)))
