@@ -138,6 +138,15 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("POST", "/api/sync"): Operation(
         (*OF_BODIES, "wrong_length", "malformed", "session_forbidden", "not_a_member"), sync.Sync
     ),
+    ("POST", "/api/reconcile/account"): Operation(
+        (
+            *OF_BODIES,
+            *OF_STRUCTS,
+            *("session_forbidden", "user_mismatch", "field_mismatch", "nothing_lacking", "no_such_account"),
+            *("version_conflict", "invalid_account_record", "bad_signature", "reset_pending", "invalid_vault"),
+        ),
+        reconcile.ReconcileAccount,
+    ),
     ("POST", "/api/reconcile/conversation"): Operation(
         (
             *OF_BODIES,

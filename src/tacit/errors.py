@@ -512,6 +512,14 @@ class ServerMisbehaved(PeerError):
     remedy = "Tell the other members outside this chat; the evidence is kept."
 
 
+class ServerBehind(PeerError):
+    """The server was restored from a backup, and has an earlier version of this than you hold; yours stays."""
+
+    code = "server_behind"
+    status = 409
+    remedy = "Sync: what the server lacks is posted back to it."
+
+
 class SendingBlocked(PeerError):
     """Nothing is sent in this conversation for now."""
 

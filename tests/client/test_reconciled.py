@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from client.restoring import Place, assert_calm, notices, said
-from client.world import Clock, Wire, World
-from tacit.client import Client
+from client.world import Clock, Wire, World, password_of, yes
+from tacit import errors
+from tacit.client import Client, lost
 from tacit.server.admin.check import check
 
 
@@ -168,3 +169,108 @@ async def test_a_conversation_that_was_founded_since_comes_back_whole(town: Worl
         assert (await said(each))[-3:] == ["from alice", "from bob", "from carol"]
     await assert_calm(*people.values())
     assert list(check(place.database)) == []
+
+
+async def revoke(client: Client, other: Client, password: str) -> None:
+    device = await other.device.run(lambda books: books.me.device_id)
+    await client.account.revoke(device, password=password, confirm=yes)
+
+
+async def test_an_account_that_was_changed_since_goes_on(town: World, place: Place) -> None:
+    alice, bob = await town.register("alice", "bob")
+    team = await alice.create_conversation("team", members=["bob"])
+    await team.send("one")
+    tablet = await town.another("alice", "tablet")
+    for each in (bob, tablet, alice):
+        await each.sync()
+    place.back_up()
+    await alice.account.change_password("another password", password=password_of("alice"))
+    await revoke(alice, tablet, "another password")
+    await team.send("two")
+    phone = await town.another("alice", "phone", password="another password")
+    await phone.sync()
+    for each in (bob, alice, phone):
+        await each.sync()
+    await place.restore()
+
+    assert await said(bob) == ["one", "two"]
+    assert await said(alice) == ["one", "two"]
+    await phone.sync()
+    with pytest.raises(errors.TacitError):
+        await tablet.sync()
+    await (await bob.conversation("team")).send("three")
+    for each in (alice, bob, phone):
+        await each.sync()
+        assert (await each.alarms()) == []
+    # The password of the backup opens the account until it is changed again.
+    await alice.account.change_password("a third password", password=password_of("alice"))
+    await alice.account.change_password("a fourth password", password="a third password")
+    laptop = await town.another("alice", "laptop", password="a fourth password")
+    await laptop.sync()
+    await (await phone.conversation("team")).send("four")
+    for each in (alice, bob, phone):
+        assert (await said(each))[-2:] == ["three", "four"]
+        assert (await each.alarms()) == []
+    assert list(check(place.database)) == []
+
+
+async def test_a_vault_that_was_written_since_comes_back(town: World, place: Place) -> None:
+    alice, _, carol = await town.register("alice", "bob", "carol")
+    tablet = await town.another("alice", "tablet")
+    for each in (alice, tablet, carol):
+        await each.sync()
+    place.back_up()
+    await alice.create_conversation("team", members=["bob"])
+    await alice.device.check_vault()
+    await alice.device._write_vault()
+    await tablet.sync()
+    await place.restore()
+    for each in (alice, tablet):
+        await each.sync()
+        assert await each.alarms() == []
+    await alice.create_conversation("more", members=["carol"])
+    await alice.device._write_vault()
+    await tablet.sync()
+    await tablet.device._write_vault()
+    assert await alice.alarms() == await tablet.alarms() == []
+    phone = await town.another("alice", "phone")
+    await phone.sync()
+    assert await phone.alarms() == []
+    assert list(check(place.database)) == []
+
+
+async def test_until_it_is_mended_a_lower_version_is_refused_and_no_evidence(town: World, place: Place) -> None:
+    alice, bob = await town.register("alice", "bob")
+    await alice.create_conversation("team", members=["bob"])
+    place.back_up()
+    await alice.account.change_password("another password", password=password_of("alice"))
+    await bob.sync()
+    await bob.device._parts_now().directory.refresh(["alice"])
+    await place.restore()
+    for client in (alice, bob):
+        with pytest.raises(errors.ServerBehind):
+            await client.device._parts_now().directory.refresh(["alice"])
+    await bob.sync()
+    held = await bob.device.run(lambda books: books.accounts.newest("alice"))
+    assert held is not None
+    assert held.value.version == 2
+    await bob.device._parts_now().directory.refresh(["alice"])
+    await alice.sync()
+    assert await alice.alarms() == await bob.alarms() == []
+
+
+async def test_a_server_that_claims_a_restore_and_stays_behind_is_evidence_again(town: World, place: Place) -> None:
+    alice, bob = await town.register("alice", "bob")
+    await alice.create_conversation("team", members=["bob"])
+    place.back_up()
+    await alice.account.change_password("another password", password=password_of("alice"))
+    await bob.device._parts_now().directory.refresh(["alice"])
+    await place.restore()
+    town.wires["bob"].lose("request", "/reconcile/account")
+    with pytest.raises(errors.Unreachable):
+        await bob.sync()
+    assert await bob.alarms() == []
+    await bob.device.run(lambda books: books.set_meta(lost.DUE, None))  # as after a comparison that changed nothing
+    with pytest.raises(errors.ServerMisbehaved):
+        await bob.device._parts_now().directory.refresh(["alice"])
+    assert [each.about for each in await bob.alarms()] == ["account"]

@@ -115,20 +115,6 @@ async def test_a_password_that_was_changed_since_is_good_again(town: World, plac
     assert await town.another("alice", "tablet")
 
 
-async def test_a_vault_that_was_written_since_is_said_to_be_an_earlier_one(town: World, place: Place) -> None:
-    """Until what clients hold can be posted back: what the device holds stays, and is what counts there."""
-    alice, _ = await town.register("alice", "bob")
-    place.back_up()
-    team = await alice.create_conversation("team", members=["bob"])
-    await alice.sync()
-    await place.restore()
-    await alice.sync()
-    assert [(each.about, each.detail) for each in await alice.alarms()] == [
-        ("vault", "the vault: an earlier outer part is served")
-    ]
-    assert team.blocked == ""
-
-
 @pytest.mark.parametrize(
     ("places", "cursor", "holds"),
     [

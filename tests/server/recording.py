@@ -110,5 +110,7 @@ async def exchange(town: Town) -> None:
         {"kind": "record", **{name: talk.posted[name] for name in ("record", "signature", "encryptedKeys")}},
         {"kind": "message", "encryptedPayload": talk.payload(alice, id="lost")},
     ]
+    version = {name: alice.publication()[name] for name in ("record", "signature")}
+    await alice.ask("POST", "/api/reconcile/account", {"userId": "alice", "versions": [version]})
     await alice.ask("POST", "/api/reconcile/conversation", {"conversationId": talk.id, "items": held})
     await alice.ask("DELETE", "/api/auth/session")

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from tacit.api.accounts import SignedHeader
 from tacit.api.base import Base64, Body
 from tacit.api.conversations import EncryptedKey
 from tacit.api.messages import EncryptedPayload
@@ -33,6 +34,40 @@ class ReconcileConversation(Body, frozen=True):
 
     conversation_id: str
     items: list[Held]
+
+
+class HeldVersion(Body, frozen=True):
+    """A version of an account (struct AccountRecord) with its signatures (struct AccountSignatures)."""
+
+    record: Base64
+    signature: Base64
+
+
+class HeldVault(Body, frozen=True):
+    """What a device has of its own account's vault: its boxes, its outer part, and the outer part's headers.
+
+    The headers lead from the one that the newest account record names to the outer part's own.
+    """
+
+    boxes: Base64
+    outer: Base64
+    outer_headers: list[SignedHeader]
+
+
+class ReconcileAccount(Body, frozen=True):
+    """`POST /api/reconcile/account`: versions of somebody's account, oldest first, and of one's own the vault."""
+
+    user_id: str
+    versions: list[HeldVersion]
+    vault: HeldVault | UnsetType = UNSET
+
+
+class AccountReconciled(Body, frozen=True):
+    """How many versions were lacking and are taken now, and whether anything of the vault is."""
+
+    success: bool
+    versions: int
+    vault: bool
 
 
 class Outcome(Body, frozen=True):

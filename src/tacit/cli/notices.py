@@ -90,7 +90,7 @@ def described(notice: Notice, view: AccountView, names: Mapping[str, str] | None
             text = f"{at}  the server was restored from a backup: what was sent or changed since is not there"
             return text, "look at `tacit devices` and `tacit members`; what you and others hold is posted back"
         case "server_behind":
-            held = ", ".join(f"{facts.get(name, 0)} {name}" for name in ("records", "messages"))
+            held = ", ".join(f"{facts.get(name, 0)} {name}" for name in ("accounts", "records", "messages"))
             return f"{at}  the server lacked what this device holds; posted back: {held}", ""
         case "branches":
             where = str(facts.get("conversationId", ""))

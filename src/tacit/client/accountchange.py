@@ -104,7 +104,8 @@ def finish(books: Books, server_name: str, change: AccountChange) -> None:
     entries = open_outer(record, change.vault.outer, Secret(change.device.outer_key), writers)
     # A reset's vault has all that is carried over, under clocks that begin anew.
     all_held = entries if change.kind == RESET else combine(books.entries(), entries, books.certified())
-    books.hold_vault(change.vault.outer.header, all_held, entries)
+    books.hold_vault(change.vault.outer, all_held, entries)
+    books.set_meta("boxes", encode(change.vault.boxes))
     drop_written(books, entries)
     _remember(books, change)
 

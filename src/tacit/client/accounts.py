@@ -14,6 +14,7 @@ from tacit.api.base import binary
 from tacit.client.accountbook import Served
 from tacit.client.answers import check_version
 from tacit.client.books import Books
+from tacit.client.lost import is_restored
 from tacit.client.store import Store
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
@@ -78,6 +79,8 @@ class Directory:
         user_id = answer.user_id
         served = read_versions(answer)
         server_name, now = self._api.server_name, self._clock()
+        if asked and not served and await self._store.run(partial(is_restored, incarnation=self._api.incarnation)):
+            raise errors.ServerBehind(f"{user_id}'s account record of version {asked} is not served")
         try:
             return await self._store.run(lambda books: books.take_account(server_name, user_id, served, asked, now))
         except errors.PeerError as error:

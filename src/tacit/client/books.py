@@ -23,7 +23,7 @@ from tacit.signed.account import AccountRecord, is_reset
 from tacit.signed.profiles import KeyAlgorithm
 from tacit.signed.record import ConversationRecord, Roster
 from tacit.signed.rights import ChainState, advance
-from tacit.signed.vault import Entries, EntryKind, OuterHeader, SignedEntry
+from tacit.signed.vault import Entries, EntryKind, Outer, SignedEntry
 from tacit.signed.verify import Verified
 from tacit.wire import limits
 from tacit.wire.codec import decode, encode
@@ -164,16 +164,20 @@ class Books:
         return self._contents().entries
 
     def hold_vault(
-        self, header: OuterHeader, entries: tuple[SignedEntry, ...], served: tuple[SignedEntry, ...] | None
+        self, outer: Outer, entries: tuple[SignedEntry, ...], served: tuple[SignedEntry, ...] | None
     ) -> None:
-        """Hold these entries from now on, where the server has the outer part with this header.
+        """Hold these entries from now on, where the server has this outer part, which is kept as it is.
 
         `served` is what stands in it: anything else is written anew at the next chance. None: nothing that is usable.
         What counts for nothing, or does not fit, is not held.
         """
         entries = fitted(counted(entries, (each.value for each in self.accounts.versions(self.me.user_id))))
         self.set_meta("entries", encode(Entries(entries)))
+        header = outer.header
         self.set_meta("outer_header", encode(header))
+        self.set_meta("outer", encode(outer))
+        row = (header.version, encode(header), outer.signature)
+        self.connection.execute("INSERT OR REPLACE INTO outer_headers VALUES (?, ?, ?)", row)
         self.set_meta(VAULT_OWED, b"" if entries != served else None)
         self.set_meta(UNREADABLE_BY, header.device_id.encode() if served is None else None)
         self._vault = None

@@ -215,6 +215,7 @@ def finish(books: Books, enrolment: Enrolment) -> None:
     books.accounts.take(enrolment.server_name, record.user_id, [(record, enrolment.signatures)])
     outer = enrolment.vault.outer
     entries = open_outer(record, outer, Secret(enrolment.device.outer_key))
-    books.hold_vault(outer.header, entries, entries)
+    books.hold_vault(outer, entries, entries)
+    books.set_meta("boxes", encode(enrolment.vault.boxes))
     books.set_meta("enrolment", None)
     books.set_meta(SENT, None)

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Final, final
 
 from tacit import errors
-from tacit.client import accountchange, rotating
+from tacit.api.accounts import PrivateKeys
+from tacit.client import accountchange, lost, rotating
 from tacit.client.accountchange import RESET, REVOKE, UNLOCKERS, AccountChange, Rotations
 from tacit.client.accounts import Directory
 from tacit.client.accountview import AccountView, Confirm, ask, check_name, view_of
@@ -23,7 +24,7 @@ from tacit.client.store import Store
 from tacit.client.sync import Syncer
 from tacit.client.timing import Clock
 from tacit.client.transport import EncryptionAPIClient
-from tacit.client.unlocking import Key, prove, read_vault
+from tacit.client.unlocking import Key, Proven, prove, read_vault
 from tacit.client.vaults import VaultKeeper, held_header
 from tacit.crypto import rsa
 from tacit.crypto.secret import Randomness, Secret
@@ -252,7 +253,7 @@ class AccountKeeper:
         asked = await self._store.run(held_header)
         answer = await session.get_encryption_keys_private()
         await self._directory.refresh([me.user_id])
-        at = await self._store.run(lambda books: read_vault(answer, books.accounts.versions(me.user_id), proven))
+        at = await self._store.run(lambda books: opened(books, answer, proven))
         await self._vault.take(answer, asked)  # it follows what this device holds, or nothing is signed on it
         await ask(await self.view(), known, confirm)
         return at
@@ -260,6 +261,13 @@ class AccountKeeper:
     async def _new_keys(self) -> AccountKeys:
         profile = await self._store.run(lambda books: books.me.secrets.profile)
         return await asyncio.to_thread(make_keys, profile, self._random, rsa.generate)
+
+
+def opened(books: Books, answer: PrivateKeys, proven: Proven) -> Unlocked:
+    """The account as the unlocker opens it; on a server that was restored perhaps by an earlier inner part."""
+    me = books.me
+    own = Secret(me.secrets.outer_key) if books.meta(lost.RESTORED) is not None else None
+    return read_vault(answer, books.accounts.versions(me.user_id), proven, own)
 
 
 def at_of(books: Books, at: Unlocked) -> Unlocked:

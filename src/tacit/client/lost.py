@@ -9,13 +9,15 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from tacit import errors
+from tacit.api.accounts import SignedHeader
 from tacit.api.base import convert
 from tacit.api.conversations import EncryptedKey
 from tacit.api.messages import EncryptedPayload
 from tacit.api.reconcile import Held as Item
-from tacit.api.reconcile import HeldMessage, HeldRecord
+from tacit.api.reconcile import HeldMessage, HeldRecord, HeldVault, HeldVersion, ReconcileAccount
 from tacit.client.books import COUNTS, Books
 from tacit.signed.grant import SignedGrant
+from tacit.signed.vault import Outer
 from tacit.wire import limits
 from tacit.wire.codec import decode
 from tacit.wire.text import from_json, to_base64
@@ -23,6 +25,8 @@ from tacit.wire.text import from_json, to_base64
 INCARNATION: Final = "incarnation"
 DUE: Final = "reconcile"
 """There while the server was restored and what is held here was not all compared with what it has."""
+RESTORED: Final = "restored"
+"""There since this device met a server that had been restored."""
 PAGE_BYTES: Final = limits.MIB
 """A page of what is posted back ends with the item with which it reaches this many bytes."""
 
@@ -102,6 +106,34 @@ def held_page(books: Books, conversation_id: str, after: int, *, whole: bool) ->
         if len(items) == limits.PAGE or size >= PAGE_BYTES:
             return HeldPage(items, seq)
     return HeldPage(items, None)
+
+
+def held_account(books: Books, user_id: str) -> list[ReconcileAccount]:
+    """All versions of an account that are held, in pages."""
+    query = "SELECT record, signatures FROM accounts WHERE user_id = ? ORDER BY version"
+    pages: list[ReconcileAccount] = []
+    versions: list[HeldVersion] = []
+    size = 0
+    for record, signatures in books.connection.execute(query, (user_id,)):
+        versions.append(HeldVersion(to_base64(record), to_base64(signatures)))
+        size += len(record)
+        if len(versions) == limits.PAGE or size >= PAGE_BYTES:
+            pages.append(ReconcileAccount(user_id, versions))
+            versions, size = [], 0
+    return [*pages, ReconcileAccount(user_id, versions)] if versions else pages
+
+
+def held_vault(books: Books) -> ReconcileAccount | None:
+    """What this device has of its account's vault, or None where it is not of the newest record."""
+    me, record = books.me, books.own_account().value
+    boxes, outer = books.meta("boxes"), books.meta("outer")
+    if boxes is None or outer is None:
+        return None
+    query = "SELECT header, signature FROM outer_headers WHERE version >= ? AND version <= ? ORDER BY version"
+    version = decode(Outer, outer, limits.VAULT_BYTES).header.version
+    rows = books.connection.execute(query, (record.outer.version, version)).fetchall()
+    headers = [SignedHeader(to_base64(header), to_base64(signature)) for header, signature in rows]
+    return ReconcileAccount(me.user_id, [], HeldVault(to_base64(boxes), to_base64(outer), headers))
 
 
 def _grants(books: Books, conversation_id: str, own_hash: bytes) -> list[EncryptedKey]:

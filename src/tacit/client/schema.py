@@ -20,6 +20,13 @@ MIGRATIONS: Final = (
         PRIMARY KEY (user_id, version)
     ) WITHOUT ROWID;
 
+    -- Signed headers of the vault's outer part, from the one that the account record names.
+    CREATE TABLE outer_headers (
+        version INTEGER PRIMARY KEY,
+        header BLOB NOT NULL,
+        signature BLOB NOT NULL
+    );
+
     -- Which identity key a person is known by; it changes only when a reset was confirmed.
     CREATE TABLE contacts (
         user_id TEXT PRIMARY KEY,

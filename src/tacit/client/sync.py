@@ -82,7 +82,10 @@ class Syncer:
             more = True
             while more:
                 await self._pull_all()
+                was_restored = await self.is_restored()
                 more = await self._reconciler.run()
+                if was_restored and self.own_account_changed is not None:
+                    await self.own_account_changed()
 
     async def _pull_all(self) -> None:
         more = True
@@ -289,6 +292,7 @@ class Syncer:
                 return False
             books.keep_notice(now, "server_restored", {})
             books.set_meta(lost.DUE, b"")
+            books.set_meta(lost.RESTORED, b"")
             books.set_meta(ACCOUNT_CURSOR, None)
             for conversation_id in books.conversation_ids():
                 held = books.held(conversation_id)

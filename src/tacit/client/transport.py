@@ -246,6 +246,10 @@ class EncryptionAPIClient:
         """Everything after these cursors, in one page of each."""
         return await self._request("POST", "/api/sync", sync.Synced, body)
 
+    async def post_reconcile_account(self, body: reconcile.ReconcileAccount) -> reconcile.AccountReconciled:
+        """Post back what a restored server may lack of an account; raises `NothingLacking`, `VersionConflict`."""
+        return await self._request("POST", "/api/reconcile/account", reconcile.AccountReconciled, body)
+
     async def post_reconcile_conversation(self, body: reconcile.ReconcileConversation) -> reconcile.Reconciled:
         """Post back what a restored server may lack of a conversation; raises `NothingLacking` and `NotAMember`."""
         return await self._request("POST", "/api/reconcile/conversation", reconcile.Reconciled, body)

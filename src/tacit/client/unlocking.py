@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -21,7 +22,7 @@ from tacit.identity.unlockers import KdfBounds, open_inner, password_bytes, pass
 from tacit.identity.vault import counted, read_outer, writers_of
 from tacit.identity.words import from_words
 from tacit.signed.account import AccountRecord
-from tacit.signed.vault import Boxes, Inner, Outer, PasswordParameters, UnlockerKind, Vault, check_vault
+from tacit.signed.vault import Boxes, Inner, Outer, PasswordParameters, UnlockerKind, Vault, check_vault, inner_hash
 from tacit.signed.verify import Verified
 from tacit.wire import limits
 from tacit.wire.codec import decode
@@ -88,8 +89,16 @@ def derive(server_name: str, user_id: str, key: Key, found: UnlockerFound, bound
     return password_secret(server_name, user_id, key.secret, parameters, bounds)
 
 
-def read_vault(answer: api.PrivateKeys, versions: Sequence[Verified[AccountRecord]], proven: Proven) -> Unlocked:
+def read_vault(
+    answer: api.PrivateKeys,
+    versions: Sequence[Verified[AccountRecord]],
+    proven: Proven,
+    outer_key: Secret | None = None,
+) -> Unlocked:
     """The account as the unlocker opens it, under its newest version; nothing of it was believed before.
+
+    With the `outer_key` that a device holds, whose server was restored, the inner part may be an earlier version's
+    under the same identity key: it opens that key, and the next version brings a new inner part.
 
     Raises `ServerMisbehaved` where the vault is of a version that is not served, `InvalidVault` where it is cut,
     swapped or made by somebody else, and `UnexpectedAnswer` where it is another account's.
@@ -101,7 +110,9 @@ def read_vault(answer: api.PrivateKeys, versions: Sequence[Verified[AccountRecor
     if answer.account_version < record.version or not isinstance(answer.inner, str):
         raise errors.InvalidVault("it is of an earlier version of the account, or without its inner part")
     vault = Vault(_part(Inner, answer.inner), _part(Boxes, answer.boxes), _part(Outer, answer.outer))
-    check_vault(record, vault)
+    own_hash = inner_hash(vault.inner)
+    earlier = {each.value.inner_hash for each in versions if each.value.aik == record.aik} if outer_key else set()
+    check_vault(record, vault, earlier)
     try:
         opened = open_inner(account_of(record), vault.inner, proven.unlocker_id, proven.secret)
     except errors.DecryptionError:
@@ -109,6 +120,8 @@ def read_vault(answer: api.PrivateKeys, versions: Sequence[Verified[AccountRecor
             "your password or recovery key does not open it: it is not the one you made"
         ) from None
     check_follows(record, record.outer, vault.outer.header, answer)
+    if outer_key is not None and own_hash != record.inner_hash:
+        opened = dataclasses.replace(opened, outer_key=outer_key)
     records = [each.value for each in versions]
     entries = read_outer(record, vault.outer, opened.outer_key, writers_of(records))
     return Unlocked(record, vault, opened, counted(entries or (), records), entries is not None)

@@ -15,6 +15,7 @@ from tacit.client.answers import check_vault
 from tacit.client.books import OWN_RESET, UNREADABLE_BY, VAULT_OWED, Books
 from tacit.client.comparing import compare
 from tacit.client.conversations import after_update
+from tacit.client.lost import is_restored
 from tacit.client.ownwords import drop_written, tell_confirmed, wanted_entries
 from tacit.client.store import Store
 from tacit.client.timing import Clock
@@ -97,6 +98,9 @@ class VaultKeeper:
         try:
             await self._store.run(take)
         except errors.PeerError as error:
+            incarnation = self._api.incarnation
+            if await self._store.run(lambda books: is_restored(books, incarnation) and is_lower(books, answer)):
+                raise errors.ServerBehind("the vault is an earlier one") from None
             raw = answer.outer.encode()
             refusal = errors.ServerMisbehaved(f"the vault: {error.detail}")
             await self._store.run(lambda books: books.keep_evidence(now, "vault", books.me.user_id, refusal, raw))
@@ -185,7 +189,7 @@ def keep_outer(books: Books, outer: Outer, now: int) -> None:
         drop_written(books, entries)
     elif books.text(UNREADABLE_BY) != header.device_id:
         books.keep_notice(now, "vault_unreadable", {"deviceId": header.device_id})
-    books.hold_vault(header, combine(held, entries or (), books.certified()), entries)
+    books.hold_vault(outer, combine(held, entries or (), books.certified()), entries)
 
 
 def held_header(books: Books) -> OuterHeader | None:
@@ -198,6 +202,14 @@ def is_account_newer(books: Books, answer: api.PrivateKeys) -> bool:
     """Whether the vault was stored under a later version of one's own account than is known here."""
     me = books.own_account().value
     return answer.user_id == me.user_id and answer.account_version > me.version
+
+
+def is_lower(books: Books, answer: api.PrivateKeys) -> bool:
+    """Whether the vault is below the one that is held, or was stored under an earlier version of the account."""
+    held = held_header(books)
+    outer = decode(Outer, binary(answer.outer, limits.VAULT_BYTES), limits.VAULT_BYTES)
+    is_earlier = held is not None and outer.header.version < held.version
+    return is_earlier or answer.account_version < books.own_account().value.version
 
 
 def check_version_known(books: Books, answer: api.PrivateKeys) -> None:
@@ -225,8 +237,19 @@ def take_outer(books: Books, answer: api.PrivateKeys, asked: OuterHeader | None,
         later = record.outer.version > held.version  # its word is the identity key's
         start = record.outer if later else OuterRef(held.version, header_hash(held))
         check_follows(record, start, outer.header, answer)
+    keep_headers(books, record, answer)
     take_box(books, record, decode(Boxes, binary(answer.boxes, limits.VAULT_BYTES), limits.VAULT_BYTES))
     keep_outer(books, outer, now)
+
+
+def keep_headers(books: Books, record: AccountRecord, answer: api.PrivateKeys) -> None:
+    """Keep the headers that lead to an outer part that was taken: a restored server is given them back."""
+    books.connection.execute("DELETE FROM outer_headers WHERE version < ?", (record.outer.version,))
+    for each in answer.outer_headers:
+        raw = binary(each.header, limits.RECORD_BYTES)
+        row = (decode(OuterHeader, raw).version, raw, binary(each.signature, limits.SIGNATURE_BYTES))
+        if row[0] >= record.outer.version:
+            books.connection.execute("INSERT OR REPLACE INTO outer_headers VALUES (?, ?, ?)", row)
 
 
 def take_box(books: Books, record: AccountRecord, boxes: Boxes) -> None:
@@ -238,6 +261,7 @@ def take_box(books: Books, record: AccountRecord, boxes: Boxes) -> None:
     if box is None:
         raise errors.InvalidVault("there is no box for this device: it was revoked")
     outer_key = open_box(record, box, Secret(me.secrets.kem_private))
+    books.set_meta("boxes", encode(boxes))
     if outer_key.reveal() != me.secrets.outer_key:
         books.set_device(dataclasses.replace(me.secrets, outer_key=outer_key.reveal()))
 

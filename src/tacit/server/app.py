@@ -22,6 +22,7 @@ from tacit.server import (
     logs,
     messages,
     reconcile,
+    reconcile_account,
     sessions,
     socket,
     sync,
@@ -67,6 +68,7 @@ HANDLERS = (
     messages.page,
     sync.sync,
     reconcile.conversation,
+    reconcile_account.account,
     socket.socket,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from enum import IntEnum
 from typing import Annotated
 
@@ -270,9 +271,14 @@ def verify_outer_next(record: AccountRecord, before: OuterHeader, outer: Outer) 
     return verify_outer(record, outer)
 
 
-def check_vault(record: AccountRecord, vault: Vault) -> Verified[OuterHeader]:
-    """A whole vault beside the account record that names its parts; raises `InvalidVault` or `BadSignature`."""
-    _require(inner_hash(vault.inner) == record.inner_hash, "the inner part is not the one that the record names")
+def check_vault(record: AccountRecord, vault: Vault, earlier: Container[bytes] = ()) -> Verified[OuterHeader]:
+    """A whole vault beside the account record that names its parts; raises `InvalidVault` or `BadSignature`.
+
+    `earlier` are hashes that an inner part may have besides: of records under the same identity key, where a restored
+    server has no later one.
+    """
+    own = inner_hash(vault.inner)
+    _require(own == record.inner_hash or own in earlier, "the inner part is not the one that the record names")
     _require(boxes_hash(vault.boxes) == record.boxes_hash, "the boxes are not those that the record names")
     boxed = [box.device_id for box in vault.boxes.boxes]
     _require(boxed == [device.device_id for device in record.devices], "the boxes are not for exactly the devices")

@@ -196,6 +196,73 @@ def put(
     return AccountWritten(False, revoked, told[user_id])
 
 
+def put_back(
+    connection: sqlite3.Connection,
+    *,
+    user_id: str,
+    version: int,
+    key_id: str,
+    record: str,
+    signature: str,
+    public_key: str,
+    devices: Iterable[NewDevice],
+    now: int,
+    is_reset: bool,
+) -> tuple[str, ...]:
+    """Store the next version of an account that is there, under the vault that is there; the devices that it revokes.
+
+    A restored server knows the vault of then only: which parts of it still belong to the record, clients find out. The
+    caller saw that the version follows the newest one.
+    """
+    stored = vault(connection, user_id)
+    connection.execute("UPDATE user_keys SET encrypted_private_key = '' WHERE user_id = ?", (user_id,))
+    connection.execute(
+        "INSERT INTO user_keys (id, user_id, version, record, signature, outer_version, public_key, "
+        "encrypted_private_key, key_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            row_id(),
+            user_id,
+            version,
+            record,
+            signature,
+            stored.outer_version,
+            public_key,
+            stored.encrypted_private_key,
+            key_id,
+            now,
+        ),
+    )
+    revoked = _put_devices(connection, user_id, version, devices)
+    if revoked or is_reset:
+        outdate(connection, user_id)
+    sessions.end_provisional(connection, user_id)
+    resets.end(connection, user_id)
+    account_events.append(connection, [user_id], "account", {"version": version}, now)
+    return revoked
+
+
+def put_vault_back(
+    connection: sqlite3.Connection, user_id: str, vault: str, headers: Iterable[OuterHeader], now: int
+) -> int:
+    """Put a vault (base64) and the headers of its outer part in the place of those that are there; the event's number.
+
+    None: only its boxes are others.
+    """
+    newest = tuple(headers)
+    if newest:
+        connection.execute("DELETE FROM outer_headers WHERE user_id = ?", (user_id,))
+        for each in newest:
+            _put_header(connection, user_id, each)
+    outer_version = newest[-1].version if newest else get(connection, user_id).outer_version
+    connection.execute(
+        "UPDATE user_keys SET encrypted_private_key = ?, outer_version = ? WHERE user_id = ? AND version = "
+        "(SELECT max(version) FROM user_keys WHERE user_id = ?)",
+        (vault, outer_version, user_id, user_id),
+    )
+    body = {"accountVersion": get(connection, user_id).version, "version": outer_version}
+    return account_events.append(connection, [user_id], "vault", body, now)[user_id]
+
+
 def _is_the_same(connection: sqlite3.Connection, before: Account, signature: str, outer: OuterHeader) -> bool:
     """Whether a version that is stored came with this signature and this outer part."""
     headers = {each.header for each in outer_headers(connection, before.user_id)}
