@@ -23,7 +23,7 @@ from server.test_socket import hello, sending
 AT_ONCE: Final = 16
 GROWTH: Final = 24 * 1024 * 1024
 """What the process may keep after all that, in bytes: nothing, but memory is not always given back."""
-STATUS: Final = re.compile(rb"^HTTP/1\.[01] (\d{3})[ \r]", re.MULTILINE)
+HEAD: Final = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r](.*?)\r\n\r\n", re.DOTALL)
 
 
 async def exchange(target: Target, sent: Sent, before: bytes = b"", until: bytes = b"") -> bytes:
@@ -57,9 +57,11 @@ async def exchange(target: Target, sent: Sent, before: bytes = b"", until: bytes
 
 
 def check_answer(sent: Sent, got: bytes) -> None:
-    """Raises `Failed` for a server's error."""
-    if any(status >= b"500" for status in STATUS.findall(got)):
-        raise Failed(f"{sent}: it was answered {got!r}")
+    """Raises `Failed` for a server's error, and for a refusal that is no problem document (a WebSocket's may be)."""
+    upgrade = b"websocket" in b"".join(sent.pieces)
+    for status, head in HEAD.findall(got):
+        if status >= b"500" or (status >= b"400" and b"application/problem+json" not in head and not upgrade):
+            raise Failed(f"{sent}: it was answered {got!r}")
 
 
 async def each(target: Target, all_sent: Iterable[Sent], before: bytes = b"", until: bytes = b"") -> int:

@@ -28,7 +28,10 @@ def test_the_same_seed_sends_the_same() -> None:
 
 
 def test_an_error_of_the_servers_is_noticed() -> None:
-    sockets.check_answer(Sent("", ()), b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    problem = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n\r\n"
+    sockets.check_answer(Sent("", ()), b"HTTP/1.1 200 OK\r\n\r\n{}" + problem)
+    with pytest.raises(Failed):
+        sockets.check_answer(Sent("", ()), b"HTTP/1.1 200 OK\r\n\r\n{}HTTP/1.1 400 Bad Request\r\na: b\r\n\r\n")
     with pytest.raises(Failed):
         sockets.check_answer(Sent("", ()), b"HTTP/1.1 200 OK\r\n\r\n{}HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 500 Oh\r\n\r\n")
 
