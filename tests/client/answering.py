@@ -25,6 +25,7 @@ class Answering(httpx2.AsyncBaseTransport):
     def __init__(self, answer: Callable[[httpx2.Request], Answer]) -> None:
         self.answer = answer
         self.requests: list[httpx2.Request] = []
+        self.headers = {"tacit-incarnation": "first"}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         await request.aread()
@@ -34,7 +35,7 @@ class Answering(httpx2.AsyncBaseTransport):
             raise given
         status, value = given
         body = value if isinstance(value, bytes) else msgspec.json.encode(value)
-        return httpx2.Response(status, headers={"tacit-incarnation": "first"}, stream=_Stream(body))
+        return httpx2.Response(status, headers=self.headers, stream=_Stream(body))
 
 
 def body_of(request: httpx2.Request) -> Any:

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from client.answering import Answer, Answering
 from tacit import errors
@@ -22,7 +23,7 @@ from tacit.api.problems import to_problem
 from tacit.api.sync import AccountPush
 from tacit.client.socket import Socket, read_frame
 from tacit.client.sync import Notifier, Syncer
-from tacit.client.transport import EncryptionAPIClient
+from tacit.client.transport import ATTEMPTS, EncryptionAPIClient
 from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
@@ -89,6 +90,7 @@ class Stage:
         self.hellos: list[dict[str, Any]] = []
         self.recorder = Recorder()
         self.renewals: list[Answer] = []
+        self.crowded = 0
         self.socket: Socket
         self.origin = ""
 
@@ -110,7 +112,16 @@ class Stage:
             with suppress(ConnectionClosed):
                 await talk(connection)
 
-        server = await self._stack.enter_async_context(serve(handler, "127.0.0.1", 0, compression=None))
+        def crowd(connection: ServerConnection, _: Request) -> Response | None:
+            if not self.crowded:
+                return None
+            self.crowded -= 1
+            refusal = connection.respond(503, "")
+            refusal.headers["Retry-After"] = "9"
+            return refusal
+
+        serving = serve(handler, "127.0.0.1", 0, compression=None, process_request=crowd)
+        server = await self._stack.enter_async_context(serving)
         port = next(iter(server.sockets)).getsockname()[1]
         self.origin = f"http://127.0.0.1:{port}"
         client = EncryptionAPIClient(
@@ -199,6 +210,36 @@ async def test_a_refusal_on_the_socket_is_its_error(stage: Stage) -> None:
     await stage.recorder.until(1)
     with pytest.raises(errors.EpochClosed):
         await socket.send("c", PAYLOAD)
+
+
+async def test_a_message_that_is_one_too_many_is_sent_again_when_the_server_says(stage: Stage) -> None:
+    sent = 0
+
+    async def talk(connection: ServerConnection) -> None:
+        nonlocal sent
+        await stage.greet(connection)
+        async for raw in connection:
+            sent += 1
+            number = msgspec.json.decode(raw)["id"]
+            refused = to_problem(errors.TooManyRequests(retryAfter=sent))
+            taken = {"type": "sent", "id": number, "seq": 5, "createdAt": 6}
+            await say(connection, taken if sent == 3 else {"type": "problem", "id": number, "problem": refused})
+
+    socket = await stage.open(talk)
+    await stage.recorder.until(1)
+    assert await socket.send("c", PAYLOAD) == (5, 6)
+    assert [int(each) for each in stage.waits] == [1, 2]
+    with pytest.raises(errors.TooManyRequests):
+        await socket.send("c", PAYLOAD)
+    assert sent == 3 + ATTEMPTS
+
+
+async def test_a_server_without_room_is_come_back_to_when_it_says(stage: Stage) -> None:
+    stage.crowded = 2
+    socket = await stage.open(stage.listen)
+    await stage.recorder.until(1)
+    assert [int(each) for each in stage.waits] == [9, 9]
+    assert socket.connected
 
 
 async def test_an_answer_that_is_lost_with_its_connection_is_no_answer(stage: Stage) -> None:

@@ -239,6 +239,49 @@ async def test_a_lost_request_is_sent_again_after_a_growing_wait() -> None:
     assert 0 <= waited.seconds[1] < 0.5
 
 
+async def test_who_asks_too_often_waits_as_it_is_told_whatever_it_asked() -> None:
+    refused = [errors.TooManyRequests(retryAfter=7), errors.TooManyRequests(retryAfter=10**6)]
+    waited = Waited()
+
+    def answer(request: httpx2.Request) -> Answer:
+        return problem(refused.pop(0)) if refused and "private" in request.url.path else ok(request)
+
+    client, wire = client_on(answer, waited)
+    await client.post_auth_session("alice", KEY)
+    with pytest.raises(errors.UnexpectedAnswer):  # the answer of the third request, which was taken
+        await client.post_encryption_keys_private(StoreOuter("alice", "00" * 32, "AA=="))
+    assert len(wire.requests) == 4
+    nonces = {request.headers["signature-input"] for request in wire.requests}
+    assert len(nonces) == 4
+    assert [int(each) for each in waited.seconds] == [7, 60]
+
+
+async def test_a_server_without_room_is_waited_for_as_it_says() -> None:
+    answers: list[Answer] = [problem(errors.TooManyConnections()), problem(errors.RequestTimeout()), (200, INFO)]
+    waited = Waited()
+    client, wire = client_on(lambda request: answers.pop(0), waited)
+    wire.headers["retry-after"] = "5"
+    await client.get_server()
+    assert [int(each) for each in waited.seconds] == [5, 5]
+
+
+async def test_a_server_that_always_finds_it_too_often_is_left() -> None:
+    waited = Waited()
+    client, wire = client_on(lambda request: problem(errors.TooManyRequests(retryAfter=1)), waited)
+    with pytest.raises(errors.TooManyRequests):
+        await client.get_server()
+    assert len(wire.requests) == transport.ATTEMPTS
+    assert len(waited.seconds) == transport.ATTEMPTS - 1
+
+
+async def test_too_many_proofs_are_for_the_person_to_wait_for() -> None:
+    waited = Waited()
+    client, wire = client_on(lambda request: problem(errors.TooManyAttempts(retryAfter=1)), waited)
+    with pytest.raises(errors.TooManyAttempts):
+        await client.get_server()
+    assert (len(wire.requests), waited.seconds) == (1, [])
+
+
 async def test_a_server_that_is_not_there_is_given_up() -> None:
     waited = Waited()
     client, wire = client_on(lambda request: LOST, waited)

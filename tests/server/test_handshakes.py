@@ -31,8 +31,12 @@ async def refusal(port: int, origin: str | None = None) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("page", ["https://evil.example", "null", "http://127.0.0.1:8081", f"{OWN}/x", ""])
-async def test_a_foreign_page_is_refused_before_the_upgrade(town: Town, port: int, page: str) -> None:
+async def test_a_foreign_page_is_refused_before_the_upgrade(
+    town: Town, port: int, page: str, caplog: pytest.LogCaptureFixture
+) -> None:
     assert await refusal(port, page) == (403, "origin_refused", "")
+    await until(lambda: len(town.backend.connections) == 0)
+    assert [each.name for each in caplog.records if each.levelname == "ERROR"] == []
     assert len(town.backend.handshakes) == 0
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final, final
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from tacit import errors
 from tacit.api.base import binary, to_json_bytes
@@ -26,9 +26,9 @@ from tacit.api.sync import (
 )
 from tacit.client.answers import read_answer
 from tacit.client.sync import Syncer
-from tacit.client.timing import Sleep, backoff
+from tacit.client.timing import Sleep, backoff, told_seconds
 from tacit.client.tls import refusal
-from tacit.client.transport import EncryptionAPIClient
+from tacit.client.transport import ATTEMPTS, EncryptionAPIClient
 from tacit.crypto.secret import Randomness
 from tacit.wire import limits
 
@@ -81,8 +81,17 @@ class Socket:
     async def send(self, conversation_id: str, payload: EncryptedPayload) -> tuple[int, int] | None:
         """Send a sealed message; None where there is no connection or its answer was lost with it.
 
-        Raises what the server refused it for. The same bytes may be sent again on any way.
+        Raises what the server refused it for. The same bytes may be sent again on any way. Where there were too many,
+        it waits as long as the server says, up to a minute each time, and tries again.
         """
+        for attempt in range(ATTEMPTS - 1):
+            try:
+                return await self._send_once(conversation_id, payload)
+            except errors.TooManyRequests as error:
+                await self._sleep(told_seconds(error.facts.get("retryAfter")) + backoff(attempt, self._random))
+        return await self._send_once(conversation_id, payload)
+
+    async def _send_once(self, conversation_id: str, payload: EncryptedPayload) -> tuple[int, int] | None:
         connection = self._open
         if connection is None:
             return None
@@ -100,6 +109,7 @@ class Socket:
     async def _keep_open(self) -> None:
         attempt = 0
         while True:
+            told = 0
             try:
                 async with connect(
                     self._api.origin.replace("http", "ws", 1) + PATH,
@@ -121,14 +131,16 @@ class Socket:
                 if refused is not None:  # to come again would not make it another server
                     self._syncer.news.notify(refused)
                     return
-                # else come again after a while
+                if isinstance(error, InvalidStatus):
+                    told = told_seconds(error.response.headers.get("Retry-After"))
+                # come again after a while
             except errors.UsageError as error:
                 self._syncer.news.notify(error)
                 return
             except Exception as error:  # the edge of this task: whoever follows must not wait for ever
                 self._syncer.news.notify(error)
                 return
-            await self._sleep(backoff(attempt, self._random))
+            await self._sleep(told + backoff(attempt, self._random))
             attempt += 1
 
     async def _talk(self, connection: ClientConnection) -> None:

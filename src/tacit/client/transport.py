@@ -17,7 +17,7 @@ from tacit.api import accounts, auth, conversations, messages, reconcile, sync
 from tacit.api.base import INCARNATION_HEADER, to_json_bytes
 from tacit.api.problems import read_problem
 from tacit.client.answers import read_answer
-from tacit.client.timing import Clock, Sleep, backoff
+from tacit.client.timing import Clock, Sleep, backoff, told_seconds
 from tacit.client.tls import NO_TLS, context_for, refusal
 from tacit.crypto.digest import sha256
 from tacit.crypto.secret import Randomness, Secret, revealed_key
@@ -42,7 +42,7 @@ ANSWER_BYTES: Final = 64 * limits.MIB
 """The longest answer that is read: a page of the largest messages, in base64."""
 CARRIES_KEY: Final = frozenset({"/api/auth/register", "/api/auth/session", "/api/auth/unlocker", "/api/auth/unlock"})
 """Where a POST carries the key that it is signed with, and no session."""
-BUSY: Final = frozenset({502, 503, 504})
+BUSY: Final = frozenset({408, 502, 503, 504})
 
 
 @final
@@ -270,7 +270,8 @@ class EncryptionAPIClient:
         """One request and its answer; with `repeats` it may be sent again when its outcome is unknown.
 
         A request that the server refused for its clock or for an ended session was not looked at: it is signed anew
-        and sent once more. The server's clock is kept once a request was taken by it.
+        and sent once more; as is one that was too many, after as long as the server says, up to a minute each time.
+        The server's clock is kept once a request was taken by it.
         """
         content = to_json_bytes(body) if body is not None else b""
         mended: set[str] = set()
@@ -279,11 +280,11 @@ class EncryptionAPIClient:
         while True:
             try:
                 status, raw = await self._once(method, path, query, content, signed, offset)
-            except errors.Unreachable:
+            except errors.Unreachable as error:
                 attempt += 1
                 if not repeats or attempt == ATTEMPTS:
                     raise
-                await self._sleep(backoff(attempt - 1, self._random))
+                await self._sleep(told_seconds(error.facts.get("retryAfter")) + backoff(attempt - 1, self._random))
                 continue
             if 200 <= status < 300:
                 if errors.ClockSkew.code in mended:
@@ -291,6 +292,10 @@ class EncryptionAPIClient:
                 found: T = read_answer(answer, raw)
                 return found
             problem = read_problem(raw)
+            if isinstance(problem, errors.TooManyRequests) and attempt + 1 < ATTEMPTS:
+                await self._sleep(told_seconds(problem.facts.get("retryAfter")) + backoff(attempt, self._random))
+                attempt += 1  # it was not looked at, so that it may be repeated whatever it is
+                continue
             if problem.code in mended:
                 raise problem
             if isinstance(problem, errors.ClockSkew):
@@ -329,7 +334,8 @@ class EncryptionAPIClient:
             unreachable = errors.Unreachable(f"{self.authority}: {type(error).__name__}")
             raise refusal(error, self.authority) or unreachable from None
         if response.status_code in BUSY:
-            raise errors.Unreachable(f"{self.authority} answers {response.status_code}")
+            told = told_seconds(response.headers.get("retry-after"))
+            raise errors.Unreachable(f"{self.authority} answers {response.status_code}", retryAfter=told)
         self.incarnation = response.headers.get(INCARNATION_HEADER, self.incarnation)
         return response.status_code, raw
 

@@ -275,6 +275,12 @@ class SocketConnection(Timed, Frames):
     def __init__(self, crowd: Connections, **given: Any) -> None:
         super().__init__(**given)
         self.crowd = crowd
+        self.app = self._run
+
+    async def _run(self, *asgi: Any) -> None:
+        await self.config.loaded_app(*asgi)
+        if self.initial_response is not None:  # refused: uvicorn would log an error of the application's
+            self.handshake_complete = True
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
