@@ -13,6 +13,7 @@ from adversary import attacks_network as network
 from adversary import attacks_oracle as oracle
 from adversary import attacks_order as order
 from adversary import attacks_probing as probing
+from adversary import attacks_restored as restored
 from adversary import attacks_rules as rules
 from adversary import attacks_server as server
 from adversary import attacks_storage as storage
@@ -84,6 +85,8 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "MM2.vault": rules.ShortTagOfVault,
     "MS4.plaintext": rules.Downgrade,
     "MS4.profile": rules.LowerProfile,
+    "MS11": restored.OldBackup,
+    "T4.restored": restored.ResetAtOnce,
     "MS14": rules.OtherLabel,
     "N1": rules.FalseKeys,
     "N1.compat": rules.FalseKeysOfCompat,

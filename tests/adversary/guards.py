@@ -121,6 +121,11 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
         "tacit.signed.rights:_check_known": f"{STAND_INS}:nothing",
     },
     "MS4.profile": {"tacit.signed.rights:_check_link": f"{STAND_INS}:nothing"},
+    "MS11": {
+        "tacit.client.lost:begin_again": f"{OF_DEVICES}:forgetting",
+        "tacit.client.comparing:why_contradicted": f"{STAND_INS}:nothing",
+    },
+    "T4.restored": {"tacit.server.reconcile_account:check_waited": f"{STAND_INS}:nothing"},
     "MS14": {"tacit.signed.verify:labelled_bytes": f"{OF_CRYPTO}:without_label"},
     "N1": {
         "tacit.crypto.verify:check_public": f"{STAND_INS}:nothing",

@@ -42,6 +42,7 @@ IDS: Final = (
     "MS12.elements",
     "MS12.frame",
     "MS12.json",
+    "MS11",
     "MS14",
     "MS16",
     "MS16.amk",
@@ -91,4 +92,5 @@ IDS: Final = (
     "T2.resync",
     "T3",
     "T4",
+    "T4.restored",
 )

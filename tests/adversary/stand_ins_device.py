@@ -50,3 +50,19 @@ def keeping_words(original: Any) -> Any:
 def one_instance(_: Any) -> bytes:
     """Every opening of a store is the same."""
     return b"one for all time"
+
+
+@wraps_original
+def forgetting(original: Any) -> Any:
+    """After a restore a device begins with nothing: it believes whatever the server has by now."""
+
+    def begin_again(books: Books) -> None:
+        original(books)
+        for table in ("records", "grants", "messages", "counters"):
+            books.connection.execute(f"DELETE FROM {table}")
+        books.connection.execute("UPDATE conversations SET cursor = 0, highest = 0, name_seq = 0")
+        books.set_meta("entries", None)
+        books._conversations.clear()
+        books._vault = None
+
+    return begin_again

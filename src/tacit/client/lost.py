@@ -36,6 +36,14 @@ def is_restored(books: Books, incarnation: str) -> bool:
     return books.meta(DUE) is not None or books.text(INCARNATION) not in ("", incarnation)
 
 
+def begin_again(books: Books) -> None:
+    """Ask for everything anew, from the first place on: what is held stays held, whatever the server has by now."""
+    for conversation_id in books.conversation_ids():
+        held = books.held(conversation_id)
+        held.cursor, held.leave_sent = 0, False
+        books.save(held)
+
+
 def keep_places(books: Books, conversation_id: str, first: int, last: int) -> None:
     """Remember places that are given to nothing; a page may begin within them."""
     within = "SELECT 1 FROM lost_places WHERE conversation_id = ? AND first <= ? AND last >= ?"

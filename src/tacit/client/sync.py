@@ -294,10 +294,7 @@ class Syncer:
             books.set_meta(lost.DUE, b"")
             books.set_meta(lost.RESTORED, b"")
             books.set_meta(ACCOUNT_CURSOR, None)
-            for conversation_id in books.conversation_ids():
-                held = books.held(conversation_id)
-                held.cursor, held.leave_sent = 0, False
-                books.save(held)
+            lost.begin_again(books)
             self.caught_up.clear()
             return True
 

@@ -128,10 +128,15 @@ def lacking(chains: Chains, user_id: str, posted: list[api.HeldVersion]) -> Lack
         if record.version > newest.value.version + 1:
             raise errors.VersionConflict(accountVersion=newest.value.version)
         newest = verify_next(newest, record, signatures)
-        if record.reset_by.by is ResetBy.DEVICE:
-            raise errors.ResetPending
+        check_waited(record)
         added.append((newest, each))
     return added
+
+
+def check_waited(record: AccountRecord) -> None:
+    """Raises `ResetPending` for a reset that a device alone asked for: nothing here says that it waited."""
+    if record.reset_by.by is ResetBy.DEVICE:
+        raise errors.ResetPending
 
 
 def put_version(db: sqlite3.Connection, record: AccountRecord, text: api.HeldVersion, now: int) -> tuple[str, ...]:
