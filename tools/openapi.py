@@ -28,7 +28,7 @@ from tacit.server.description import FILE, PATH  # noqa: E402
 from tacit.server.events import LIVE, READY  # noqa: E402
 from tacit.server.sessions import VERSION  # noqa: E402
 from tacit.server.watch import REQUEST_ID_HEADER  # noqa: E402
-from tools.operations import NUMBER, OF_ACCESS, OPEN, OPERATIONS, SIGNED, USER, Operation  # noqa: E402
+from tools.operations import NUMBER, OF_ACCESS, OF_CONNECTIONS, OPEN, OPERATIONS, SIGNED, USER, Operation  # noqa: E402
 
 REF: Final = "#/components/schemas/{name}"
 PROBLEM: Final[dict[str, Any]] = {
@@ -135,7 +135,7 @@ def refusals(operation: Operation) -> dict[str, Any]:
     return {
         str(status): {
             "description": ", ".join(f"`{code}`" for code in codes),
-            "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS},
+            **({} if set(codes) <= set(OF_CONNECTIONS) else {"headers": OF_ANSWERS}),
             "content": {
                 PROBLEM_TYPE: {
                     "schema": {
@@ -163,6 +163,7 @@ HEADERS: Final = {
         "schema": {"type": "string"},
     },
 }
+OF_ANSWERS: Final = {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS}
 
 
 def described(key: tuple[str, str], handler: Any, schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
@@ -195,12 +196,15 @@ def described(key: tuple[str, str], handler: Any, schema: dict[str, Any], exampl
     good = {
         str(status): {
             "description": "Done." if status == 200 else "It cannot work.",
-            "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in HEADERS},
+            "headers": OF_ANSWERS,
             "content": {"application/json": answer if status == 200 else {"schema": schema}},
         }
         for status in operation.statuses
     }
-    found["responses"] = good | refusals(operation)
+    found["responses"] = refusals(operation)
+    for status, one in good.items():  # a status can have both
+        content = found["responses"].get(status, {}).get("content", {}) | one["content"]
+        found["responses"][status] = one | {"content": content}
     if "headers" in example:
         found["x-tacit-signed"] = example["headers"]
     return found

@@ -20,7 +20,9 @@ OPENING: Final = "opening"
 SIGNED: Final = "signed"
 """Signed by the device of a session, whose token it carries."""
 
-EVERY: Final = ("internal", "malformed")
+OF_CONNECTIONS: Final = ("header_too_large", "request_timeout", "too_many_connections")
+"""Answered before it is known what is asked for."""
+EVERY: Final = ("internal", "malformed", *OF_CONNECTIONS)
 OF_ALL_BUT_HEALTH: Final = ("too_many_requests",)
 OF_SIGNATURES: Final = (
     *("request_unsigned", "request_signature_invalid", "clock_skew", "request_replayed", "too_large"),
