@@ -86,8 +86,9 @@ def codes() -> str:
 
 
 def docs() -> str:
-    """The page of structs is fresh, and the documentation builds without a warning."""
+    """The pages of structs and limits are fresh, and the documentation builds without a warning."""
     run("python", "tools/structs.py", "--check")
+    run("python", "tools/limits_table.py", "--check")
     with tempfile.TemporaryDirectory() as scratch:
         return run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "-d", f"{scratch}/trees", "docs", scratch)
 
