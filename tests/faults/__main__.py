@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from faults import cuts
+from faults import cuts, kill
 from faults.form import Row
 
-HARNESSES: Final[dict[str, Callable[[float], Iterator[Row]]]] = {"cuts": cuts.long}
+HARNESSES: Final[dict[str, Callable[[float], Iterator[Row]]]] = {"cuts": cuts.long, "kill": kill.long}
 
 
 def main() -> int:
