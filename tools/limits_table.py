@@ -21,7 +21,8 @@ HEAD = """\
 
 Every limit of the server, with what becomes of whoever is above it: a problem with this [code](errors.md), or what is
 said instead. Limits with a setting are an operator's to change ([Running the server](operation.md)); sizes are the
-protocol's, and those inside of a struct stand in [structs](structs.md). This page is made from the code by `tools/limits_table.py`.
+protocol's, and those inside of a struct stand in [structs](structs.md). This page is made from the code by
+`tools/limits_table.py`.
 
 A client that is answered 408, 429 or 503 waits as long as `Retry-After` says, at most a minute, and asks again: four
 times in all, where that is safe. What it has to send is kept and goes out later.
