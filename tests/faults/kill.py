@@ -76,13 +76,15 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def start(self) -> None:
+    async def start(self, *more: str) -> None:
         """Start it, and wait for its first answer."""
         began = time.perf_counter()
         place = ("serve", "--port", str(self.port), "--database", str(self.database))
         with (self.folder / "log").open("ab") as log:
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-            self.process = subprocess.Popen([*self.program, *place, *OPTIONS], stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(
+                [*self.program, *place, *OPTIONS, *more], stdout=log, stderr=log, env=environment
+            )
         async with httpx2.AsyncClient() as http:
             while True:
                 with suppress(httpx2.HTTPError):
@@ -110,11 +112,13 @@ class Crowd:
     told: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Text: its client message id and seq, as the server acknowledged it."""
     begun: list[str] = field(default_factory=list)
+    url: str = ""
+    """Where they find the server, if not at its own address."""
 
     async def gather(self, folder: Path) -> None:
         """Four people; two of them have a WebSocket open, one sends by HTTP, and one comes and goes."""
         for name in ("alice", "bob", "carol", "dave"):
-            client = Client(self.server.url, store=folder / f"{name}.db", sleep=short, cost=CHEAP)
+            client = Client(self.url or self.server.url, store=folder / f"{name}.db", sleep=short, cost=CHEAP)
             await client.register(name, password_of(name))
             self.clients[name] = client
         await self.clients["alice"].create_conversation("team", members=["bob", "carol"])
