@@ -37,8 +37,8 @@ class OldBackup(Reads):
             conversation_id, now = team.id, stage.world.clock()
         gone = self.folder / "gone"
         gone.mkdir()
-        for each in self.folder.glob("server.db*"):
-            shutil.move(each, gone)
+        for file in self.folder.glob("server.db*"):
+            shutil.move(file, gone)
         backup.restore(self.folder / "backup.db", self.folder / "server.db", os.urandom(16).hex(), now)
         async with self.stage() as stage:
             bob = await stage.world.come_back("bob")
@@ -68,7 +68,7 @@ class ResetAtOnce(Attack):
             await stage.people("alice")
             stolen = await stage.tablet("alice")
             self.thief = (await me(stolen)).device_id
-            await restored(stage)
+            await restored(stage.backend)
             await stolen.account.reset("the thief's")
             change = await stolen.device.run(accountchange.find)
             assert change is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from operator import methodcaller
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from client.restoring import Place, assert_calm, notices, said
 from client.world import Clock, Wire, World, password_of, yes
 from tacit import errors
 from tacit.client import Client, lost
+from tacit.client.vaults import held_header
 from tacit.server.admin.check import check
 
 
@@ -274,3 +276,38 @@ async def test_a_server_that_claims_a_restore_and_stays_behind_is_evidence_again
     with pytest.raises(errors.ServerMisbehaved):
         await bob.device._parts_now().directory.refresh(["alice"])
     assert [each.about for each in await bob.alarms()] == ["account"]
+
+
+@pytest.mark.parametrize("written", [1, 2])
+@pytest.mark.parametrize("writes", [1, 2])
+async def test_two_devices_that_wrote_the_vault_apart_come_together(
+    town: World, place: Place, written: int, writes: int
+) -> None:
+    """One before the restore, `written` times, and one after it, before the first came back."""
+    alice, *_ = await town.register("alice", "bob", "carol", "dave", "erin")
+    tablet = await town.another("alice", "tablet")
+    for each in (alice, tablet):
+        await each.sync()
+        await each.device._write_vault()
+    await alice.sync()
+    place.back_up()
+    for name in ("bob", "dave")[:written]:
+        await alice.create_conversation(f"with {name}", members=[name])
+        await alice.device._write_vault()
+    await place.restore()
+    for name in ("carol", "erin")[:writes]:
+        await tablet.sync()
+        await tablet.create_conversation(f"with {name}", members=[name])
+        await tablet.device._write_vault()
+    for _ in range(2):
+        for each in (alice, tablet):
+            await each.sync()
+            await each.device._write_vault()
+    await alice.device.check_vault()
+    for each in (alice, tablet):
+        assert await each.alarms() == []
+        for name in ("bob", "carol"):
+            assert await each.device.run(methodcaller("vault_contact", name)) is not None
+    headers = [await each.device.run(held_header) for each in (alice, tablet)]
+    assert headers[0] == headers[1]
+    assert list(check(place.database)) == []

@@ -13,6 +13,7 @@ import httpx2
 from server.people import KEYS, MESSAGES, Clock, Person, Talk, Town, seeded
 from server.test_accounts import next_outer
 from tacit.server.app import open_backend, routes
+from tacit.server.backend import Backend
 from tacit.server.config import Config
 from tacit.server.store import messages, meta, putting_back
 from tacit.wire.codec import encode
@@ -63,14 +64,14 @@ def example(path: str, request: httpx2.Request, response: httpx2.Response) -> di
     return one | ({"headers": headers} if headers else {})
 
 
-async def restored(town: Town, places: int = 1000) -> None:
+async def restored(backend: Backend, places: int = 1000) -> None:
     """As after `tacit admin restore` of a backup of what there is now."""
 
     def renew(db: sqlite3.Connection) -> None:
         messages.lose(db, places, 1)
         meta.put(db, putting_back.RESTORED, b"1")
 
-    await town.backend.store.write(renew)
+    await backend.store.write(renew)
 
 
 async def exchange(town: Town) -> None:
@@ -105,7 +106,7 @@ async def exchange(town: Town) -> None:
     leave = {"leave": to_base64(encode(talk.leave(bob)))}
     await bob.ask("POST", f"/api/conversations/{talk.id}/leave", leave)
     await alice.ask("DELETE", MEMBERS, talk.next(alice, talk.removal(bob), leaves=[talk.leave(bob)]))
-    await restored(town)
+    await restored(town.backend)
     held = [
         {"kind": "record", **{name: talk.posted[name] for name in ("record", "signature", "encryptedKeys")}},
         {"kind": "message", "encryptedPayload": talk.payload(alice, id="lost")},

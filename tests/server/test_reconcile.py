@@ -66,7 +66,7 @@ async def test_a_server_that_was_never_restored_lacks_nothing(town: Town) -> Non
 async def test_records_and_messages_come_back_in_their_order_at_new_places(town: Town) -> None:
     alice, bob = await town.people("alice", "bob")
     talk = await Talk.opened(alice, bob)
-    await restored(town)
+    await restored(town.backend)
     first = talk.payload(alice, "one", id="one")
     second = record(talk.next(alice))
     third = talk.payload(bob, "two", id="two")
@@ -87,7 +87,7 @@ async def test_records_and_messages_come_back_in_their_order_at_new_places(town:
 
 async def test_the_whole_of_a_conversation_comes_back_beyond_every_place_that_it_had(town: Town) -> None:
     alice, bob, carol = await town.people("alice", "bob", "carol")
-    await restored(town)
+    await restored(town.backend)
     talk = Talk(alice, bob)
     founded = record(talk.genesis())
     assert codes(await post(bob, talk, founded, message(talk.payload(alice)))) == ["taken", "taken"]
@@ -103,7 +103,7 @@ async def test_who_was_added_since_brings_back_what_let_it_in(town: Town) -> Non
     alice, bob, carol = await town.people("alice", "bob", "carol")
     talk = await Talk.opened(alice, bob)
     talk.everybody["carol"] = carol
-    await restored(town)
+    await restored(town.backend)
     added = record(talk.next(alice, carol.place()))
     assert codes(await post(carol, talk, added, message(talk.payload(alice)))) == ["taken", "taken"]
 
@@ -111,7 +111,7 @@ async def test_who_was_added_since_brings_back_what_let_it_in(town: Town) -> Non
 async def test_who_was_removed_brings_back_the_removal_and_nothing_after_it(town: Town) -> None:
     alice, bob = await town.people("alice", "bob")
     talk = await Talk.opened(alice, bob)
-    await restored(town)
+    await restored(town.backend)
     before = talk.payload(bob)
     removed = record(talk.next(alice, talk.removal(bob)))
     after = record(talk.next(alice))
@@ -124,7 +124,7 @@ async def test_who_was_removed_brings_back_the_removal_and_nothing_after_it(town
 async def test_no_other_branch_and_no_record_after_a_gap_is_taken(town: Town) -> None:
     alice, bob = await town.people("alice", "bob")
     talk = await Talk.opened(alice, bob)
-    await restored(town)
+    await restored(town.backend)
     other = record(talk.next(bob, keep=False))
     mine = record(talk.next(alice))
     later = record(talk.next(alice))
@@ -135,7 +135,7 @@ async def test_no_other_branch_and_no_record_after_a_gap_is_taken(town: Town) ->
 async def test_after_an_epoch_was_opened_anew_no_lost_one_follows(town: Town) -> None:
     alice, bob = await town.people("alice", "bob")
     talk = await Talk.opened(alice, bob)
-    await restored(town)
+    await restored(town.backend)
     assert (await alice.ask("POST", KEYS, talk.next(alice))).status == 200
     assert codes(await post(bob, talk, record(talk.next(bob)))) == ["epoch_conflict"]
     assert codes(await post(bob, talk, message(talk.payload(bob)))) == ["key_id_mismatch"]
@@ -145,7 +145,7 @@ async def test_what_is_not_as_it_was_signed_is_refused_and_holds_up_nothing_else
     alice, bob, carol = await town.people("alice", "bob", "carol")
     talk = await Talk.opened(alice, bob)
     other = await Talk.opened(carol, bob)
-    await restored(town)
+    await restored(town.backend)
     good = talk.payload(alice)
     bent = dict(good, clientMessageId="two")
     strange = dict(talk.payload(alice, id="three"), senderId="carol")
@@ -174,14 +174,14 @@ async def test_a_message_of_an_epoch_that_was_closed_before_the_backup_is_in_the
     talk = await Talk.opened(alice, bob)
     old = talk.payload(alice)
     assert (await alice.ask("POST", KEYS, talk.next(alice))).status == 200
-    await restored(town)
+    await restored(town.backend)
     assert codes(await post(bob, talk, message(old))) == ["nothing_lacking"]
 
 
 async def test_only_grants_that_hold_come_with_a_record_and_none_is_replaced(town: Town) -> None:
     alice, bob, carol = await town.people("alice", "bob", "carol")
     talk = await Talk.opened(alice, bob)
-    await restored(town)
+    await restored(town.backend)
     body = talk.next(alice)
     by_alice, to_bob = (next(each for each in talk.grants if each.grant.recipient == name) for name in ("alice", "bob"))
     forged = dataclasses.replace(by_alice, signature=bytes(64))
@@ -209,7 +209,7 @@ async def test_only_grants_that_hold_come_with_a_record_and_none_is_replaced(tow
 async def test_a_page_is_bounded(town: Town) -> None:
     alice, bob = await town.people("alice", "bob")
     talk = await Talk.opened(alice, bob)
-    await restored(town)
+    await restored(town.backend)
     held = [message(talk.payload(alice))] * 501
     assert (await post(alice, talk, *held)).code == "too_large"
     assert (await post(alice, talk)).body == {"success": True, "results": []}
@@ -219,5 +219,5 @@ async def test_a_page_is_bounded(town: Town) -> None:
 async def test_a_thing_of_an_unknown_kind_is_refused(town: Town, kind: str) -> None:
     alice, bob = await town.people("alice", "bob")
     talk = await Talk.opened(alice, bob)
-    await restored(town)
+    await restored(town.backend)
     assert (await post(alice, talk, {"kind": kind, "record": "AAAA"})).code == "malformed_json"

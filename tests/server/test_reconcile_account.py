@@ -41,7 +41,7 @@ async def test_a_server_that_was_never_restored_lacks_no_version(town: Town) -> 
 async def test_a_version_comes_back_from_anybody_once(town: Town) -> None:
     alice, bob = await town.people("alice", "bob")
     first = alice.publication()
-    await restored(town)
+    await restored(town.backend)
     lost = second_version(alice)
     answer = await post(bob, "alice", first, lost)
     assert (answer.status, answer.body) == (200, {"success": True, "versions": 1, "vault": False})
@@ -54,7 +54,7 @@ async def test_a_version_comes_back_from_anybody_once(town: Town) -> None:
 
 async def test_no_other_branch_nothing_after_a_gap_and_nothing_forged_is_taken(town: Town) -> None:
     alice, bob = await town.people("alice", "bob")
-    await restored(town)
+    await restored(town.backend)
     lost = second_version(alice)
     other = second_version(alice, archive_key_id=b"\1" * 32)
     ahead = second_version(alice, version=3)
@@ -71,7 +71,7 @@ async def test_no_other_branch_nothing_after_a_gap_and_nothing_forged_is_taken(t
 
 async def test_of_a_vault_only_what_the_record_names_and_its_devices_wrote_is_taken(town: Town) -> None:
     alice, bob = await town.people("alice", "bob")
-    await restored(town)
+    await restored(town.backend)
     made = alice.made.vault
     lost = next_outer(alice)
     later = next_outer(alice, lost, 3)
@@ -100,7 +100,7 @@ async def test_of_a_vault_only_what_the_record_names_and_its_devices_wrote_is_ta
 
 async def test_a_reset_that_a_device_alone_asked_for_waits_anew(town: Town) -> None:
     alice, bob = await town.people("alice", "bob")
-    await restored(town)
+    await restored(town.backend)
     before = await rows(town)
     alone = posted(alice, reset(alice).version)
     assert (await post(bob, "alice", alone)).code == "reset_pending"

@@ -15,7 +15,7 @@ from tacit.client.answers import check_vault
 from tacit.client.books import OWN_RESET, UNREADABLE_BY, VAULT_OWED, Books
 from tacit.client.comparing import compare
 from tacit.client.conversations import after_update
-from tacit.client.lost import is_restored
+from tacit.client.lost import RESTORED, is_restored
 from tacit.client.ownwords import drop_written, tell_confirmed, wanted_entries
 from tacit.client.store import Store
 from tacit.client.timing import Clock
@@ -229,17 +229,29 @@ def take_outer(books: Books, answer: api.PrivateKeys, asked: OuterHeader | None,
     outer = decode(Outer, binary(answer.outer, limits.VAULT_BYTES), limits.VAULT_BYTES)
     verify_outer(record, outer)
     asked, held = of_this_chain(books, asked), of_this_chain(books, held_header(books))
-    if asked is not None and check_not_older(asked, outer.header):
+    branched = may_branch(books, held, outer.header)
+    if asked is not None and not branched and check_not_older(asked, outer.header):
         return
     if held is not None:
-        if outer.header.version < held.version or check_not_older(held, outer.header):
+        if not branched and (outer.header.version < held.version or check_not_older(held, outer.header)):
             return
-        later = record.outer.version > held.version  # its word is the identity key's
+        later = branched or record.outer.version > held.version  # its word is the identity key's
         start = record.outer if later else OuterRef(held.version, header_hash(held))
         check_follows(record, start, outer.header, answer)
     keep_headers(books, record, answer)
     take_box(books, record, decode(Boxes, binary(answer.boxes, limits.VAULT_BYTES), limits.VAULT_BYTES))
     keep_outer(books, outer, now)
+
+
+def may_branch(books: Books, held: OuterHeader | None, served: OuterHeader) -> bool:
+    """Whether a device that did not know what this one holds may have written another part on a restored server.
+
+    Then it has only to lead from the part that the account record names. Nothing is lost: all entries that are held go
+    into the next one. Before this device met a restore it is evidence.
+    """
+    if held is None or books.meta(RESTORED) is None or served.version < held.version:
+        return False
+    return header_hash(served) != header_hash(held)
 
 
 def keep_headers(books: Books, record: AccountRecord, answer: api.PrivateKeys) -> None:
