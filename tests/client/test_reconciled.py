@@ -311,3 +311,47 @@ async def test_two_devices_that_wrote_the_vault_apart_come_together(
     headers = [await each.device.run(held_header) for each in (alice, tablet)]
     assert headers[0] == headers[1]
     assert list(check(place.database)) == []
+
+
+async def test_what_is_said_to_a_server_that_forgot_the_conversation_goes_out_once_it_knows_it(
+    town: World, place: Place
+) -> None:
+    alice, bob = await town.register("alice", "bob")
+    place.back_up()
+    team = await alice.create_conversation("team", members=["bob"])
+    await team.send("one")
+    await alice.sync()
+    await place.restore()
+    await team.send("two")
+    for each in (bob, alice):  # he asks for the key, and is given it
+        await each.sync()
+    assert await said(bob) == await said(alice) == ["one", "two"]
+    assert (await alice.conversation("team")).unsent == ()
+    assert list(check(place.database)) == []
+
+
+async def test_an_epoch_since_which_a_device_was_revoked_takes_no_message_when_it_is_back(
+    town: World, place: Place
+) -> None:
+    alice, bob = await town.register("alice", "bob")
+    tablet = await town.another("alice", "tablet")
+    await alice.sync()
+    team = await alice.create_conversation("team", members=["bob"])
+    place.back_up()
+    await team.rotate()
+    town.wires["alice"].lose("request", "/conversation/keys")
+    with pytest.raises(errors.Unreachable):
+        await revoke(alice, tablet, password_of("alice"))
+    await bob.sync()
+    await bob.device._parts_now().directory.refresh(["alice"])
+    await place.restore()
+    await bob.sync()
+    assert place.backend is not None
+    query = "SELECT epoch, outdated FROM conversations"
+    outdated = await place.backend.store.read(lambda db: db.execute(query).fetchall())
+    assert [tuple(each) for each in outdated] == [(2, 1)]
+    await (await bob.conversation("team")).send("one")
+    town.wires["alice"].faults.clear()
+    assert await said(alice) == ["one"]
+    await assert_calm(alice, bob)
+    assert list(check(place.database)) == []

@@ -49,6 +49,8 @@ async def test_what_nobody_is_there_to_post_back_is_missing_and_talk_goes_on(tow
     assert await said(alice) == await said(carol) == ["one", "three"]
     assert await said(bob) == ["one", "two", "three"]
     assert await said(alice) == await said(carol) == ["one", "three", "two"]
+    await (await carol.conversation("team")).send("four")  # the places that were lost do not wear the key out
+    assert await said(bob) == ["one", "two", "three", "four"]
     for each in (alice, bob, carol):
         assert await each.alarms() == []
         team = await each.conversation("team")

@@ -134,7 +134,11 @@ class Syncer:
     async def pull_conversation(self, conversation_id: str) -> None:
         """Fetch everything of one conversation after its cursor; everything there is of a server that was restored."""
         async with self._lock:
-            await self._pull_conversation(conversation_id)
+            try:
+                await self._pull_conversation(conversation_id)
+            except errors.NotAMember:  # as a server says that lost all of it
+                if not await self.is_restored():
+                    raise
             restored = await self.is_restored()
         if restored:
             await self.pull()
