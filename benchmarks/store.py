@@ -23,6 +23,8 @@ NAME = "store"
 SENDERS = (1, 16, 64)
 ASKED = 64
 """The number of senders for which figures were asked for."""
+PEOPLE = 256
+"""Members of the conversation: so many senders at most."""
 OF_BATCHES = 0.6
 OVER_EACH = 3.0
 TRANSACTIONS = 40
@@ -67,7 +69,7 @@ def open_conversation(db: sqlite3.Connection) -> None:
         record="record",
         signature="signature",
         state=b"state",
-        changes=[MemberChange(first.sender, 2, 1)],
+        changes=[MemberChange(some_message(number, PEOPLE).sender, 2, 1) for number in range(PEOPLE)],
         new_grants=(),
         now=0,
     )

@@ -10,6 +10,7 @@ from tacit.server.description import PATH as DESCRIPTION
 from tacit.server.events import LIVE, READY
 from tacit.server.gate import UNSIGNED
 from tacit.server.metrics import PATH as METRICS
+from tacit.server.socket import PATH as SOCKET
 from tacit.signed.message import FIELDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ def test_the_page_of_endpoints_is_complete() -> None:
         for method in getattr(handler, "http_methods", ("GET",))
     }
     named = set(re.findall(r"^\| `(GET|POST|DELETE) (/[^`]*)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
-    assert named == routes | {("GET", METRICS)}  # which another listener answers
+    assert named == routes | {("GET", METRICS), ("GET", SOCKET)}  # of another listener, and of another protocol
 
 
 def test_the_routes_for_operators_take_no_signature_and_no_client_knows_them() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from socket import socket as Listening
 
@@ -15,6 +16,7 @@ from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen
 from tacit.server.serve import settings, wall_clock
+from tacit.server.socket import SocketProtocol
 from tacit.server.tls import Certificate
 
 
@@ -33,7 +35,8 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def served(backend: Backend, listening: Listening, certificate: Certificate | None = None) -> AsyncIterator[None]:
     """A backend served on a listening socket, set up as `tacit serve` does."""
-    server = _Server(uvicorn.Config(application(backend), **settings(backend.connections, certificate=certificate)))
+    how = settings(backend.connections, certificate=certificate, sockets=partial(SocketProtocol, backend))
+    server = _Server(uvicorn.Config(application(backend), **how))
     running = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         await asyncio.wait((asyncio.create_task(server.ready.wait()), running), return_when=asyncio.FIRST_COMPLETED)

@@ -105,7 +105,7 @@ async def test_a_client_that_does_not_read_is_hung_up_on(tmp_path: Path) -> None
             async with asyncio.timeout(60):
                 while town.backend.hub.sockets:
                     for _ in range(20):  # until what the system takes is full too
-                        hidden.say(b"x" * 32 * 1024)
+                        hidden.answer(b"x" * 32 * 1024)
                     await asyncio.sleep(0.01)
             assert len(town.backend.connections) == 0
             hers.transport.abort()

@@ -207,7 +207,7 @@ def test_the_log_holds_nothing_of_what_a_client_sent(tmp_path: Path) -> None:
                 pass
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=120)
-    assert "socket outcome=left" in err
+    assert "socket outcome=closed" in err
     assert "secre" not in err
     assert "Traceback" not in err
     assert "0xff" not in err

@@ -14,7 +14,7 @@ from server.people import AUTHORITY, KEYS, MESSAGES, Person, Talk, Town
 from server.test_accounts import GENERATE, revocation, with_second_device
 from tacit.crypto.digest import sha256
 from tacit.server import push
-from tacit.server import socket as handler
+from tacit.server import talk as handler
 from tacit.server.push import Line
 from tacit.signed.request import SocketChallenge, sign_challenge
 from tacit.wire import limits
@@ -234,33 +234,95 @@ async def test_many_sends_at_once_are_answered_in_their_order(
     assert sent == [(str(number), number + 2) for number in range(20)]
 
 
+class Paper:
+    """What a line writes to."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.ended = False
+
+    def write(self, frames: bytes) -> None:
+        self.written.append(frames)
+
+    def hang_up(self) -> None:
+        self.ended = True
+
+
+def line_of(device: str = "device") -> tuple[Line, Paper]:
+    paper = Paper()
+    return Line("alice", device, "token", paper), paper
+
+
 async def test_one_device_has_so_many_lines() -> None:
     hub = push.Hub()
-    lines = [Line("alice", "device", "token") for _ in range(push.OF_A_DEVICE + 1)]
-    other = Line("alice", "another", "token")
+    lines = [line_of()[0] for _ in range(push.OF_A_DEVICE + 1)]
+    other, _ = line_of("another")
     for each in (other, *lines):
         hub.add(each)
     assert [each.closed for each in (other, *lines)] == [False, True] + [False] * push.OF_A_DEVICE
-    for each in (other, *lines):
-        hub.remove(each)
-    assert hub._lines == {}
 
 
-async def test_a_slow_reader_is_hung_up_on_when_too_much_waits() -> None:
-    slow = Line("alice", "device", "token")
-    frames = 0
-    while not slow.closed:
-        slow.say(bytes(limits.MIB))
-        frames += 1
-    assert frames == push.BACKLOG_BYTES // limits.MIB + 1
-    assert await slow.next_frame() is None
-    slow.say(b"more")
-    assert await slow.next_frame() is None
+async def test_one_account_has_so_many_lines() -> None:
+    hub = push.Hub()
+    lines = [line_of(str(number))[0] for number in range(push.OF_AN_ACCOUNT + 2)]
+    for each in lines:
+        hub.add(each)
+    assert [each.closed for each in lines] == [True, True] + [False] * push.OF_AN_ACCOUNT
 
 
-async def test_what_was_read_makes_room_again() -> None:
-    reader = Line("alice", "device", "token")
-    for _ in range(10):
-        reader.say(bytes(push.BACKLOG_BYTES))
-        assert len(await reader.next_frame() or b"") == push.BACKLOG_BYTES
-    assert not reader.closed
+async def test_what_comes_in_one_turn_of_the_loop_is_written_at_once_and_answers_first() -> None:
+    line, paper = line_of()
+    line.push(b"one ")
+    line.answer(b"two ")
+    line.push(b"three")
+    assert not paper.written
+    await asyncio.sleep(0)
+    assert paper.written == [b"two one three"]
+
+
+async def test_a_slow_reader_is_told_once_that_it_is_behind_and_nothing_is_kept_for_it() -> None:
+    slow, paper = line_of()
+    slow.pause()
+    for _ in range(100):
+        slow.push(bytes(push.BACKLOG_BYTES // 8))
+        assert slow._waiting <= push.BACKLOG_BYTES
+    slow.answer(b"answer")
+    await asyncio.sleep(0)
+    assert not paper.written
+    slow.resume()
+    assert paper.written == [b"answer" + push.BEHIND]
+    slow.push(b"next")
+    await asyncio.sleep(0)
+    assert paper.written[1:] == [b"next"]
+
+
+async def test_a_reader_that_is_slow_for_a_moment_misses_nothing() -> None:
+    slow, paper = line_of()
+    for number in range(10):
+        slow.pause()
+        slow.push(bytes(push.BACKLOG_BYTES))
+        slow.resume()
+        assert len(paper.written[number]) == push.BACKLOG_BYTES
+    assert not slow.closed
+
+
+async def test_whoever_does_not_read_is_told_that_it_is_behind_and_delays_nobody(town: Town, port: int) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    async with line(alice, port) as hers, line(bob, port) as his:
+        his.transport.pause_reading()
+        (slow,) = town.backend.hub._lines["bob"]
+        number = 0
+        while not slow._behind:
+            number += 1
+            payload = talk.payload(alice, "x" * 30_000, id=str(number))
+            await hers.send(sending(talk, payload, str(number)))
+            while (await frame(hers))["type"] != "sent":
+                pass
+        his.transport.resume_reading()
+        got = [await frame(his)]
+        while got[-1]["type"] != "behind":
+            got.append(await frame(his))
+        assert len(got) < number
+        await hers.send(sending(talk, talk.payload(alice, id="after"), "after"))
+        assert (await frame(his))["item"]["encryptedPayload"]["clientMessageId"] == "after"

@@ -105,5 +105,9 @@ class AccountPush(Body, frozen=True, tag_field="type", tag="account"):
     cursor: int
 
 
+class BehindPush(Body, frozen=True, tag_field="type", tag="behind"):
+    """More was pushed than the client read in time, and dropped: what it lacks it fetches by its cursors."""
+
+
 ClientFrame = Hello | Send
-ServerFrame = Challenge | Welcome | SentFrame | ProblemFrame | ItemPush | AccountPush
+ServerFrame = Challenge | Welcome | SentFrame | ProblemFrame | ItemPush | AccountPush | BehindPush

@@ -16,6 +16,7 @@ from tacit.api.messages import EncryptedPayload
 from tacit.api.problems import from_problem
 from tacit.api.sync import (
     AccountPush,
+    BehindPush,
     Challenge,
     ItemPush,
     ProblemFrame,
@@ -195,7 +196,7 @@ class Socket:
         match read_frame(raw):
             case ItemPush(conversation_id=conversation_id, item=item):
                 await self._syncer.take_push(conversation_id, item)
-            case AccountPush():
+            case AccountPush() | BehindPush():
                 await self._syncer.pull()
             case SentFrame(id=number, seq=seq, created_at=created_at):
                 self._answer(number, (seq, created_at))

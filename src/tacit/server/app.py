@@ -24,7 +24,6 @@ from tacit.server import (
     reconcile,
     reconcile_account,
     sessions,
-    socket,
     sync,
     unlocking,
 )
@@ -38,6 +37,7 @@ from tacit.server.health import Health
 from tacit.server.known import KnownAccounts
 from tacit.server.push import Hub
 from tacit.server.rates import rates_of
+from tacit.server.rosters import Rosters
 from tacit.server.store import meta
 from tacit.server.store.room import Room
 from tacit.server.store.sqlite import Store
@@ -69,7 +69,6 @@ HANDLERS = (
     sync.sync,
     reconcile.conversation,
     reconcile_account.account,
-    socket.socket,
 )
 
 
@@ -99,10 +98,9 @@ async def open_backend(config: Config, clock: Clock, random: Randomness, events:
     rates = rates_of(config.rates, events.stopwatch)
     cut = partial(_tell_cut, events)
     connections = Connections(config.connections, events.stopwatch, cut, config.proxies)
-    waiting = Handshakes(config.handshakes)
-    return Backend(
-        config, store, clock, random, Hub(), known, incarnation.decode(), events, fit, rates, connections, waiting
-    )
+    waiting, rosters, hub = Handshakes(config.handshakes), Rosters(), Hub()
+    made = incarnation.decode()
+    return Backend(config, store, clock, random, hub, known, made, events, fit, rates, connections, waiting, rosters)
 
 
 def _tell_cut(events: Events, code: str) -> None:

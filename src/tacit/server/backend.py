@@ -25,6 +25,7 @@ from tacit.server.keyfields import refuse_key_objects
 from tacit.server.known import KnownAccounts
 from tacit.server.push import Hub
 from tacit.server.rates import Rates
+from tacit.server.rosters import Rosters
 from tacit.server.store import nonces, sessions
 from tacit.server.store.rows import Session
 from tacit.server.store.sqlite import Store
@@ -56,6 +57,7 @@ class Backend:
     rates: Rates
     connections: Connections
     handshakes: Handshakes
+    rosters: Rosters
 
 
 @dataclass(slots=True)

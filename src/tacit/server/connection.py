@@ -1,4 +1,4 @@
-"""One connection: uvicorn's protocols for HTTP and WebSocket, with the limits that they have not.
+"""One connection: uvicorn's protocol for HTTP, with the limits that it has not.
 
 A head is bounded before it is gathered, reading and being read are bounded in time, and who is refused is told, where
 HTTP can still carry an answer. After that the connection is read, and thrown away, for a moment: a connection that is
@@ -18,13 +18,10 @@ from tacit import errors
 from tacit.api.base import PROBLEM_TYPE, to_json_bytes
 from tacit.api.problems import retry_after, to_problem
 from tacit.server.connections import Connections
-from tacit.server.frames import Frames
 
 LINGER_SECONDS: Final = 2.0
 SLOWEST: Final = 32 * 1024
 """Bytes a second: for each of them that wait, a reader has a second more."""
-FRAGMENTS: Final = 1024
-"""Frames of one WebSocket message: empty ones count for no size."""
 NEVER: Final = math.inf
 
 
@@ -266,50 +263,6 @@ class HttpConnection(Timed, HttpToolsProtocol):
     def _stop(self, error: errors.TacitError) -> None:
         self._refusal = error
         raise _RefusedError
-
-
-@final
-class SocketConnection(Timed, Frames):
-    """A WebSocket, from the request that it begins as."""
-
-    def __init__(self, crowd: Connections, **given: Any) -> None:
-        super().__init__(**given)
-        self.crowd = crowd
-        self.app = self._run
-
-    async def _run(self, *asgi: Any) -> None:
-        await self.config.loaded_app(*asgi)
-        if self.initial_response is not None:  # refused: uvicorn would log an error of the application's
-            self.handshake_complete = True
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self.crowd.join(self, self.client[0] if self.client else "")
-        self.until = self.crowd.clock() + self.crowd.limits.header_seconds
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.crowd.leave(self)
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.stalls()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.flows()
-
-    def handle_cont(self, event: Any) -> None:
-        if len(self.frames) >= FRAGMENTS:
-            self.crowd.told(errors.TooLarge.code)
-            self.transport.abort()
-            return
-        super().handle_cont(event)
-
-    def late(self) -> None:
-        self.until = NEVER
-        if not self.handshake_complete:
-            self.transport.abort()
 
 
 def answer_of(error: errors.TacitError) -> bytes:

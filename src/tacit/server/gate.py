@@ -14,8 +14,7 @@ from tacit.crypto.server import hash_token
 from tacit.server.address import address_of
 from tacit.server.backend import Backend, Caller, parse
 from tacit.server.description import PATH as DESCRIPTION
-from tacit.server.events import LIVE, READY, SocketEnded
-from tacit.server.handshakes import HANDSHAKE, check_page
+from tacit.server.events import LIVE, READY
 from tacit.server.keyfields import request_key
 from tacit.server.store import sessions
 from tacit.server.store.rows import Session
@@ -51,9 +50,6 @@ class Gate:
         self._backend = backend
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await self._socket(scope, receive, send)
-            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -78,23 +74,6 @@ class Gate:
             await respond(send, error)
             return
         await self._app(scope, _replay(body, receive), send)
-
-    async def _socket(self, scope: Any, receive: Receive, send: Send) -> None:
-        """A WebSocket, or a refusal in the place of its upgrade."""
-        here = self._backend
-        address = address_of(scope, here.config.proxies)
-        try:
-            here.rates.address.take(address)
-            check_page(scope["headers"], (here.config.origin, *here.config.origins))
-            handshake = scope[HANDSHAKE] = here.handshakes.begin(address)
-        except errors.TacitError as error:
-            here.events.tell(SocketEnded(error.code, 0.0))
-            await respond(send, error, "websocket.http.response")
-            return
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            handshake.done()
 
     def _with_incarnation(self, send: Send) -> Send:
         header = (INCARNATION_HEADER.encode(), self._backend.incarnation.encode())
@@ -204,13 +183,13 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-async def respond(send: Send, error: errors.TacitError, to: str = "http.response") -> None:
-    """Answer with a problem document (RFC 9457), to a request or a WebSocket's upgrade."""
+async def respond(send: Send, error: errors.TacitError) -> None:
+    """Answer with a problem document (RFC 9457)."""
     body = to_json_bytes(to_problem(error))
     headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     if seconds := retry_after(error):
         headers.append((b"retry-after", str(seconds).encode()))
     if isinstance(error, errors.TooLarge):
         headers.append((b"connection", b"close"))  # the rest of a body that is not read
-    await send({"type": f"{to}.start", "status": error.status, "headers": headers})
-    await send({"type": f"{to}.body", "body": body})
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

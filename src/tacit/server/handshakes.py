@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final, final
+from typing import final
 
 from tacit import errors
 from tacit.server.config import HandshakeLimits
 from tacit.signed.origin import parse_origin
-
-HANDSHAKE: Final = "tacit.handshake"
-"""In a WebSocket's scope: its `Handshake`."""
 
 
 @final
@@ -72,9 +69,3 @@ def check_page(headers: Iterable[tuple[bytes, bytes]], origins: Iterable[str]) -
     except (errors.InvalidArgument, ValueError):
         pass
     raise errors.OriginRefused
-
-
-def kept(scope: Any) -> Handshake:
-    """The handshake of a WebSocket that the gate let pass."""
-    found: Handshake = scope[HANDSHAKE]
-    return found

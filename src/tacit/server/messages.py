@@ -17,6 +17,7 @@ from tacit.api.conversations import EncryptedKey
 from tacit.api.problems import to_problem
 from tacit.server import items, keyfields
 from tacit.server.backend import Backend, Call, Query, backend, body, full_session, read, write
+from tacit.server.rosters import Rosters
 from tacit.server.store import conversations, grants, messages
 from tacit.server.store.rows import Inserted, Page, Session
 from tacit.signed.message import MessageAad, from_fields
@@ -61,7 +62,7 @@ def check_sender(session: Session, aad: MessageAad) -> None:
 
 def insert(
     db: sqlite3.Connection,
-    session: Session,
+    rosters: Rosters,
     conversation_id: str,
     sealed: Sealed,
     posted: Iterable[EncryptedKey],
@@ -72,19 +73,12 @@ def insert(
     Raises, before anything is written, `NotAMember`, `InvalidMessage` for another record or epoch than the key's,
     `FieldMismatch` for other grants than the stored ones, and what `store.messages.insert` raises.
     """
-    aad = sealed.aad
-    key_id = aad.key_id.hex()
-    place = conversations.standing(db, conversation_id, session.user_id)
-    posted = list(posted)
-    if place.removed_seq is not None or posted:
-        earlier = messages.earlier(db, conversation_id, aad.device_id, aad.client_message_id, sealed.text)
-        if earlier is not None:
-            return Delivered(sealed, earlier, ())
-    if place.removed_seq is not None:
-        raise errors.NotAMember
-    if key_id == place.key_id and (aad.epoch, aad.record_hash.hex()) != (place.epoch, place.record_hash):
-        raise errors.InvalidMessage("its epoch or record is not that of its key")
-    check_grants(db, conversation_id, key_id, posted)
+    aad, key_id, record_hash = sealed.aad, sealed.payload.key_id, sealed.payload.record_hash
+    place = messages.place(db, conversation_id, aad.user_id, aad.device_id, aad.client_message_id)
+    if not place.known and place.removed_seq is None:
+        if key_id == place.key_id and (aad.epoch, record_hash) != (place.epoch, place.record_hash):
+            raise errors.InvalidMessage("its epoch or record is not that of its key")
+        check_grants(db, conversation_id, key_id, posted)
     inserted = messages.insert(
         db,
         conversation_id,
@@ -95,10 +89,11 @@ def insert(
         key_id,
         sealed.payload.iv,
         now,
+        place,
     )
     if inserted.duplicate:
         return Delivered(sealed, inserted, ())
-    return Delivered(sealed, inserted, tuple(each.user_id for each in conversations.members(db, conversation_id)))
+    return Delivered(sealed, inserted, rosters.of(db, conversation_id, key_id))
 
 
 def check_grants(db: sqlite3.Connection, conversation_id: str, key_id: str, posted: Iterable[EncryptedKey]) -> None:
@@ -114,7 +109,7 @@ def push(here: Backend, conversation_id: str, delivered: Delivered) -> None:
     """Push a message to the members who are connected; one that was stored before is not pushed again."""
     inserted = delivered.inserted
     item = api.MessageItem(inserted.seq, inserted.created_at, delivered.sealed.payload)
-    here.hub.push_item(conversation_id, delivered.members, lambda _: item)
+    here.hub.push_same(conversation_id, delivered.members, item)
 
 
 def check_key_id(sent: api.SendMessages) -> None:
@@ -143,7 +138,7 @@ async def send(request: Call) -> api.Sent | api.Results:
     sealed = check_sealed(session, sent.encrypted_payload)
     now = here.clock()
     delivered = await write(
-        request, lambda db: insert(db, session, conversation_id, sealed, posted, now), checks_first=True
+        request, lambda db: insert(db, here.rosters, conversation_id, sealed, posted, now), checks_first=True
     )
     push(here, conversation_id, delivered)
     return api.Sent(True, sealed.payload.key_id, delivered.inserted.seq, delivered.inserted.created_at)
@@ -168,7 +163,7 @@ async def send_batch(
         for each in batch:
             try:
                 sealed = check_sealed(session, each.encrypted_payload)
-                outcomes.append(insert(db, session, conversation_id, sealed, posted, now))
+                outcomes.append(insert(db, here.rosters, conversation_id, sealed, posted, now))
             except errors.TacitError as error:  # `insert` raises only before it writes
                 outcomes.append(error)
         return outcomes

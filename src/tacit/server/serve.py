@@ -22,13 +22,13 @@ from tacit.server import logs, unlocking
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, ConnectionLimits, listen, listen_on
-from tacit.server.connection import HttpConnection, SocketConnection
+from tacit.server.connection import HttpConnection
 from tacit.server.connections import Connections, raise_descriptors
 from tacit.server.events import Events, Failed, Started, Stopped, Stopping, failed
 from tacit.server.sessions import VERSION
+from tacit.server.socket import SocketProtocol
 from tacit.server.store import attempts, nonces, sessions
 from tacit.server.tls import Certificate, keep_fresh
-from tacit.wire import limits
 
 PURGE_SECONDS: Final = 60.0
 HANDSHAKE_SECONDS: Final = 10.0
@@ -183,7 +183,7 @@ async def _run(
             if certificate is not None:
                 print(f"pin: {certificate.leaf.pin}", flush=True)  # noqa: T201
 
-        how = settings(backend.connections, config.grace_seconds, certificate)
+        how = settings(backend.connections, config.grace_seconds, certificate, partial(SocketProtocol, backend))
         server = _Server(uvicorn.Config(application(backend), **how), backend, listens)
         async with shown(backend):
             await server.serve(sockets=[listening])
@@ -204,9 +204,9 @@ def unhandled(context: Mapping[str, Any]) -> Failed:
 
 
 def settings(
-    connections: Connections, grace_seconds: int = 10, certificate: Certificate | None = None
+    connections: Connections, grace_seconds: int = 10, certificate: Certificate | None = None, sockets: Any = "none"
 ) -> dict[str, Any]:
-    """How uvicorn is set up: its fast parts, no log of requests, limits for what it reads by itself.
+    """How uvicorn is set up: its fast parts, no log of requests, limits for what it reads, and what takes WebSockets.
 
     What a request's headers say of its client is for `server.address` to judge: uvicorn would believe whoever comes
     from loopback.
@@ -216,15 +216,11 @@ def settings(
         "ssl_context_factory": (lambda *_: certificate.context) if certificate is not None else None,
         "loop": "none",
         "http": partial(HttpConnection, connections),
-        "ws": partial(SocketConnection, connections),
+        "ws": sockets,
         "lifespan": "off",
         "log_config": None,
         "access_log": False,
         "server_header": False,
-        "ws_max_size": limits.FRAME_BYTES,
-        "ws_per_message_deflate": False,
-        "ws_ping_interval": connections.limits.ping_seconds,
-        "ws_ping_timeout": connections.limits.pong_seconds,
         "timeout_graceful_shutdown": grace_seconds,
     }
 

@@ -1,194 +1,283 @@
-"""The WebSocket: a signed challenge, then pushes out and messages in."""
+"""The WebSocket, from bytes to frames: it takes over a connection from uvicorn's HTTP side.
+
+Instead of uvicorn's own class, because the WebSocket is where messages go and wait: no task, queue or ASGI message
+stands between a frame and what is done with it, and an idle socket is a few small objects. The protocol itself is the
+`websockets` package's (RFC 6455), which reads and writes no connection; what is said in frames is `talk`'s matter.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, cast, final
 
-from litestar import WebSocket, websocket
-from litestar.exceptions import WebSocketDisconnect
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from tacit import errors
-from tacit.api import sync as api
-from tacit.api.base import binary, identifier, read, to_json_bytes
-from tacit.api.problems import to_problem
-from tacit.crypto.digest import sha256
-from tacit.crypto.server import hash_token
-from tacit.server import handshakes, messages
-from tacit.server.backend import FULL, Backend
-from tacit.server.events import FrameAnswered, SocketEnded, failed
-from tacit.server.push import Line
-from tacit.server.store import sessions
-from tacit.server.store.rows import Session
-from tacit.signed.request import SocketChallenge, verify_challenge
+from tacit.api.base import PROBLEM_TYPE, to_json_bytes
+from tacit.api.problems import retry_after, to_problem
+from tacit.server.address import address_of
+from tacit.server.backend import Backend
+from tacit.server.connection import NEVER, Timed
+from tacit.server.events import SocketEnded, failed
+from tacit.server.handshakes import Handshake, check_page
+from tacit.server.push import text_frame
+from tacit.server.talk import Talk
 from tacit.wire import limits
-from tacit.wire.text import to_base64
 
-NONCE_BYTES: Final = 32
-HELLO_SECONDS: Final = 10.0
-UNDER_WAY: Final = 64
-"""Messages of one connection that are being written; it is not read from while there are as many."""
-REFUSED: Final = 4401
-ENDED: Final = 1012
-"""Come again: to a slow reader, or where a session or device ended."""
+PATH: Final = "/api/sync/socket"
+CLOSE_SECONDS: Final = 10.0
+"""How long the other side may take to answer a close frame."""
+FRAGMENTS: Final = 1024
+"""Frames of one message: empty ones count for no size."""
 GOING_AWAY: Final = 1001
-"""The server stops."""
-GONE: Final = (WebSocketDisconnect, OSError)
-"""What the framework raises, and what the server below it, where the other side is gone.
-
-The server below raises RuntimeError for what is written after it closed the connection itself.
-"""
+INTERNAL: Final = 1011
+UNSUPPORTED: Final = 1003
+NOT_TEXT: Final = 1007
 
 
-@websocket("/api/sync/socket")
-async def socket(socket: WebSocket[Any, Any, Any]) -> None:
-    """One connection, from its challenge to its end."""
-    here: Backend = socket.app.state.backend
-    began = here.events.stopwatch()
-    with here.hub.socket():
-        outcome = await converse(socket, here)
-    here.events.tell(SocketEnded(outcome, here.events.stopwatch() - began))
+@final
+class SocketProtocol(Timed, asyncio.Protocol):
+    """One connection, from the upgrade to its end."""
+
+    def __init__(self, here: Backend, config: Any, server_state: Any, **_: Any) -> None:
+        self._here = here
+        self.crowd = here.connections
+        self.handshake_initiated = False
+        """Whether the request was one that a WebSocket begins with; the HTTP side asks."""
+        self._loop = asyncio.get_running_loop()
+        self._connections: set[Any] = server_state.connections
+        self._conn = ServerProtocol(max_size=limits.FRAME_BYTES)
+        self._began = here.events.stopwatch()
+        self._outcome = ""
+        self._talk: Talk | None = None
+        self._handshake: Handshake | None = None
+        self._parts: list[bytes] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ping_at = NEVER
+        self._pinged = False
+        self._full = False
+        self._slow = False
+        self.transport: asyncio.Transport
+
+    # --- the connection --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._connections.add(self)
+        peer = transport.get_extra_info("peername")
+        self._client = peer[:2] if isinstance(peer, tuple) else None
+        self.crowd.join(self, self._client[0] if self._client else "")
+        self.until = self.crowd.clock() + self.crowd.limits.header_seconds
+        self._here.hub.opened(self.shutdown)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self.crowd.leave(self)
+        self.known()
+        self.no_hurry()
+        line = None
+        if self._talk is not None:
+            line = self._talk.line
+            self._talk.over()
+        self._here.hub.ended(self.shutdown, line)
+        self._here.events.tell(SocketEnded(self._outcome or "left", self._here.events.stopwatch() - self._began))
+
+    def data_received(self, data: bytes) -> None:
+        if self._pinged:
+            self._pinged, self.until = False, NEVER
+        self._conn.receive_data(data)
+        for event in self._conn.events_received():
+            if isinstance(event, Frame):
+                self._frame(event)
+            else:
+                assert isinstance(event, Request)
+                self._upgrade(event)
+        if self.handshake_initiated:
+            self._write_out()
+        # else the HTTP side says that it is no handshake
+
+    def eof_received(self) -> bool:
+        self._conn.receive_eof()
+        return False
+
+    def pause_writing(self) -> None:
+        if self._talk is not None and self._talk.line is not None:
+            self._talk.line.pause()
+        self._slow = True
+        self.stalls()
+        self._read_on()
+
+    def resume_writing(self) -> None:
+        self._slow = False
+        self.flows()
+        self._read_on()
+        if self._talk is not None and self._talk.line is not None:
+            self._talk.line.resume()
+
+    def shutdown(self) -> None:
+        """The server stops: end this connection, where nobody has said whose it is."""
+        self.end("closed", GOING_AWAY)
+
+    # --- frames ----------------------------------------------------------------------------
+
+    def _upgrade(self, request: Request) -> None:
+        """Answer the opening handshake, and begin to talk."""
+        self.handshake_initiated = True
+        response = self._conn.accept(request)
+        try:
+            self._admit(request)
+            if response.status_code != 101:
+                raise errors.Malformed("it is no WebSocket's handshake")
+        except errors.TacitError as error:
+            self._outcome = error.code
+            response = refusal(error)
+        self._conn.send_response(response)
+        if response.status_code != 101:
+            self._write_out()
+            self.transport.close()
+            return
+        self._write_out()
+        self.until = NEVER
+        self._ping_at = self.crowd.clock() + self.crowd.limits.ping_seconds
+        self._talk = Talk(self._here, self)
+
+    def _admit(self, request: Request) -> None:
+        """Refuse what may not begin; raises `TooManyRequests`, `NotFound`, `OriginRefused`, `TooManyHandshakes`."""
+        headers = [
+            (name.lower().encode(), value.encode("latin-1", "replace")) for name, value in request.headers.raw_items()
+        ]
+        scope = {"client": self._client, "headers": headers}
+        here = self._here
+        address = address_of(scope, here.config.proxies)
+        here.rates.address.take(address)
+        if request.path.partition("?")[0] != PATH:
+            raise errors.NotFound
+        check_page(headers, (here.config.origin, *here.config.origins))
+        self._handshake = here.handshakes.begin(address)
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY or frame.opcode is Opcode.CONT:
+            if frame.opcode is Opcode.BINARY:
+                self.end("closed", UNSUPPORTED)
+            elif frame.fin and self._parts is None:
+                self._text(frame.data)
+            else:
+                self._parts = self._parts or []
+                self._parts.append(bytes(frame.data))
+                if len(self._parts) > FRAGMENTS:
+                    self.crowd.told(errors.TooLarge.code)
+                    self.transport.abort()
+                elif frame.fin:
+                    whole, self._parts = b"".join(self._parts), None
+                    self._text(whole)
+
+    def _text(self, text: bytes | bytearray | memoryview) -> None:
+        if self._talk is None or self._conn.state is not State.OPEN:
+            return
+        try:
+            self._talk.hear(str(text, "utf-8").encode())
+        except UnicodeDecodeError:
+            self._outcome = self._outcome or "closed"
+            self._conn.fail(NOT_TEXT)
+            self._write_out()
+            self.transport.close()
+        except Exception as error:  # the edge of a connection: nobody else would be told, the client included
+            self._here.events.tell(failed(error))
+            self.end("internal", INTERNAL)
+
+    def check(self, now: float) -> None:
+        """Hang up where it took too long, and ask now and then whether anybody is there."""
+        super().check(now)
+        if now >= self._ping_at and self._conn.state is State.OPEN:
+            self._ping_at = now + self.crowd.limits.ping_seconds
+            if not self._pinged:
+                self._pinged, self.until = True, now + self.crowd.limits.pong_seconds
+                self._conn.send_ping(b"")
+                self._write_out()
+
+    def late(self) -> None:
+        """The handshake, or the answer to a ping, did not come in time."""
+        self._outcome = self._outcome or "silent"
+        self.transport.abort()
+
+    def _read_on(self) -> None:
+        """Read on, unless there is enough to do, or the other side does not read either."""
+        if self.transport.is_closing():
+            return
+        if self._full or self._slow:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def _write_out(self) -> None:
+        """Write what the protocol itself has to say; hang up once both sides have said that they close."""
+        for data in self._conn.data_to_send():
+            if data:
+                self.transport.write(data)
+        if self._conn.state is State.CLOSED or self._conn.close_expected():
+            self._closing()
+
+    def _closing(self) -> None:
+        if self._conn.close_rcvd is not None or self._conn.state is State.CLOSED or self._conn.parser_exc is not None:
+            self.transport.close()
+        elif self._timer is None or self._timer.cancelled():
+            self._full = self._slow = False  # for the answer to the close frame
+            self._read_on()
+            self._timer = self._loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    # --- what a talk asks of its connection --------------------------------------------------
+
+    def write(self, frames: bytes) -> None:
+        """Write whole frames."""
+        if self._conn.state is State.OPEN:
+            self.transport.write(frames)
+
+    def say(self, frame: object) -> None:
+        """Write one frame."""
+        self.write(text_frame(to_json_bytes(frame)))
+
+    def patience(self, seconds: float, then: Callable[[], None]) -> None:
+        """Do this after so long, unless the connection ended or `patience` was asked for again."""
+        self.no_hurry()
+        self._timer = self._loop.call_later(seconds, then)
+
+    def known(self) -> None:
+        """It is said whose this connection is, or it is over."""
+        if self._handshake is not None:
+            self._handshake.done()
+            self._handshake = None
+
+    def no_hurry(self) -> None:
+        """Wait for nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def full(self, is_full: bool) -> None:
+        """Whether no more is to be taken for now."""
+        self._full = is_full
+        self._read_on()
+
+    def end(self, outcome: str, code: int) -> None:
+        """Close, with a code of RFC 6455 §7.4; `outcome` as in `SocketEnded`."""
+        self._outcome = self._outcome or outcome
+        self.no_hurry()
+        if self._conn.state is State.OPEN:
+            self._conn.send_close(code)
+            self._write_out()
+        elif self._conn.state is State.CONNECTING:
+            self.transport.close()
 
 
-async def converse(socket: WebSocket[Any, Any, Any], here: Backend) -> str:
-    """The connection until it ends; its outcome, see `SocketEnded`."""
-    try:
-        await socket.accept()
-        session = await greet(socket, here)
-        handshakes.kept(socket.scope).done()
-        return await talk(socket, here, session)
-    except errors.TacitError as error:
-        with suppress(*GONE, RuntimeError):
-            await say(socket, api.ProblemFrame("", to_problem(error)))
-            await socket.close(REFUSED)
-        return error.code
-    except TimeoutError:  # an OSError too: before those
-        if not here.hub.leaving:
-            return "silent"
-        with suppress(*GONE, RuntimeError):
-            await socket.close(GOING_AWAY)
-        return "closed"
-    except GONE:
-        return "left"
-
-
-async def talk(socket: WebSocket[Any, Any, Any], here: Backend, session: Session) -> str:
-    """A session's connection until it ends: `closed` by this side or `left` by the other."""
-    line = Line(session.user_id, session.device_id, session.token_hash)
-    here.hub.add(line)
-    writing = asyncio.create_task(write_frames(socket, line))
-    expiry = asyncio.get_running_loop().call_later((session.expires_at - here.clock()) / 1000, line.close)
-    try:
-        line.say(to_json_bytes(api.Welcome(here.incarnation)))
-        await read_frames(socket, here, session, line)
-    except WebSocketDisconnect:
-        pass
-    finally:
-        here.hub.remove(line)
-        expiry.cancel()
-        writing.cancel()
-    return "closed" if line.closed or line.leaving else "left"
-
-
-async def greet(socket: WebSocket[Any, Any, Any], here: Backend) -> Session:
-    """The session that answers the challenge within 10 seconds.
-
-    Raises `SessionExpired`, `SessionForbidden`, `BadSignature`, and what parsing raises.
-    """
-    nonce = here.random(NONCE_BYTES)
-    await say(socket, api.Challenge(to_base64(nonce)))
-    async with here.hub.patience(HELLO_SECONDS):
-        hello = read_frame(await socket.receive_data("text"))
-    if not isinstance(hello, api.Hello):
-        raise errors.MalformedJson("the first frame is a hello")
-    now = here.clock()
-    session = await here.store.read(lambda db: sessions.find(db, hash_token(hello.token), now))
-    if session.kind != FULL:
-        raise errors.SessionForbidden
-    check_hello(here, hello, session, nonce)
-    return session
-
-
-def check_hello(here: Backend, hello: api.Hello, session: Session, nonce: bytes) -> None:
-    """That the session's device signed this connection's challenge; raises `BadSignature`."""
-    challenge = SocketChallenge(here.config.origin, sha256(hello.token.encode()), session.device_id, nonce)
-    if hello.device_id != session.device_id:
-        raise errors.BadSignature("the device is not the session's")
-    verify_challenge(challenge, binary(hello.signature, limits.SIGNATURE_BYTES), session.request_key)
-
-
-async def read_frames(socket: WebSocket[Any, Any, Any], here: Backend, session: Session, line: Line) -> None:
-    """Take messages until the connection ends; each is answered when it is durable."""
-    try:
-        while not line.closed:
-            if len(line.under_way) >= UNDER_WAY:
-                await asyncio.wait(line.under_way, return_when=asyncio.FIRST_COMPLETED)
-            frame = await socket.receive_data("text")
-            if line.leaving:
-                continue  # not taken, and not answered: the client sends it again, elsewhere or later
-            began = here.events.stopwatch()
-            try:
-                parsed = read_frame(frame)
-                if not isinstance(parsed, api.Send):
-                    raise errors.MalformedJson("only sends come after the hello")
-            except errors.TacitError as error:
-                answer(here, line, "", error, began)
-                continue
-            line.take(asyncio.create_task(deliver(here, session, line, parsed, began)))
-    finally:
-        await asyncio.gather(*line.under_way, return_exceptions=True)
-
-
-def answer(here: Backend, line: Line, id: str, error: errors.TacitError, began: float) -> None:
-    """Refuse one frame."""
-    line.say(to_json_bytes(api.ProblemFrame(id, to_problem(error))))
-    here.events.tell(FrameAnswered(error.code, here.events.stopwatch() - began))
-
-
-async def deliver(here: Backend, session: Session, line: Line, frame: api.Send, began: float) -> None:
-    """Take one message that came at `began` on the stopwatch, and answer it."""
-    try:
-        here.rates.device.take(session.device_id)
-        conversation_id = identifier("conversationId", frame.conversation_id)
-        sealed = messages.check_sealed(session, frame.encrypted_payload)
-        now = here.clock()
-
-        def job(db: sqlite3.Connection) -> messages.Delivered:
-            sessions.find(db, session.token_hash, now)  # a device that is revoked meanwhile sends nothing more
-            return messages.insert(db, session, conversation_id, sealed, (), now)
-
-        delivered = await here.store.write(job, checks_first=True)
-    except errors.TacitError as error:
-        answer(here, line, frame.id, error, began)
-        return
-    except Exception as error:  # a task of its own: nobody else would be told, the client included
-        here.events.tell(failed(error))
-        answer(here, line, frame.id, errors.Internal(), began)
-        return
-    inserted = delivered.inserted
-    line.say(to_json_bytes(api.SentFrame(frame.id, inserted.seq, inserted.created_at)))
-    messages.push(here, conversation_id, delivered)
-    here.events.tell(FrameAnswered("", here.events.stopwatch() - began))
-
-
-async def write_frames(socket: WebSocket[Any, Any, Any], line: Line) -> None:
-    """Write what waits; close the connection once the line is closed or has said all."""
-    try:
-        while (frame := await line.next_frame()) is not None:
-            await socket.send_text(frame.decode())
-        await socket.close(ENDED if line.closed else GOING_AWAY)
-    except (*GONE, RuntimeError):
-        return  # the other side is gone, and the reader is told as well
-
-
-def read_frame(text: str) -> api.ClientFrame:
-    """A frame of the client's; raises `MalformedJson` or `UnknownField`."""
-    frame: api.ClientFrame = read(api.ClientFrame, text, limits.REQUEST_VALUES)  # type: ignore[arg-type]
-    return frame
-
-
-async def say(socket: WebSocket[Any, Any, Any], frame: object) -> None:
-    """Write a frame outside a line."""
-    await socket.send_text(to_json_bytes(frame).decode())
+def refusal(error: errors.TacitError) -> Response:
+    """The answer to an upgrade that is refused, as a problem document."""
+    body = to_json_bytes(to_problem(error))
+    headers = {"Content-Type": PROBLEM_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
+    if seconds := retry_after(error):
+        headers["Retry-After"] = str(seconds)
+    return Response(error.status, "Refused", Headers(headers), body)

@@ -72,6 +72,7 @@ FIELDS: Final = {
     "signature": str,
 }
 """The JSON fields of `encryptedPayload` and their types."""
+_TYPES: Final = tuple(FIELDS.values())
 
 
 def aad_bytes(aad: MessageAad) -> bytes:
@@ -129,13 +130,7 @@ def from_fields(fields: Mapping[str, Any]) -> tuple[Message, bytes]:
     Raises `MalformedJson` for a missing or ill-typed field, `UnknownField`, `UnknownVersion`, `Base64NotCanonical`,
     `WrongLength`, `TooLarge` or `Malformed`.
     """
-    for name, value in fields.items():
-        if name not in FIELDS:
-            raise errors.UnknownField(name[:64])
-        if type(value) is not FIELDS[name]:
-            raise errors.MalformedJson(f"{name} has the wrong type")
-    if missing := FIELDS.keys() - fields.keys():
-        raise errors.MalformedJson(f"{min(missing)} is missing")
+    _check_types(fields)
     if fields["version"] != VERSION:
         raise errors.UnknownVersion("message")
     if fields["tag"] != "":
@@ -166,6 +161,17 @@ def from_fields(fields: Mapping[str, Any]) -> tuple[Message, bytes]:
         _exactly(fields, "frankingTag", 32),
     )
     return Message(aad, iv, ciphertext), from_base64(fields["signature"], limits.SIGNATURE_BYTES)
+
+
+def _check_types(fields: Mapping[str, Any]) -> None:
+    if len(fields) == len(FIELDS) and tuple(map(type, map(fields.get, FIELDS))) == _TYPES:
+        return
+    for name, value in fields.items():
+        if name not in FIELDS:
+            raise errors.UnknownField(name[:64])
+        if type(value) is not FIELDS[name]:
+            raise errors.MalformedJson(f"{name} has the wrong type")
+    raise errors.MalformedJson(f"{min(FIELDS.keys() - fields.keys())} is missing")
 
 
 def _exactly(fields: Mapping[str, Any], name: str, size: int) -> bytes:

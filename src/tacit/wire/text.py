@@ -24,10 +24,11 @@ def from_base64(text: str, most: int | None = None) -> bytes:
     if most is not None and len(text) > (most + 2) // 3 * 4:
         raise errors.TooLarge(f"more than {most} bytes")
     try:
-        data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+        raw = text.encode("ascii")
+        data = binascii.a2b_base64(raw, strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
         raise errors.Base64NotCanonical() from None
-    if base64.b64encode(data).decode("ascii") != text:
+    if binascii.b2a_base64(data, newline=False) != raw:
         raise errors.Base64NotCanonical()
     if most is not None and len(data) > most:  # the check above knows groups of three bytes only
         raise errors.TooLarge(f"more than {most} bytes")

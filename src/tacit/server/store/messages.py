@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 from tacit import errors
 from tacit.server.store import grants
 from tacit.server.store.grants import FOR_EVER, PAGE_BYTES
-from tacit.server.store.rows import Epoch, Inserted, Lost, Message, Page
+from tacit.server.store.rows import Epoch, Inserted, Lost, Message, Page, Place
 
 _COLUMNS = "seq, created_at, sender_id, device_id, client_message_id, encryption_key_id, encrypted_payload, iv"
 _seq: Final = attrgetter("seq")
@@ -33,6 +33,23 @@ def earlier(
     return Inserted(row[0], row[1], True)
 
 
+def place(
+    connection: sqlite3.Connection, conversation_id: str, sender: str, device_id: str, client_message_id: str
+) -> Place:
+    """What a message meets in a conversation; raises `NotAMember` for a sender who never was one."""
+    # One statement for all that is asked: each costs as much as a lookup in it, and every message pays for it.
+    row = connection.execute(
+        "SELECT c.head_seq, c.epoch, c.key_id, c.record_hash, c.outdated, m.removed_seq, EXISTS (SELECT 1 FROM "
+        "messages WHERE conversation_id = ?1 AND device_id = ?3 AND client_message_id = ?4) "
+        "FROM conversation_members AS m JOIN conversations AS c USING (conversation_id) "
+        "WHERE m.conversation_id = ?1 AND m.user_id = ?2",
+        (conversation_id, sender, device_id, client_message_id),
+    ).fetchone()
+    if row is None:
+        raise errors.NotAMember
+    return Place._make(row)
+
+
 def insert(
     connection: sqlite3.Connection,
     conversation_id: str,
@@ -43,27 +60,27 @@ def insert(
     key_id: str,
     iv: str,
     now: int,
+    found: Place | None = None,
 ) -> Inserted:
     """Store a message of the newest epoch and give it the conversation's next `seq`.
 
-    `payload` is the JSON object `encryptedPayload` in one fixed spelling. Idempotent by (conversation, device, client
-    message id), looked up before the epoch: the same payload gets the first answer again, another one raises
-    `MessageIdConflict`. Raises `NotAMember` where there is no such conversation, `EpochClosed` for an earlier epoch,
-    `KeyIdMismatch` for a key of none, `EpochOutdated` when a member revoked a device since the epoch was opened.
-    It raises only before it writes.
+    `payload` is the JSON object `encryptedPayload` in one fixed spelling, `found` what `place` found in this
+    transaction, if it was asked. Idempotent by (conversation, device, client message id), before anything else is
+    looked at: the same payload gets the first answer again, another one raises `MessageIdConflict`. Raises `NotAMember`
+    for a former member, `EpochClosed` for an earlier epoch, `KeyIdMismatch` for a key of none, `EpochOutdated` when a
+    member revoked a device since the epoch was opened. It raises only before it writes.
     """
-    # Two plain statements: one UPDATE with RETURNING costs more than both, and every message pays for it.
-    free = connection.execute(
-        "SELECT head_seq + 1 FROM conversations WHERE conversation_id = ? AND key_id = ? AND outdated = 0 AND NOT "
-        "EXISTS (SELECT 1 FROM messages WHERE conversation_id = ? AND device_id = ? AND client_message_id = ?)",
-        (conversation_id, key_id, conversation_id, device_id, client_message_id),
-    ).fetchone()
-    if free is None:
+    if found is None:
+        found = place(connection, conversation_id, sender, device_id, client_message_id)
+    if found.known:
         before = earlier(connection, conversation_id, device_id, client_message_id, payload)
-        if before is not None:
-            return before
+        assert before is not None
+        return before
+    if found.removed_seq is not None:
+        raise errors.NotAMember
+    if key_id != found.key_id or found.outdated:
         _refuse(connection, conversation_id, key_id)
-    seq: int = free[0]
+    seq = found.head_seq + 1
     connection.execute("UPDATE conversations SET head_seq = ? WHERE conversation_id = ?", (seq, conversation_id))
     connection.execute(
         "INSERT INTO messages (conversation_id, seq, sender_id, device_id, client_message_id, created_at, encrypted, "

@@ -260,6 +260,21 @@ class Lost(NamedTuple):
     created_at: int
 
 
+class Place(NamedTuple):
+    """What a message meets: the conversation's newest epoch, the sender's removal, and whether it is `known` already.
+
+    `head_seq` is the last place that is taken; `outdated`: a member's device ended since the epoch was opened.
+    """
+
+    head_seq: int
+    epoch: int
+    key_id: str
+    record_hash: str
+    outdated: int
+    removed_seq: int | None
+    known: int
+
+
 class Inserted(NamedTuple):
     """A message is stored; `duplicate`: it was before, and seq and time are the first answer's."""
 

@@ -32,6 +32,17 @@ def find(connection: sqlite3.Connection, token_hash: str, now: int) -> Session:
     return Session._make(row)
 
 
+def check(connection: sqlite3.Connection, token_hash: str, now: int) -> None:
+    """Raises `SessionExpired` when there is no session of a token that lasts beyond `now`."""
+    if (
+        connection.execute(
+            "SELECT 1 FROM sessions WHERE token_hash = ? AND expires_at > ?", (token_hash, now)
+        ).fetchone()
+        is None
+    ):
+        raise errors.SessionExpired
+
+
 def promote(connection: sqlite3.Connection, token_hash: str, expires_at: int) -> None:
     """Turn a registration or provisional session into a full one; raises `SessionExpired` when there is none."""
     done = connection.execute(

@@ -40,6 +40,8 @@ from tacit.server.store import schema
 from tacit.server.store.room import Room
 
 T = TypeVar("T")
+Done = Callable[[Any, Exception | None], None]
+"""Hears of a job once it is durable: its result and None, or None and why there is none."""
 Connect = Callable[[Path, bool], sqlite3.Connection]
 Told = Callable[[int, float, bool], None]
 
@@ -111,7 +113,7 @@ def _use_log(connection: sqlite3.Connection) -> str:
 class _Job:
     """One accepted write."""
 
-    __slots__ = ("before", "checks_first", "error", "future", "housekeeping", "job", "result")
+    __slots__ = ("before", "checks_first", "done", "error", "housekeeping", "job", "result")
 
     def __init__(
         self,
@@ -119,31 +121,26 @@ class _Job:
         before: Callable[[sqlite3.Connection], object] | None,
         checks_first: bool,
         housekeeping: bool,
-        future: asyncio.Future[Any],
+        done: Done,
     ) -> None:
         self.job = job
         self.before = before
         self.checks_first = checks_first
         self.housekeeping = housekeeping
-        self.future = future
+        self.done = done
         self.result: Any = None
         self.error: Exception | None = None
 
     def settle(self, lost: Exception | None, full: bool = False) -> None:
         """Tell the caller; `lost` is why the transaction is not durable, if it is not: the disk was `full`, or else."""
-        if self.future.done():
-            return
         error = self.error
         if full:
             error = errors.StorageFull()
         elif lost is not None:
             error = errors.Internal("the database failed")
-        if error is None:
-            self.future.set_result(self.result)
-        else:
-            if lost is not None:
-                error.__cause__ = lost
-            self.future.set_exception(error)
+        if lost is not None and error is not None:
+            error.__cause__ = lost
+        self.done(None if error is not None else self.result, error)
 
 
 class _BrokenPromiseError(Exception):
@@ -210,6 +207,10 @@ class Store:
 
     async def read(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run `job` on a read-only connection, all of it on one state of the database."""
+        return self.look(job)
+
+    def look(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """`read`, for who does not wait: nothing in it does."""
         reader = self._reader
         try:
             reader.execute("BEGIN")
@@ -237,6 +238,29 @@ class Store:
         (a nonce is used up by a refused request too); it raises only before it writes. With `checks_first` the job
         promises the same of itself, which saves it a savepoint; one that breaks the promise fails its transaction.
         """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def done(result: Any, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self.submit(job, done, before=before, checks_first=checks_first, housekeeping=housekeeping)
+        return await future
+
+    def submit(
+        self,
+        job: Callable[[sqlite3.Connection], T],
+        done: Done,
+        *,
+        before: Callable[[sqlite3.Connection], object] | None = None,
+        checks_first: bool = False,
+        housekeeping: bool = False,
+    ) -> None:
+        """`write`, for who is called back: `done` must not raise. Raises `Internal` when the store is closed."""
         if self._closing:
             raise errors.Internal("the store is closed")
         loop = asyncio.get_running_loop()
@@ -244,13 +268,11 @@ class Store:
             if self._waiting or self._committing:
                 raise errors.Internal("the store is used from two event loops")
             self._loop = loop
-        future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Job(job, before, checks_first, housekeeping, future))
+        self._waiting.append(_Job(job, before, checks_first, housekeeping, done))
         if not self._committing and not self._scheduled:
             # Not at once: what else is ready to write in this turn of the loop shares the transaction.
             self._scheduled = True
             loop.call_soon(self._next_batch)
-        return await future
 
     async def close(self) -> None:
         """Finish what was accepted, refuse more, and close; the log is merged into the database file."""
