@@ -163,8 +163,11 @@ async def test_a_message_in_endless_empty_frames_is_hung_up_on(tmp_path: Path) -
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(UPGRADE + b"\r\n")
         await reader.readuntil(b"challenge")
+        told: list[str] = []
+        town.backend.connections.told = told.append
         writer.write(first + more * 2000)
         await until(lambda: len(town.backend.connections) == 0)
+        assert told == ["too_large"]  # and not its hello that never came
         writer.close()
 
 
