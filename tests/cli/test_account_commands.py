@@ -428,7 +428,8 @@ def test_an_old_vault_is_warned_of() -> None:
         ("identity", {"userId": "b\nob", "version": 2}, "b�ob's account was reset", "tacit contacts"),
         ("change_refused", {"kind": "revoke"}, "overtaken", "do it again"),
         ("identity_confirmed", {"userId": "b\nob", "version": 2, "deviceId": "cd" * 32}, "of b�ob", "revoke --stolen"),
-        ("server_restored", {}, "restored from a backup", "say again what others lack"),
+        ("server_restored", {}, "restored from a backup", "is posted back"),
+        ("server_behind", {"accounts": 1, "records": 2}, "1 accounts, 2 records, 0 messages", "change it again"),
         ("vault_unreadable", {"deviceId": PHONE.device_id}, "is of no use to anybody", "tacit devices revoke"),
         (
             "branches",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from itertools import permutations
 from operator import methodcaller
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from client.restoring import Place, assert_calm, notices, said
 from client.world import Clock, Wire, World, password_of, yes
 from tacit import errors
+from tacit.cli.admin import admin
 from tacit.client import Client, lost
 from tacit.client.vaults import held_header
 from tacit.server.admin.check import check
@@ -171,6 +174,12 @@ async def test_a_conversation_that_was_founded_since_comes_back_whole(town: Worl
         assert (await said(each))[-3:] == ["from alice", "from bob", "from carol"]
     await assert_calm(*people.values())
     assert list(check(place.database)) == []
+
+
+def run(*arguments: str) -> None:
+    """A command of the operator, which has to succeed."""
+    result = CliRunner().invoke(admin, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
 
 
 async def revoke(client: Client, other: Client, password: str) -> None:
@@ -355,3 +364,65 @@ async def test_an_epoch_since_which_a_device_was_revoked_takes_no_message_when_i
     assert await said(alice) == ["one"]
     await assert_calm(alice, bob)
     assert list(check(place.database)) == []
+
+
+async def test_a_new_device_does_not_take_the_unlockers_of_the_backup(town: World, place: Place) -> None:
+    """It holds nothing to tell a restore from a server that brings an old password back."""
+    (alice,) = await town.register("alice")
+    place.back_up()
+    await alice.account.change_password("another password", password=password_of("alice"))
+    await place.restore()
+    await alice.sync()
+    with pytest.raises(errors.InvalidVault):
+        await town.another("alice", "phone")
+    await alice.account.change_password("a third password", password=password_of("alice"))
+    assert await town.another("alice", "tablet", password="a third password")
+
+
+@pytest.mark.parametrize("order", list(permutations(("alice", "bob", "phone"))))
+async def test_in_whatever_order_they_come_everybody_goes_on(
+    town: World, place: Place, tmp_path: Path, order: tuple[str, ...]
+) -> None:
+    """Messages, epochs, a removal, another password, a device more: all of it since the backup, by the commands."""
+    alice, bob, carol = await town.register("alice", "bob", "carol")
+    team = await alice.create_conversation("team", members=["bob", "carol"])
+    await team.send("one")
+    for each in (alice, bob, carol):
+        await each.sync()
+    run("backup", str(place.database), str(tmp_path / "backup.db"))
+    await team.remove("carol")
+    await alice.account.change_password("another password", password=password_of("alice"))
+    phone = await town.another("alice", "phone", password="another password")
+    await team.send("two")
+    for each in (phone, bob, alice):
+        await each.sync()
+    await (await bob.conversation("team")).send("three")
+    for each in (phone, alice):
+        await each.sync()
+    await place.stop()
+    run("restore", str(tmp_path / "backup.db"), str(tmp_path / "restored.db"))
+    place.database = tmp_path / "restored.db"
+    await place.start()
+
+    people = {"alice": alice, "bob": bob, "phone": phone}
+    refused = 0
+    for name in order:
+        try:
+            await people[name].sync()
+        except errors.SignInRefused:  # its certificate is in the version that nobody brought yet
+            assert name == "phone"
+            refused += 1
+    for name in [*order, *order]:
+        with suppress(errors.SignInRefused):
+            await people[name].sync()
+    assert refused == (order.index("phone") < order.index("alice"))  # bob never saw it
+    for name in order:
+        await (await people[name].conversation("team")).send(f"from {name}")
+    for each in people.values():
+        heard = [text for text in await said(each) if text != "no_grant"]
+        assert heard == ["one", "two", "three", *(f"from {name}" for name in order)]
+        assert await members(each) == {"alice", "bob"}
+    await assert_calm(*people.values())
+    assert "two" not in await said(carol)
+    assert await carol.alarms() == []
+    run("check", str(place.database))

@@ -273,6 +273,8 @@ def test_another_inner_part_is_refused(safe: Safe) -> None:
     for inner in (dataclasses.replace(INNER, wrapped_aik=b"x"), dataclasses.replace(INNER, wrapped_outer_key=b"x")):
         vault = dataclasses.replace(safe.vault, inner=inner)
         refuses("the inner part is not the one that the record names", check_vault, safe.record, vault)
+        refuses("the inner part is not the one that the record names", check_vault, safe.record, vault, {bytes(32)})
+        assert check_vault(safe.record, vault, {inner_hash(inner)}).value == safe.named.header
 
 
 def test_other_boxes_are_refused(safe: Safe) -> None:

@@ -21,6 +21,7 @@ READ = "notices_read"
 """Under this the store keeps how many notices there had been when they were shown."""
 LATELY = 5
 """Uses of password and recovery key that are shown before one of them is changed."""
+UNLOCKERS_OF_THEN = "if you changed your password since the backup: change it again, that of then is good again"
 BRANCHES = (
     "the server may show your devices two histories: compare `tacit members` on both before one is revoked or wiped;\n"
     "    if the device is not in your hands: `tacit devices revoke --stolen`, and go on"
@@ -91,7 +92,10 @@ def described(notice: Notice, view: AccountView, names: Mapping[str, str] | None
             return text, "look at `tacit devices` and `tacit members`; what you and others hold is posted back"
         case "server_behind":
             held = ", ".join(f"{facts.get(name, 0)} {name}" for name in ("accounts", "records", "messages"))
-            return f"{at}  the server lacked what this device holds; posted back: {held}", ""
+            return (
+                f"{at}  the server lacked what this device holds; posted back: {held}",
+                UNLOCKERS_OF_THEN if facts.get("accounts") else "",
+            )
         case "branches":
             where = str(facts.get("conversationId", ""))
             named = one_line((names or {}).get(where) or where[:ID_DIGITS])
