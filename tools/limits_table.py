@@ -11,7 +11,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT / "src"))
 
 from tacit import errors  # noqa: E402  (the tree of this checkout, not an installed one)
-from tacit.server import config, connection, connections, gate, push, serve, socket  # noqa: E402
+from tacit.server import config, connection, connections, gate, push, serve, socket, talk  # noqa: E402
 from tacit.server.settings import BY_NAME  # noqa: E402
 from tacit.wire import limits  # noqa: E402
 
@@ -178,7 +178,7 @@ ROWS: Final = (
     ),
     Row(
         "time for a WebSocket's hello",
-        of(socket.HELLO_SECONDS),
+        of(talk.HELLO_SECONDS),
         "",
         "closed",
         f"{_SOCKET}who_says_nothing_is_hung_up_on",
@@ -187,7 +187,7 @@ ROWS: Final = (
         "time between two pings of a WebSocket, and for the answer to one",
         f"{of(MANY.ping_seconds)}, {of(MANY.pong_seconds)}",
         "",
-        "closed with 1011",
+        "hung up on",
         "server/test_connections.py::test_a_half_open_websocket_ends_by_its_pings",
     ),
     Row(
@@ -199,14 +199,14 @@ ROWS: Final = (
     ),
     Row(
         "frames of one message",
-        f"{connection.FRAGMENTS:,}",
+        f"{socket.FRAGMENTS:,}",
         "",
         "hung up on",
         "server/test_connections.py::test_a_message_in_endless_empty_frames_is_hung_up_on",
     ),
     Row(
         "sends of a WebSocket that are being written",
-        f"{socket.UNDER_WAY}",
+        f"{talk.UNDER_WAY}",
         "",
         "not read from meanwhile",
         f"{_SOCKET}many_sends_at_once_are_answered_in_their_order",
@@ -215,8 +215,8 @@ ROWS: Final = (
         "what waits for a WebSocket's reader",
         sized(push.BACKLOG_BYTES),
         "",
-        "closed with 1012",
-        f"{_SOCKET}a_slow_reader_is_hung_up_on_when_too_much_waits",
+        "pushes are left out, and it is told that it is behind",
+        f"{_SOCKET}a_slow_reader_is_told_once_that_it_is_behind_and_nothing_is_kept_for_it",
     ),
     Row(
         "WebSockets of a device",
@@ -224,6 +224,13 @@ ROWS: Final = (
         "",
         "the oldest is closed with 1012",
         f"{_SOCKET}one_device_has_so_many_lines",
+    ),
+    Row(
+        "WebSockets of an account",
+        f"{push.OF_AN_ACCOUNT}",
+        "",
+        "the oldest is closed with 1012",
+        f"{_SOCKET}one_account_has_so_many_lines",
     ),
     Row(
         "a request's body",

@@ -166,7 +166,7 @@ class SocketProtocol(Timed, asyncio.Protocol):
                 self.end("closed", UNSUPPORTED)
             elif frame.fin and self._parts is None:
                 self._text(frame.data)
-            else:
+            elif not self.transport.is_closing():
                 self._parts = self._parts or []
                 self._parts.append(bytes(frame.data))
                 if len(self._parts) > FRAGMENTS:
