@@ -426,3 +426,25 @@ async def test_in_whatever_order_they_come_everybody_goes_on(
     assert "two" not in await said(carol)
     assert await carol.alarms() == []
     run("check", str(place.database))
+
+
+async def test_an_account_that_only_a_contact_brought_back_is_whole_once_its_device_comes(
+    town: World, place: Place
+) -> None:
+    alice, bob = await town.register("alice", "bob")
+    tablet = await town.another("alice", "tablet")
+    await alice.create_conversation("team", members=["bob"])
+    place.back_up()
+    await revoke(alice, tablet, password_of("alice"))
+    await bob.sync()
+    await place.restore()
+    await bob.sync()
+    assert list(check(place.database)) == []  # its vault is still the one of the backup
+    with pytest.raises(errors.SignInRefused):
+        await tablet.sync()
+    await alice.sync()
+    await alice.account.change_password("another password", password=password_of("alice"))
+    await alice.device._write_vault()
+    assert await town.another("alice", "phone", password="another password")
+    await assert_calm(alice, bob)
+    assert list(check(place.database)) == []
