@@ -164,6 +164,8 @@ class Run:
         self.delivered = 0
         self.latencies: list[float] = []
         self.seconds = 0.0
+        self.own = 0.0
+        """The load's processor time for each."""
 
     @property
     def rate(self) -> float:
@@ -211,6 +213,16 @@ class Sender:
             self.acknowledged()
         elif not payload.startswith(ITEM):
             raise RuntimeError(f"refused: {payload[:300]!r}")
+
+    def echoed(self, _: bytes) -> None:
+        """A frame came back."""
+        self.delivered()
+        self.acknowledged()
+
+    def page(self, status: bytes, body: bytes) -> None:
+        """A page came: acknowledged and delivered in one."""
+        self.delivered()
+        self.answer(status, body)
 
     def answer(self, status: bytes, body: bytes) -> None:
         """An HTTP answer."""

@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 
 from tacit.api.base import convert, to_json_bytes
-from tacit.api.messages import EncryptedPayload, SendMessages
-from tacit.api.sync import Hello, Send
+from tacit.api.messages import EncryptedPayload, MessageItem, SendMessages
+from tacit.api.sync import Hello, ItemPush, Send
 from tacit.client.timing import wall_clock
 from tacit.conversation.content import TextBody
 from tacit.conversation.keys import ConversationKey, finish_record
@@ -160,6 +160,11 @@ class Pair:
     def frame(self) -> bytes:
         """The next message as a WebSocket's frame."""
         return to_json_bytes(Send(os.urandom(8).hex(), self.conversation_id, self.seal()))
+
+    def seal_item(self) -> bytes:
+        """A message as it is pushed."""
+        item = MessageItem(1_000, wall_clock(), self.seal())
+        return to_json_bytes(ItemPush(self.conversation_id, item))
 
     def body(self) -> bytes:
         """The next message as a request's body."""
