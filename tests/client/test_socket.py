@@ -183,6 +183,17 @@ async def test_what_was_missed_is_fetched_before_pushes_are_taken(stage: Stage) 
     assert stage.recorder.calls == ["pull", "c:7", "pull"]
 
 
+async def test_whoever_is_behind_fetches(stage: Stage) -> None:
+    async def talk(connection: ServerConnection) -> None:
+        await stage.greet(connection)
+        await say(connection, {"type": "behind"})
+        await connection.wait_closed()
+
+    await stage.open(talk)
+    await stage.recorder.until(2)
+    assert stage.recorder.calls == ["pull", "pull"]
+
+
 async def test_a_message_is_sent_and_answered(stage: Stage) -> None:
     async def talk(connection: ServerConnection) -> None:
         await stage.greet(connection)

@@ -57,10 +57,9 @@ async def exchange(target: Target, sent: Sent, before: bytes = b"", until: bytes
 
 
 def check_answer(sent: Sent, got: bytes) -> None:
-    """Raises `Failed` for a server's error, and for a refusal that is no problem document (a WebSocket's may be)."""
-    upgrade = b"websocket" in b"".join(sent.pieces)
+    """Raises `Failed` for a server's error, and for a refusal that is no problem document."""
     for status, head in HEAD.findall(got):
-        if status >= b"500" or (status >= b"400" and b"application/problem+json" not in head and not upgrade):
+        if status >= b"500" or (status >= b"400" and b"application/problem+json" not in head):
             raise Failed(f"{sent}: it was answered {got!r}")
 
 
