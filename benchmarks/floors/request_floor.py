@@ -1,6 +1,8 @@
 """The floor under a signed request: one SHA-256 over the body and one Ed25519 signature over the signature base.
 
-python benchmarks/floors/request_floor.py    # microseconds of each
+    python benchmarks/floors/request_floor.py    # microseconds of each
+
+Ed25519 by libsodium, which the product uses too: it is the faster of the two libraries.
 """
 
 from __future__ import annotations
@@ -9,27 +11,26 @@ import hashlib
 import timeit
 from collections.abc import Callable
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 
-KEY = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
+PUBLIC, SECRET = crypto_sign_seed_keypair(b"\x07" * 32)
 
 
 def sign_bare(base: bytes, body: bytes) -> Callable[[], object]:
     """One digest and one signature."""
 
     def call() -> object:
-        return hashlib.sha256(body).digest(), KEY.sign(base)
+        return hashlib.sha256(body).digest(), crypto_sign(base, SECRET)
 
     return call
 
 
 def verify_bare(base: bytes, body: bytes) -> Callable[[], object]:
-    """One digest and one verification, by a key that has to be read as the server reads it."""
-    public, signature = KEY.public_key().public_bytes_raw(), KEY.sign(base)
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    """One digest and one verification."""
+    signed = crypto_sign(base, SECRET)
 
     def call() -> object:
-        return hashlib.sha256(body).digest(), Ed25519PublicKey.from_public_bytes(public).verify(signature, base)
+        return hashlib.sha256(body).digest(), crypto_sign_open(signed, PUBLIC)
 
     return call
 
