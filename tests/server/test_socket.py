@@ -234,6 +234,20 @@ async def test_many_sends_at_once_are_answered_in_their_order(
     assert sent == [(str(number), number + 2) for number in range(20)]
 
 
+async def test_a_send_to_a_store_that_closes_is_refused_and_the_line_goes_on(
+    town: Town, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    async with line(alice, port) as connection:
+        with monkeypatch.context() as patch:
+            patch.setattr(town.backend.store, "_closing", True)
+            await connection.send(sending(talk, talk.payload(alice)))
+            assert (await frame(connection))["problem"]["code"] == "internal"
+        await connection.send(sending(talk, talk.payload(alice)))
+        assert (await frame(connection))["type"] == "sent"
+
+
 class Paper:
     """What a line writes to."""
 

@@ -141,21 +141,27 @@ class Talk:
             return messages.insert(db, here.rosters, conversation_id, sealed, (), now)
 
         def done(delivered: messages.Delivered | None, error: Exception | None) -> None:
-            if delivered is None:
-                self._refuse(number, self._told(error), began)
-            else:
-                answer = api.SentFrame(number, delivered.inserted.seq, delivered.inserted.created_at)
-                line.answer(text_frame(to_json_bytes(answer)))
-                messages.push(here, conversation_id, delivered)
-                here.events.tell(FrameAnswered("", here.events.stopwatch() - began))
-            if line.under_way == UNDER_WAY:
-                self._connection.full(False)
-            line.answered()
+            try:
+                if delivered is None:
+                    self._refuse(number, self._told(error), began)
+                else:
+                    answer = api.SentFrame(number, delivered.inserted.seq, delivered.inserted.created_at)
+                    line.answer(text_frame(to_json_bytes(answer)))
+                    messages.push(here, conversation_id, delivered)
+                    here.events.tell(FrameAnswered("", here.events.stopwatch() - began))
+            finally:
+                if line.under_way == UNDER_WAY:
+                    self._connection.full(False)
+                line.answered()
 
+        try:
+            here.store.submit(job, done, checks_first=True)
+        except errors.TacitError as error:
+            self._refuse(number, error, began)
+            return
         line.under_way += 1
         if line.under_way == UNDER_WAY:
             self._connection.full(True)
-        here.store.submit(job, done, checks_first=True)
 
     def _refuse(self, number: str, error: errors.TacitError, began: float) -> None:
         assert self.line is not None

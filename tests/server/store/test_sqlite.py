@@ -254,6 +254,24 @@ async def test_a_caller_that_gave_up_leaves_the_others_alone(store: Store) -> No
     assert set(await values(store)) == {"a", "b"}
 
 
+async def test_a_caller_that_fails_when_it_is_called_back_leaves_the_others_alone(store: Store) -> None:
+    told: list[Exception] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    def fail(*_: object) -> None:
+        raise ValueError("a caller's own")
+
+    try:
+        other: asyncio.Future[str] = loop.create_future()
+        store.submit(lambda _: None, fail)
+        store.submit(lambda _: "told", lambda result, _: other.set_result(result))
+        assert await asyncio.wait_for(other, 10) == "told"
+        assert [type(each) for each in told] == [ValueError]
+    finally:
+        loop.set_exception_handler(None)
+
+
 async def test_close_finishes_what_was_accepted(tmp_path: Path) -> None:
     store = Store(tmp_path / "db")
     writing = [asyncio.create_task(store.write(keep(str(number)))) for number in range(2 * BATCH + 1)]

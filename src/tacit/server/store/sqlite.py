@@ -140,7 +140,11 @@ class _Job:
             error = errors.Internal("the database failed")
         if lost is not None and error is not None:
             error.__cause__ = lost
-        self.done(None if error is not None else self.result, error)
+        try:
+            self.done(None if error is not None else self.result, error)
+        except Exception as raised:  # of whoever asked for this job: the others of its transaction have to be told
+            context = {"message": "who waited for a job failed", "exception": raised}
+            asyncio.get_running_loop().call_exception_handler(context)
 
 
 class _BrokenPromiseError(Exception):
@@ -260,7 +264,10 @@ class Store:
         checks_first: bool = False,
         housekeeping: bool = False,
     ) -> None:
-        """`write`, for who is called back: `done` must not raise. Raises `Internal` when the store is closed."""
+        """`write`, for who is called back; what `done` raises is the event loop's to tell.
+
+        Raises `Internal` when the store is closed.
+        """
         if self._closing:
             raise errors.Internal("the store is closed")
         loop = asyncio.get_running_loop()
