@@ -26,7 +26,7 @@ from tacit.server.store import conversations
 from tacit.server.store import messages as stored
 from tacit.server.store.rows import Epoch as EpochRow
 from tacit.server.store.rows import Grant as GrantRow
-from tacit.server.store.rows import Inserted, Lost, Message, NewGrant, Page
+from tacit.server.store.rows import Inserted, Lost, Message, NewGrant, Page, Place
 from tacit.signed import labels
 from tacit.signed.account import AccountRecord, account_hash, aik_fingerprint
 from tacit.signed.grant import WRAPS, Grant, GrantContext, Granter, SignedGrant, sign_grant
@@ -323,9 +323,9 @@ def colluding() -> dict[str, Any]:
         head = conversations.head(db, conversation_id)
         assert head is not None
         name = os.urandom(16).hex()  # what it knows messages by: no id was used before
-        taken = stored.insert(
-            db, conversation_id, aad.user_id, aad.device_id, name, sealed.text, head.key_id, sealed.payload.iv, now
-        )
+        free = Place(head.head_seq, head.epoch, head.key_id, head.record_hash, 0, None, 0)
+        given = (aad.user_id, aad.device_id, name, sealed.text, head.key_id, sealed.payload.iv, now)
+        taken = stored.insert(db, conversation_id, *given, free)
         return Delivered(sealed, taken, ())
 
     return {"tacit.server.messages:check_sender": lambda *_: None, "tacit.server.messages:insert": insert}

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from socket import socket as Listening
 from typing import Any
@@ -24,6 +25,7 @@ from tacit.server import serve
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen
+from tacit.server.socket import SocketProtocol
 from tacit.server.store import conversations
 from tacit.server.store.rows import Head
 
@@ -99,7 +101,8 @@ async def opened_stage(folder: Path, name: str | None = None, url: str | None = 
     with listen(config) as listening, bent(FEW_RSA_KEYS):
         config = config.at_port(listening.getsockname()[1])
         backend = await open_backend(config, clock, os.urandom)
-        server = _Server(uvicorn.Config(application(backend), **serve.settings(backend.connections)))
+        how = serve.settings(backend.connections, sockets=partial(SocketProtocol, backend))
+        server = _Server(uvicorn.Config(application(backend), **how))
         running = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             await server.ready.wait()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.server import ServerProtocol
+
 from adversary.bending import wraps_original
 from tacit import errors
 from tacit.server.store import accounts
@@ -29,16 +32,14 @@ async def all_that_comes(chunks: Any, *_: Any) -> bytes:
     return b"".join([chunk async for chunk in chunks])
 
 
-def _settings(**changed: Any) -> Any:
-    @wraps_original
-    def make(original: Any) -> Any:
-        return lambda *arguments: original(*arguments) | changed
-
-    return make
+def frames_of_any_size() -> ServerProtocol:
+    """A WebSocket that takes messages of any size."""
+    return ServerProtocol(max_size=HUGE)
 
 
-frames_of_any_size = _settings(ws_max_size=HUGE)
-inflating = _settings(ws_max_size=HUGE, ws_per_message_deflate=True)
+def inflating() -> ServerProtocol:
+    """One that inflates them as well."""
+    return ServerProtocol(max_size=HUGE, extensions=[ServerPerMessageDeflateFactory()])
 
 
 def only_who_is_there(db: Any, user_id: str, _: Any) -> list[Unlocker]:

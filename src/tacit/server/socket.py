@@ -51,7 +51,7 @@ class SocketProtocol(Timed, asyncio.Protocol):
         """Whether the request was one that a WebSocket begins with; the HTTP side asks."""
         self._loop = asyncio.get_running_loop()
         self._connections: set[Any] = server_state.connections
-        self._conn = ServerProtocol(max_size=limits.FRAME_BYTES)
+        self._conn = protocol()
         self._began = here.events.stopwatch()
         self._outcome = ""
         self._talk: Talk | None = None
@@ -272,6 +272,11 @@ class SocketProtocol(Timed, asyncio.Protocol):
             self._write_out()
         elif self._conn.state is State.CONNECTING:
             self.transport.close()
+
+
+def protocol() -> ServerProtocol:
+    """The protocol of one connection: frames of a limited size, and no extension, so that nothing is inflated."""
+    return ServerProtocol(max_size=limits.FRAME_BYTES)
 
 
 def refusal(error: errors.TacitError) -> Response:
