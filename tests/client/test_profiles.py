@@ -13,14 +13,13 @@ from rsa_pool import pooled_rsa
 from tacit import errors
 from tacit.client import Client
 from tacit.client.books import Books
-from tacit.client.vaults import held_header
 from tacit.crypto.secret import Secret
 from tacit.identity import unlockers
 from tacit.identity.unlockers import Cost
 from tacit.identity.vault import PrivateKey, values
 from tacit.signed.account import account_hash
 from tacit.signed.profiles import KeyAlgorithm
-from tacit.signed.vault import EntryKind, SignedEntry
+from tacit.signed.vault import EntryKind, Outer, SignedEntry
 from tacit.wire.codec import decode, encode
 
 PROFILES = ("standard", "fips", "compat")
@@ -242,7 +241,7 @@ async def test_a_private_key_that_does_not_belong_to_its_public_half_is_not_used
     for private in (await bob.device._run(private_of), b"no key at all"):
         await alice.device._run(
             lambda books, other=private: books.hold_vault(  # type: ignore[misc]
-                held_header(books), tuple(swapped(each, other) for each in books.entries()), None
+                decode(Outer, books.meta("outer") or b""), tuple(swapped(each, other) for each in books.entries()), None
             )
         )
         assert await alice.device._run(own_key) is None
