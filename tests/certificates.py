@@ -36,6 +36,21 @@ class Issued:
         return read_der(self.certificate.public_bytes(Encoding.DER)).pin
 
 
+USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+SIGNING = {"key_cert_sign": True}
+"""What Python 3.13 wants of an authority (RFC 5280 §4.2.1.3)."""
+
+
 class Authority:
     """Signs for whoever asks; `file` is its own certificate, for `SSL_CERT_FILE`."""
 
@@ -45,6 +60,7 @@ class Authority:
         self.key = new_key()
         builder = self._builder(self.name, self.key, -1, 60)
         extended = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        extended = extended.add_extension(x509.KeyUsage(**dict.fromkeys(USAGES, False) | SIGNING), critical=True)
         self.file = folder / "authority.pem"
         self.file.write_bytes(extended.sign(self.key, SHA256()).public_bytes(Encoding.PEM))
 
@@ -56,6 +72,8 @@ class Authority:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server")])
         alternative = x509.SubjectAlternativeName([general(each) for each in hosts])
         builder = self._builder(name, key, first, last).add_extension(alternative, critical=False)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
         certificate = builder.sign(self.key, SHA256())
         path = self.folder / file
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -72,6 +90,7 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + first * DAY)
             .not_valid_after(now + last * DAY)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
 
 

@@ -84,6 +84,13 @@ async def valid(talk: Talk, person: Person, route: tuple[str, str]) -> tuple[str
             return path.replace("{conversation_id:str}", talk.id), {"keyId": talk.posted["keyId"]}
         case "POST", ["conversations", _, "leave"]:
             return path.replace("{conversation_id:str}", talk.id), {"leave": to_base64(encode(talk.leave(person)))}
+        case "POST", ["reconcile", "conversation"]:
+            held = {"kind": "message", "encryptedPayload": talk.payload(person)}
+            return path, {"conversationId": talk.id, "items": [held]}
+        case "POST", ["reconcile", "account"]:
+            made = person.publication()
+            version = {"record": made["record"], "signature": made["signature"]}
+            return path, {"userId": person.user_id, "versions": [version]}
         case _:
             return path, None
 
@@ -102,7 +109,7 @@ async def test_each_signed_request_is_good_for_one_use(town: Town, route: tuple[
     if "register" in target:
         bent["key_id"] = device_id_of("nobody yet", alice.key.public)
     first = await alice.ask(route[0], target, body, **bent)
-    assert first.status == 200, first.body
+    assert first.status == 200 or first.code == "nothing_lacking", first.body
     held = await rows(town)
     if route == ("DELETE", "/api/auth/session"):
         await alice.open("/api/auth/session")
