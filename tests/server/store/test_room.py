@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import sqlite3
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tacit import errors
 from tacit.server.store import room
 from tacit.server.store.room import Room
 from tacit.server.store.sqlite import Store, connect
@@ -142,3 +144,22 @@ async def test_a_database_opens_on_a_disk_that_is_full_by_the_ballast(made: Room
     async with Store(tmp_path / "chat.db", failing_once(failure(sqlite3.SQLITE_FULL)), room=made):
         assert made.full  # the second within which it is not tried again is not over
         assert not made.path.exists()
+
+
+async def test_a_ballast_that_cannot_be_removed_leaves_nobody_waiting(
+    made: Room, tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlink(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "no")
+
+    def job(db: sqlite3.Connection) -> None:
+        raise failure(sqlite3.SQLITE_FULL)
+
+    async with Store(tmp_path / "chat.db", room=made) as store:
+        monkeypatch.setattr(Path, "unlink", unlink)
+        with pytest.raises(errors.StorageFull):
+            await asyncio.wait_for(store.write(job), 10)
+        disk.errno, disk.now = errno.ENOSPC, 2.0
+        with pytest.raises(errors.StorageFull):
+            await asyncio.wait_for(store.write(lambda _: None), 10)
+        assert made.full

@@ -272,6 +272,28 @@ async def test_a_caller_that_fails_when_it_is_called_back_leaves_the_others_alon
         loop.set_exception_handler(None)
 
 
+async def test_a_listener_that_fails_leaves_nobody_waiting(tmp_path: Path) -> None:
+    raised: list[Exception] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: raised.append(context["exception"]))
+
+    def listener(*_: object) -> None:
+        raise ValueError("a listener's own")
+
+    def failing(db: sqlite3.Connection) -> None:
+        raise disk_error()
+
+    try:
+        async with asyncio.timeout(10), Store(tmp_path / "db", told=listener) as store:
+            jobs = [store.write(failing) for _ in range(BATCH)] + [store.write(lambda _: "written")]
+            outcomes = await asyncio.gather(*jobs, return_exceptions=True)
+            assert [type(each) for each in outcomes[:-1]] == [errors.Internal] * BATCH
+            assert outcomes[-1] == "written"
+        assert [type(each) for each in raised] == [ValueError, ValueError]
+    finally:
+        loop.set_exception_handler(None)
+
+
 async def test_close_finishes_what_was_accepted(tmp_path: Path) -> None:
     store = Store(tmp_path / "db")
     writing = [asyncio.create_task(store.write(keep(str(number)))) for number in range(2 * BATCH + 1)]

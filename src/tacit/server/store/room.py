@@ -75,7 +75,7 @@ class Room:
             )
         if short and self._size:
             self._tried = self._stopwatch()
-            self.path.unlink(missing_ok=True)
+            _remove(self.path)
             self._tell(True)
         return short
 
@@ -105,5 +105,13 @@ class Room:
                 return True  # nothing is known of the room
         finally:
             if not (done and keep):
-                path.unlink(missing_ok=True)
+                _remove(path)
         return done
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, if that can be: those whose writes failed wait to be told, whatever becomes of it."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s cannot be removed: %s", path.name, error.strerror)

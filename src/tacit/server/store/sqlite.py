@@ -314,7 +314,8 @@ class Store:
                 full = self.room.ran_out(error)
                 for job in batch:
                     job.settle(error, full)
-                self._told(len(batch), time.perf_counter() - self._began, False)
+                seconds = time.perf_counter() - self._began
+                asyncio.get_running_loop().call_soon(self._told, len(batch), seconds, False)  # it may fail: others wait
                 continue
             self._committing = True
             self._batches.put(batch)
