@@ -182,3 +182,14 @@ async def test_sends_by_websocket_count_with_the_devices_requests(town: Town, po
         clock.now += 30
         await hers.send(sending(talk, late, "2"))
         assert await frame(hers) == {"type": "sent", "id": "2", "seq": 5, "createdAt": town.clock()}
+
+
+async def test_what_is_no_frame_counts_as_well(town: Town, port: int) -> None:
+    (alice,) = await town.people("alice")
+    async with line(alice, port) as hers:
+        limited(town, RateLimits(device=2, address=0))
+        codes = []
+        for _ in range(3):
+            await hers.send("{")
+            codes.append((await frame(hers))["problem"]["code"])
+    assert codes == ["malformed_json", "malformed_json", "too_many_requests"]

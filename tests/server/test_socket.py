@@ -151,6 +151,7 @@ async def test_a_bad_frame_gets_its_code_and_the_line_stays_open(town: Town, por
     async with line(alice, port) as connection:
         for bad, code in (
             ("{", "malformed_json"),
+            ("null", "malformed_json"),
             ('{"type":"nothing"}', "malformed_json"),
             (json.dumps(hello(alice, to_base64(bytes(32)))), "malformed_json"),
         ):

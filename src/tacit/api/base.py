@@ -46,11 +46,14 @@ class Reader(Generic[T]):
     def read(self, text: bytes) -> T:
         """The value in this text; raises `MalformedJson` or `UnknownField`."""
         try:
-            value = self._decoder.decode(text)
+            value: T = self._decoder.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            value = None
-        found: T = value if msgspec.json.encode(value) == text else read(self._kind, text)
-        return found
+            return self._long(text)
+        return value if msgspec.json.encode(value) == text else self._long(text)
+
+    def _long(self, text: bytes) -> T:
+        value: T = read(self._kind, text)
+        return value
 
 
 def convert(kind: Any, value: Any) -> Any:

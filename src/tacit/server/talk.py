@@ -124,7 +124,11 @@ class Talk:
         began = here.events.stopwatch()
         number = ""
         try:
-            frame = read_frame(text)
+            try:
+                frame = read_frame(text)
+            except errors.TacitError:
+                here.rates.device.take(session.device_id)  # what is no frame counts as well
+                raise
             if not isinstance(frame, api.Send):
                 raise errors.MalformedJson("only sends come after the hello")
             number = frame.id
