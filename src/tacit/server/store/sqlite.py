@@ -312,10 +312,10 @@ class Store:
             except (sqlite3.Error, _BrokenPromiseError) as error:
                 self._undo(error)
                 full = self.room.ran_out(error)
-                for job in batch:
-                    job.settle(error, full)
                 seconds = time.perf_counter() - self._began
                 asyncio.get_running_loop().call_soon(self._told, len(batch), seconds, False)  # it may fail: others wait
+                for job in batch:
+                    job.settle(error, full)
                 continue
             self._committing = True
             self._batches.put(batch)
