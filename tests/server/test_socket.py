@@ -311,6 +311,16 @@ async def test_a_slow_reader_is_told_once_that_it_is_behind_and_nothing_is_kept_
     assert paper.written[1:] == [b"next"]
 
 
+async def test_a_slow_reader_gets_its_answers_before_the_line_leaves() -> None:
+    slow, paper = line_of()
+    slow.pause()
+    slow.answer(b"answer")
+    slow.leave()
+    assert not paper.ended
+    slow.resume()
+    assert (paper.written, paper.ended) == ([b"answer"], True)
+
+
 async def test_a_reader_that_is_slow_for_a_moment_misses_nothing() -> None:
     slow, paper = line_of()
     for number in range(10):

@@ -111,6 +111,8 @@ class Line:
             self._behind = False
             self._pushes.append(BEHIND)
         self.flush()
+        if self.leaving:
+            self._leave_if_done()
 
     def close(self) -> None:
         """Write nothing more and end the connection."""
@@ -148,7 +150,7 @@ class Line:
             self._loop.call_soon(self.flush)
 
     def _leave_if_done(self) -> None:
-        if not self.under_way and not self.closed:
+        if not self.under_way and not self.closed and not self._paused:  # what waits is written first
             self.flush()
             self.close()
 

@@ -192,6 +192,8 @@ class SocketProtocol(Timed, asyncio.Protocol):
 
     def check(self, now: float) -> None:
         """Hang up where it took too long, and ask now and then whether anybody is there."""
+        if self._pinged and (self._full or self._slow):
+            self.until = now + self.crowd.limits.pong_seconds  # nothing is read, the answer neither
         super().check(now)
         if now >= self._ping_at and self._conn.state is State.OPEN:
             self._ping_at = now + self.crowd.limits.ping_seconds

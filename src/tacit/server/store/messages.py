@@ -15,6 +15,11 @@ from tacit.server.store.rows import Epoch, Inserted, Lost, Message, Page, Place
 
 _COLUMNS = "seq, created_at, sender_id, device_id, client_message_id, encryption_key_id, encrypted_payload, iv"
 _seq: Final = attrgetter("seq")
+STORED: Final = (
+    "INSERT INTO messages (conversation_id, seq, sender_id, device_id, client_message_id, created_at, encrypted, "
+    "encryption_key_id, encrypted_payload, iv) VALUES (?, ?, ?, ?, ?, ?, TRUE, ?, ?, ?)"
+)
+"""Stores one message at its place."""
 
 
 def earlier(
@@ -82,11 +87,7 @@ def insert(
         _refuse(connection, conversation_id, key_id)
     seq = found.head_seq + 1
     connection.execute("UPDATE conversations SET head_seq = ? WHERE conversation_id = ?", (seq, conversation_id))
-    connection.execute(
-        "INSERT INTO messages (conversation_id, seq, sender_id, device_id, client_message_id, created_at, encrypted, "
-        "encryption_key_id, encrypted_payload, iv) VALUES (?, ?, ?, ?, ?, ?, TRUE, ?, ?, ?)",
-        (conversation_id, seq, sender, device_id, client_message_id, now, key_id, payload, iv),
-    )
+    connection.execute(STORED, (conversation_id, seq, sender, device_id, client_message_id, now, key_id, payload, iv))
     return Inserted(seq, now, False)
 
 

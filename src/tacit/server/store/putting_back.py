@@ -10,7 +10,7 @@ import sqlite3
 from typing import Final, NamedTuple
 
 from tacit.server.store import grants, meta
-from tacit.server.store.messages import earlier
+from tacit.server.store.messages import STORED, earlier
 from tacit.server.store.rows import Inserted, NewGrant
 from tacit.wire import limits
 
@@ -76,9 +76,5 @@ def put_message(
         return before
     update = "UPDATE conversations SET head_seq = head_seq + 1 WHERE conversation_id = ? RETURNING head_seq"
     seq: int = connection.execute(update, (conversation_id,)).fetchone()[0]
-    connection.execute(
-        "INSERT INTO messages (conversation_id, seq, sender_id, device_id, client_message_id, created_at, encrypted, "
-        "encryption_key_id, encrypted_payload, iv) VALUES (?, ?, ?, ?, ?, ?, TRUE, ?, ?, ?)",
-        (conversation_id, seq, sender, device_id, client_message_id, now, key_id, payload, iv),
-    )
+    connection.execute(STORED, (conversation_id, seq, sender, device_id, client_message_id, now, key_id, payload, iv))
     return Inserted(seq, now, False)
