@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import random
 import sqlite3
 import tempfile
@@ -59,11 +60,28 @@ def opener(vfs: str, weaker: str = "") -> Connect:
 
 
 class TellsTooEarly(Store):
-    """A store that acknowledges what is not committed yet."""
+    """A store that acknowledges what is not committed yet, and commits it once that was heard."""
+
+    def __init__(self, path: Path, connect: Connect) -> None:
+        super().__init__(path, connect)
+        self._batches = _Later(self._batches)
 
     def _run(self, job: Any) -> None:
         super()._run(job)
         job.settle(None)
+
+
+class _Later(queue.SimpleQueue[Any]):
+    """A queue that hands on to another, a few turns of the event loop later."""
+
+    def __init__(self, to: queue.SimpleQueue[Any]) -> None:
+        self._to, self.get = to, to.get  # type: ignore[method-assign]
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None, *, turns: int = 5) -> None:
+        if item is None or not turns:
+            self._to.put(item)
+        else:
+            asyncio.get_running_loop().call_soon(lambda: self.put(item, turns=turns - 1))
 
 
 MakeStore = Callable[[Path, Connect], Store]
