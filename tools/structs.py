@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from tacit.signed import labels
-from tacit.wire import codec, limits
+from tacit.wire import codec, encodings, limits
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "structs.md"
@@ -27,19 +27,19 @@ def kind(hint: Any) -> str:
     """One field's type in the presentation language."""
     if get_origin(hint) is Annotated:
         base, *metadata = get_args(hint)
-        how = next(item for item in metadata if isinstance(item, codec.Encoding))
+        how = next(item for item in metadata if isinstance(item, encodings.Encoding))
         match how:
-            case codec.UInt(size):
+            case encodings.UInt(size):
                 return f"uint{8 * size}"
-            case codec.Enum(size):
+            case encodings.Enum(size):
                 return f"{base.__name__} (uint{8 * size})"
-            case codec.Flag():
+            case encodings.Flag():
                 return "uint8 (0 or 1)"
-            case codec.Fixed(size):
+            case encodings.Fixed(size):
                 return f"opaque[{size}]"
-            case codec.Variable(most, least):
+            case encodings.Variable(most, least):
                 return f"opaque<V>, {least} to {most} bytes"
-            case codec.Text(most, least):
+            case encodings.Text(most, least):
                 return f"UTF-8 opaque<V>, {least} to {most} bytes"
             case codec.Many(most):
                 return f"{kind(get_args(base)[0])} <V>, at most {most}"

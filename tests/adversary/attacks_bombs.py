@@ -23,7 +23,8 @@ from tacit import errors
 from tacit.client.transport import EncryptionAPIClient
 from tacit.signed.profiles import Profile
 from tacit.signed.record import DEFAULT_POLICY, ConversationRecord, Opener, Protocol, Request, RequestKind
-from tacit.wire.codec import encode, write_varint
+from tacit.wire.codec import encode
+from tacit.wire.reader import write_varint
 from tacit.wire.text import from_json, to_base64, to_json
 
 MIB: Final = 1024 * 1024

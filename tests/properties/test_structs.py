@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import tacit
 from tacit import errors
-from tacit.wire import codec
+from tacit.wire import codec, encodings
 from tacit.wire.codec import decode, encode
 
 MANY = 3
@@ -66,18 +66,18 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
     if get_origin(hint) is not Annotated:
         return structs_of(hint)
     base, *metadata = get_args(hint)
-    match next(item for item in metadata if isinstance(item, codec.Encoding)):
-        case codec.UInt(size):
+    match next(item for item in metadata if isinstance(item, encodings.Encoding)):
+        case encodings.UInt(size):
             return st.integers(0, (1 << 8 * size) - 1)
-        case codec.Enum():
+        case encodings.Enum():
             return st.sampled_from(base)
-        case codec.Flag():
+        case encodings.Flag():
             return st.booleans()
-        case codec.Fixed(size):
+        case encodings.Fixed(size):
             return st.binary(min_size=size, max_size=size)
-        case codec.Variable(most, least):
+        case encodings.Variable(most, least):
             return st.builds(of_length, st.binary(min_size=1, max_size=LONG), lengths(least, most))
-        case codec.Text(most, least):
+        case encodings.Text(most, least):
             return text_of(least, most)
         case codec.Many(most):
             return st.lists(values_of(get_args(base)[0]), max_size=min(most, MANY)).map(tuple)

@@ -24,7 +24,8 @@ from tacit.signed.verify import (
     verify,
     verify_by_key,
 )
-from tacit.wire.codec import U16, Hash, struct
+from tacit.wire.codec import struct
+from tacit.wire.encodings import U16, Hash
 
 KEY = Ed25519Key.from_seed(Secret(b"k" * 32))
 OTHER = Ed25519Key.from_seed(Secret(b"o" * 32))

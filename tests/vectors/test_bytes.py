@@ -38,8 +38,9 @@ from tacit.signed.vault import (
     proof_hash,
 )
 from tacit.signed.verify import labelled, struct_hash
-from tacit.wire import codec
-from tacit.wire.codec import Reader, decode, encode, write_varint
+from tacit.wire import codec, encodings
+from tacit.wire.codec import decode, encode
+from tacit.wire.reader import Reader, write_varint
 from tacit.wire.text import from_base64, from_hex, to_base64
 from vectors.known import FOLDER, cases, judged, load, raw, struct_of
 
@@ -123,7 +124,7 @@ def _enum_hints(cls: type) -> list[Any]:
     return [
         typing.get_args(hint)[0]
         for hint in hints
-        if any(isinstance(item, codec.Enum) for item in typing.get_args(hint)[1:])
+        if any(isinstance(item, encodings.Enum) for item in typing.get_args(hint)[1:])
     ]
 
 

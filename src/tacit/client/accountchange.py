@@ -21,7 +21,8 @@ from tacit.identity.vault import combine, open_outer, writers_of
 from tacit.signed.account import AccountRecord, AccountSignatures, account_hash
 from tacit.signed.vault import Vault
 from tacit.wire import limits
-from tacit.wire.codec import U64, Id, Many, decode, encode, struct
+from tacit.wire.codec import Many, decode, encode, struct
+from tacit.wire.encodings import U64, Id
 
 CERTIFY: Final = "certify"
 UNLOCKERS: Final = "unlockers"

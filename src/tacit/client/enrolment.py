@@ -21,7 +21,8 @@ from tacit.signed.account import AccountRecord, AccountSignatures, EncryptionKey
 from tacit.signed.profiles import Profile, name_of
 from tacit.signed.vault import Vault
 from tacit.wire import limits
-from tacit.wire.codec import Id, Many, Text, decode, encode, struct
+from tacit.wire.codec import Many, decode, encode, struct
+from tacit.wire.encodings import Id, Text
 from tacit.wire.text import to_base64
 
 SENT: Final = "enrolment_sent"

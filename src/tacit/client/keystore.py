@@ -23,7 +23,8 @@ from tacit.signed import labels
 from tacit.signed.vault import PasswordParameters
 from tacit.signed.verify import labelled
 from tacit.wire import limits
-from tacit.wire.codec import U8, Id, Variable, encode, struct
+from tacit.wire.codec import encode, struct
+from tacit.wire.encodings import U8, Id, Variable
 from tacit.wire.text import from_base64, to_base64
 
 KEY_BYTES: Final = 32

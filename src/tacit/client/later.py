@@ -9,7 +9,9 @@ from tacit.crypto.digest import sha256
 from tacit.signed import labels
 from tacit.signed.record import ConversationRecord
 from tacit.signed.verify import labelled_bytes
-from tacit.wire.codec import Id, Reader, decode, functions_of
+from tacit.wire.codec import decode, functions_of
+from tacit.wire.encodings import Id
+from tacit.wire.reader import Reader
 
 
 class RecordStart(NamedTuple):

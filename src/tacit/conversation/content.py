@@ -15,21 +15,9 @@ from tacit.signed import labels
 from tacit.signed.account import DeviceId
 from tacit.signed.verify import labelled_bytes
 from tacit.wire import limits
-from tacit.wire.codec import (
-    U16,
-    U64,
-    Fixed,
-    Hash,
-    Id,
-    Many,
-    Reader,
-    Text,
-    Variable,
-    decode,
-    encode,
-    struct,
-    write_varint,
-)
+from tacit.wire.codec import Many, decode, encode, struct
+from tacit.wire.encodings import U16, U64, Fixed, Hash, Id, Text, Variable
+from tacit.wire.reader import Reader, write_varint
 
 FRANKING_KEY_BYTES: Final = 32
 CHECKPOINT_BYTES: Final = 4096

@@ -12,7 +12,8 @@ from tacit.crypto.secret import Randomness, Secret
 from tacit.signed import labels
 from tacit.signed.record import ConversationRecord, record_hash
 from tacit.signed.verify import labelled
-from tacit.wire.codec import Hash, struct
+from tacit.wire.codec import struct
+from tacit.wire.encodings import Hash
 
 KEY_BYTES: Final = 32
 

@@ -30,7 +30,8 @@ from tacit.signed.message import Message, MessageAad, aad_bytes, sign_and_hash
 from tacit.signed.record import ConversationRecord, record_hash
 from tacit.signed.verify import Signer, Verified, labelled, labelled_bytes
 from tacit.wire import limits
-from tacit.wire.codec import U64, Fixed, decode, encode, struct
+from tacit.wire.codec import decode, encode, struct
+from tacit.wire.encodings import U64, Fixed
 
 IV_BYTES: Final = 12
 INSTANCE_BYTES: Final = 16

@@ -44,7 +44,8 @@ from tacit.signed.profiles import ALGORITHMS, Profile
 from tacit.signed.vault import Box, BoxContext, Boxes, Vault, boxes_hash, header_hash, inner_hash
 from tacit.signed.verify import ZERO_HASH, Verified, labelled
 from tacit.wire import limits
-from tacit.wire.codec import Enum, Hash, Id, Variable, struct
+from tacit.wire.codec import struct
+from tacit.wire.encodings import Enum, Hash, Id, Variable
 
 
 @struct

@@ -27,7 +27,8 @@ from tacit.signed.vault import (
 )
 from tacit.signed.verify import ZERO_HASH, Signer, labelled, sign, struct_hash, verify
 from tacit.wire import limits
-from tacit.wire.codec import U64, Enum, Hash, Id, PublicKey, Variable, decode, encode, struct
+from tacit.wire.codec import decode, encode, struct
+from tacit.wire.encodings import U64, Enum, Hash, Id, PublicKey, Variable
 
 ARCHIVE_KEY_BYTES: Final = 32
 

@@ -23,7 +23,8 @@ from tacit.signed.verify import (
     verify,
 )
 from tacit.wire import limits
-from tacit.wire.codec import U16, U64, Enum, Hash, Id, Many, PublicKey, Signature, Text, Variable, struct
+from tacit.wire.codec import Many, struct
+from tacit.wire.encodings import U16, U64, Enum, Hash, Id, PublicKey, Signature, Text, Variable
 
 DeviceId = Annotated[str, Text(64, 64)]
 """SHA-256 of the device's request key in lowercase hex: 64 bytes."""

@@ -10,7 +10,8 @@ from tacit.signed.account import DeviceId
 from tacit.signed.profiles import KeyAlgorithm, Profile
 from tacit.signed.verify import Signer, Verified, sign, verify
 from tacit.wire import limits
-from tacit.wire.codec import EncodedOnce, Enum, Hash, Id, Signature, Variable, struct
+from tacit.wire.codec import EncodedOnce, struct
+from tacit.wire.encodings import Enum, Hash, Id, Signature, Variable
 
 
 class WrapAlgorithm(IntEnum):

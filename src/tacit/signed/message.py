@@ -12,7 +12,8 @@ from tacit.signed.account import DeviceId
 from tacit.signed.profiles import Profile
 from tacit.signed.verify import Signer, Verified, labelled, labelled_bytes, sign, struct_hash, verify
 from tacit.wire import limits
-from tacit.wire.codec import U16, U64, Fixed, Hash, Id, Variable, encode, struct
+from tacit.wire.codec import encode, struct
+from tacit.wire.encodings import U16, U64, Fixed, Hash, Id, Variable
 from tacit.wire.text import from_base64, from_hex, to_base64
 
 VERSION: Final = 1

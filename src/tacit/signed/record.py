@@ -13,7 +13,8 @@ from tacit.signed.account import DeviceId
 from tacit.signed.profiles import Profile
 from tacit.signed.verify import HashedOnce, Signer, hash_once, sign, struct_hash
 from tacit.wire import limits
-from tacit.wire.codec import U16, U64, EncodedOnce, Enum, Flag, Hash, Id, Many, Signature, Text, Variable, struct
+from tacit.wire.codec import EncodedOnce, Many, struct
+from tacit.wire.encodings import U16, U64, Enum, Flag, Hash, Id, Signature, Text, Variable
 
 
 class Protocol(IntEnum):

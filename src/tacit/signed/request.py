@@ -20,7 +20,8 @@ from tacit.signed.account import DeviceId
 from tacit.signed.profiles import signature_algorithm, signed_by
 from tacit.signed.verify import Signer, Verified, sign, verify_by_key
 from tacit.wire import limits
-from tacit.wire.codec import Fixed, Hash, Id, struct
+from tacit.wire.codec import struct
+from tacit.wire.encodings import Fixed, Hash, Id
 from tacit.wire.text import from_base64, to_base64
 
 LIFETIME: Final = 60

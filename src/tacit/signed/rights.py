@@ -31,7 +31,8 @@ from tacit.signed.record import (
 )
 from tacit.signed.verify import ZERO_HASH, Verified, signature_holds, verify
 from tacit.wire import limits
-from tacit.wire.codec import Hash, Many, decode, struct
+from tacit.wire.codec import Many, decode, struct
+from tacit.wire.encodings import Hash
 
 Accounts = Callable[[str, bytes], Verified[AccountRecord] | None]
 """The verified account record of a user with this hash, from that account's one chain; None where it is not known."""

@@ -12,7 +12,8 @@ from tacit.signed.account import AccountRecord, DeviceId, certificate
 from tacit.signed.profiles import Profile
 from tacit.signed.verify import Verified, struct_hash, verify
 from tacit.wire import limits
-from tacit.wire.codec import U8, U32, U64, Enum, Hash, Id, Many, Signature, Variable, WrappedKey, struct
+from tacit.wire.codec import Many, struct
+from tacit.wire.encodings import U8, U32, U64, Enum, Hash, Id, Signature, Variable, WrappedKey
 
 
 class UnlockerKind(IntEnum):

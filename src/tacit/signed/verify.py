@@ -13,7 +13,8 @@ from tacit import errors
 from tacit.crypto.digest import sha256
 from tacit.signed import labels
 from tacit.signed.profiles import ALGORITHMS, Profile, signature_algorithm, signed_by
-from tacit.wire.codec import encode, write_varint
+from tacit.wire.codec import encode
+from tacit.wire.reader import write_varint
 
 T = TypeVar("T")
 Signer = Callable[[bytes], bytes]
