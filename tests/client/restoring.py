@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx2
+import pytest
 
-from client.world import Clock, World, texts
+from client.world import Clock, Wire, World, texts
 from tacit.client import Client
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
@@ -49,7 +52,22 @@ class Place(httpx2.AsyncBaseTransport):
         return await self.inner.handle_async_request(request)
 
 
-Town = World
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    """A server that runs, and can be restored."""
+    made = Place(tmp_path, Clock())
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def town(place: Place, tmp_path: Path) -> AsyncIterator[World]:
+    """People on it, with a wire each."""
+    async with AsyncExitStack() as stack:
+        made = World("http://127.0.0.1:8080", tmp_path, stack, lambda: Wire(place))
+        made.clock = place.clock
+        yield made
 
 
 async def said(client: Client, name: str = "team") -> list[str]:

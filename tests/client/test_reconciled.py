@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from itertools import permutations
 from operator import methodcaller
 from pathlib import Path
@@ -11,29 +10,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from client import restoring
 from client.restoring import Place, assert_calm, notices, said
-from client.world import Clock, Wire, World, password_of, yes
+from client.world import World, password_of, yes
 from tacit import errors
 from tacit.cli.admin import admin
 from tacit.client import Client, lost
 from tacit.client.vaults import held_header
 from tacit.server.admin.check import check
 
-
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    made = Place(tmp_path, Clock())
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def town(place: Place, tmp_path: Path) -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        made = World("http://127.0.0.1:8080", tmp_path, stack, lambda: Wire(place))
-        made.clock = place.clock
-        yield made
+place, town = restoring.place, restoring.town
 
 
 async def members(client: Client) -> set[str]:

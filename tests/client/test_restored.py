@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, nullcontext
-from pathlib import Path
+from contextlib import nullcontext
 
 import pytest
 
+from client import restoring
 from client.restoring import Place, notices, said
-from client.world import Clock, Wire, World, password_of
+from client.world import World, password_of
 from tacit import errors
 from tacit.api.messages import LostItem, Page
 from tacit.client.sync import check_page
 from tacit.server.admin.check import check
 
-
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    made = Place(tmp_path, Clock())
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def town(place: Place, tmp_path: Path) -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        made = World("http://127.0.0.1:8080", tmp_path, stack, lambda: Wire(place))
-        made.clock = place.clock
-        yield made
+place, town = restoring.place, restoring.town
 
 
 async def test_what_nobody_is_there_to_post_back_is_missing_and_talk_goes_on(town: World, place: Place) -> None:
