@@ -29,6 +29,7 @@ from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
 from tacit.signed.account import device_id_of
 from tacit.signed.request import SocketChallenge, verify_challenge
+from tacit.wire import limits
 from tacit.wire.text import from_base64, to_base64
 
 KEY = Ed25519Key.from_seed(Secret(bytes(32)))
@@ -266,6 +267,30 @@ async def test_an_answer_that_is_lost_with_its_connection_is_no_answer(stage: St
     assert socket.connected
     while stage.recorder.settled < 2:
         await asyncio.sleep(0)
+
+
+async def test_a_connection_that_takes_nothing_any_more_is_given_up(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No ping would find out: it waits behind what cannot be written."""
+    monkeypatch.setattr("tacit.client.socket.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("tacit.client.socket.PING_SECONDS", 0.2)
+    large = msgspec.structs.replace(PAYLOAD, encrypted_text="A" * 16 * limits.MIB)
+
+    async def deaf(connection: ServerConnection) -> None:
+        await stage.greet(connection)
+        connection.transport.pause_reading()
+        await over.wait()
+        connection.transport.abort()
+
+    over = asyncio.Event()
+    socket = await stage.open(deaf, stage.listen)
+    await stage.recorder.until(1)
+    async with asyncio.timeout(30):
+        assert await socket.send("c", large) is None
+    over.set()
+    await stage.recorder.until(2)
+    assert socket.connected
 
 
 @pytest.mark.parametrize(

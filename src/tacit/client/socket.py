@@ -100,9 +100,14 @@ class Socket:
         answer: asyncio.Future[tuple[int, int] | None] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
         try:
-            await connection.send(to_json_bytes(Send(number, conversation_id, payload)).decode())
-            return await asyncio.wait_for(answer, ANSWER_SECONDS)
-        except (ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await connection.send(to_json_bytes(Send(number, conversation_id, payload)).decode())
+                return await answer
+        except ConnectionClosed:
+            return None
+        except TimeoutError:
+            if connection.transport.get_write_buffer_size():  # pings wait behind it, and would never find out
+                connection.transport.abort()
             return None
         finally:
             self._answers.pop(number, None)
