@@ -11,7 +11,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT / "src"))
 
 from tacit import errors  # noqa: E402  (the tree of this checkout, not an installed one)
-from tacit.server import config, connection, connections, gate, push, serve, socket, talk  # noqa: E402
+from tacit.server import accepting, config, connection, connections, gate, push, socket, talk  # noqa: E402
 from tacit.server.settings import BY_NAME  # noqa: E402
 from tacit.wire import limits  # noqa: E402
 
@@ -101,7 +101,7 @@ ROWS: Final = (
     ),
     Row(
         "time for a TLS handshake",
-        of(serve.HANDSHAKE_SECONDS),
+        of(accepting.HANDSHAKE_SECONDS),
         "",
         "hung up on",
         "server/test_tls.py::test_a_handshake_that_is_not_finished_ends",

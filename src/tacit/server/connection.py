@@ -52,6 +52,8 @@ class Timed:
 
     def check(self, now: float) -> None:
         """Hang up where it took too long."""
+        if self.transport is None:
+            return  # a TLS handshake, which has a time of its own
         if self.read_until == NEVER and self.transport.is_closing():
             self.read_until = self._patience(now)  # nothing new comes, but what is written may wait for ever
         if now >= self.read_until:
@@ -92,20 +94,30 @@ class HttpConnection(Timed, HttpToolsProtocol):
         """Whether something was whole among the bytes that the parser was given last."""
         self._refusal: errors.TacitError | None = None
 
+    # --- from the listener -------------------------------------------------------------
+
+    def accepted(self, host: str) -> bool:
+        """Count it for this address, before its TLS handshake; False where it is to be closed without a word."""
+        try:
+            admitted = self.crowd.admit(self, host)
+        except errors.TooManyConnections as error:
+            self._refusal = error
+            return True
+        if not admitted:
+            self.crowd.told(errors.TooManyConnections.code)
+        return admitted
+
+    def given_up(self) -> None:
+        """It did not come so far that it was made, or not for long."""
+        self.crowd.leave(self)
+
     # --- from the transport ------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._by(self.crowd.limits.header_seconds)
-        try:
-            admitted = self.crowd.admit(self, self.client[0] if self.client else "")
-        except errors.TooManyConnections as error:
-            self.refuse(error)
-        else:
-            if not admitted:
-                self._at = At.END
-                self.crowd.told(errors.TooManyConnections.code)
-                transport.abort()
+        if self._refusal is not None:
+            self.refuse(self._refusal)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.crowd.leave(self)

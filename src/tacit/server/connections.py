@@ -1,8 +1,8 @@
 """How many connections there are, and which of them take too long.
 
-File descriptors must not run out: uvicorn would spin on accepting and answer nobody. So connections stay below the
-process's limit, one address may not have them all, and none lasts that gets nowhere. One sweep a second looks at all of
-them, instead of a timer for each.
+File descriptors must not run out: nobody could be accepted and answered. So connections stay below the process's limit,
+one address may not have them all, and none lasts that gets nowhere. One sweep a second looks at all of them, instead of
+a timer for each.
 """
 
 from __future__ import annotations

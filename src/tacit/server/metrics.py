@@ -24,6 +24,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from tacit.server.accepting import Server
 from tacit.server.backend import Backend
 from tacit.server.events import (
     BatchWritten,
@@ -142,7 +143,7 @@ def application(metrics: Metrics) -> App:
     return answer
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn beside another one, to which the signals go."""
 
     @contextmanager

@@ -19,6 +19,7 @@ import uvloop
 
 from tacit import errors
 from tacit.server import logs, unlocking
+from tacit.server.accepting import Server
 from tacit.server.app import application, open_backend
 from tacit.server.backend import Backend
 from tacit.server.config import Config, ConnectionLimits, listen, listen_on
@@ -31,10 +32,6 @@ from tacit.server.store import attempts, nonces, sessions
 from tacit.server.tls import Certificate, keep_fresh
 
 PURGE_SECONDS: Final = 60.0
-HANDSHAKE_SECONDS: Final = 10.0
-"""How long a TLS handshake may take."""
-GOODBYE_SECONDS: Final = 5.0
-"""How long a closed TLS connection waits for the client to say so too."""
 METRICS: Final = ConnectionLimits(most=16)
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -44,7 +41,7 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn, telling when it listens, and stopping in an order of its own.
 
     At the first signal it is no longer ready. After the drain time it listens no more, ends the WebSockets once their
@@ -90,20 +87,8 @@ class _Server(uvicorn.Server):
             loop.call_later(here.config.drain_seconds, setattr, self, "should_exit", True)
 
     async def startup(self, sockets: list[Listening] | None = None) -> None:
-        await super().startup([])  # it has no setting for the time that a handshake may take
-        loop, tls = asyncio.get_running_loop(), self.config.ssl
-        seconds: dict[str, Any] = {}
-        if tls is not None:
-            seconds = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": GOODBYE_SECONDS}
-        for each in sockets or []:
-            self.servers.append(await loop.create_server(self._connection, sock=each, ssl=tls, **seconds))
+        await super().startup(sockets)
         self._tell()
-
-    def _connection(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return made
 
     async def shutdown(self, sockets: list[Listening] | None = None) -> None:
         for server in self.servers:
