@@ -27,8 +27,8 @@ import msgspec
 
 from adversary.bending import bend, bent, wraps_original
 from client.world import CHEAP, Wire, password_of, rows, texts
+from faults.crowd import Server, of_the_database, short
 from faults.form import Row
-from faults.kill import Server, of_the_database, short
 from tacit.client import Client, Conversation
 from tacit.client.books import Books
 from tacit.client.changes import Changes

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.kill import Crowd, Server, in_the_clients, of_the_database
+from faults.crowd import Crowd, Server, in_the_clients, of_the_database
 from faults.proxy import FATES, network
 
 
@@ -25,8 +25,7 @@ async def test_everything_arrives_once_when_the_network_is_whole(tmp_path: Path,
         try:
             await crowd.gather(tmp_path / "people")
             net.whole, over = False, asyncio.Event()
-            busy = [asyncio.create_task(crowd.talk(name, over)) for name in ("alice", "bob", "carol")]
-            busy.append(asyncio.create_task(crowd.change(over)))
+            busy = crowd.begin(over)
             async with asyncio.timeout(60):
                 while len(crowd.told) < 25 or len(net.fates) < len(FATES):
                     await asyncio.sleep(0.01)
