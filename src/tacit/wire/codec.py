@@ -72,6 +72,49 @@ class Many(Encoding):
         return write, read
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Variant(Encoding):
+    """A `select` (RFC 9420 §2.1): a number of `size` bytes, then the struct that `cases` has for it.
+
+    `other` is the struct of every number that is not in `cases`, with the number as its first field; without it such
+    a number is refused as `UnknownVersion`.
+    """
+
+    size: int
+    cases: dict[int, type]
+    other: type | None = None
+
+    def functions(self, hint: Any) -> tuple[Writer, ReaderFunction]:
+        size = self.size
+        pairs = {number: _struct_functions(cls) for number, cls in self.cases.items()}
+        readers = {number: read for number, (_, read) in pairs.items()}
+        writers = {
+            self.cases[number]: (number.to_bytes(size, "big"), write_case) for number, (write_case, _) in pairs.items()
+        }
+        read_other = None
+        if self.other is not None:
+            write_other, read_other = _struct_functions(self.other)
+            writers[self.other] = (b"", write_other)
+
+        def write(out: bytearray, value: Any) -> None:
+            number, write_case = writers[type(value)]
+            out += number
+            write_case(out, value)
+
+        def read(reader: Reader) -> Any:
+            start = reader.position
+            number = reader.uint(size)
+            read_case = readers.get(number)
+            if read_case is not None:
+                return read_case(reader)
+            if read_other is None:
+                raise errors.UnknownVersion(f"case {number}")
+            reader.position = start
+            return read_other(reader)
+
+        return write, read
+
+
 _FUNCTIONS: dict[type, tuple[Writer, ReaderFunction]] = {}
 _STRUCTS: set[type] = set()
 
@@ -82,6 +125,11 @@ def struct(cls: type[T]) -> type[T]:
     made = dataclasses.dataclass(frozen=True, slots=True)(cls)
     _STRUCTS.add(made)
     return made
+
+
+def own_functions(cls: type, write: Writer, read: ReaderFunction) -> None:
+    """Give a struct a writer and a reader of its own, where one field's presence hangs on another."""
+    _FUNCTIONS[cls] = (write, read)
 
 
 class EncodedOnce:
@@ -103,6 +151,17 @@ def _once(write: Writer) -> Writer:
             out += made
 
     return write_once
+
+
+def _kept(read: ReaderFunction) -> ReaderFunction:
+    def read_kept(reader: Reader) -> Any:
+        start = reader.position
+        value = read(reader)
+        # Every struct has one encoding only: these are the bytes that writing it would make.
+        object.__setattr__(value, "_encoded", reader.data[start : reader.position])
+        return value
+
+    return read_kept
 
 
 def functions_of(hint: Any) -> tuple[Writer, ReaderFunction]:
@@ -171,14 +230,12 @@ def _struct_functions(cls: type) -> tuple[Writer, ReaderFunction]:
     readers = tuple(pair[1] for pair in pairs)
     write = _compiled(cls.__name__, {name: (hints[name], pair[0]) for name, pair in zip(names, pairs, strict=True)})
 
-    if issubclass(cls, EncodedOnce):
-        write = _once(write)
-
     def read(reader: Reader) -> Any:
         return cls(*[read_field(reader) for read_field in readers])
 
-    _FUNCTIONS[cls] = (write, read)
-    return write, read
+    pair = (_once(write), _kept(read)) if issubclass(cls, EncodedOnce) else (write, read)
+    _FUNCTIONS[cls] = pair
+    return pair
 
 
 def encode(value: Any) -> bytes:
