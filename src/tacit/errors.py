@@ -501,6 +501,57 @@ class UnsupportedSuite(PeerError):
     remedy = "Update the program."
 
 
+# --- MLS groups ------------------------------------------------------------------------
+
+
+class InvalidGroupMessage(PeerError):
+    """A message of a group breaks a rule of RFC 9420."""
+
+    code = "invalid_group_message"
+    status = 422
+    remedy = "Do not apply it; the group's state is as it was."
+
+
+class WrongEpoch(PeerError):
+    """A message belongs to another group, or to an epoch that is not kept here."""
+
+    code = "wrong_epoch"
+    status = 409
+    remedy = "Process the commits in their order; what is older than the kept epochs is lost."
+
+
+class KeyConsumed(PeerError):
+    """The key of this message was used before, or is outside of the window."""
+
+    code = "key_consumed"
+    status = 409
+    remedy = "It is a repetition, or too many messages were skipped."
+
+
+class ProposalMissing(PeerError):
+    """A commit names a proposal that was not received."""
+
+    code = "proposal_missing"
+    status = 409
+    remedy = "Process the proposals of the epoch first."
+
+
+class PskMissing(PeerError):
+    """A pre-shared key that is needed is not known here."""
+
+    code = "psk_missing"
+    status = 409
+    remedy = "Have the application give the key, and process the message again."
+
+
+class GroupEnded(UsageError):
+    """This member was removed, or the group was reinitialised."""
+
+    code = "group_ended"
+    status = 409
+    remedy = "Join again, or go on in the group that follows."
+
+
 # --- what the client refuses -----------------------------------------------------------
 
 

@@ -125,10 +125,6 @@ class CipherSuite:
         """HMAC with the suite's hash (§5.1)."""
         return kdf.extract(revealed(key), data, self.hash)
 
-    def mac_is(self, key: Secret, data: bytes, tag: bytes) -> bool:
-        """Whether this is the MAC, whole, in constant time."""
-        return digest.equal(self.mac(key, data), tag)
-
     def extract(self, salt: bytes, key: Secret) -> Secret:
         """KDF.Extract."""
         return Secret(kdf.extract(salt, revealed(key), self.hash))

@@ -1,0 +1,93 @@
+"""What a leaf has to be (RFC 9420 §7.3), and a key package (§10.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from tacit import errors
+from tacit.mls import extensions as ext
+from tacit.mls.extensions import DEFAULT_EXTENSIONS, Extension, RequiredCapabilities
+from tacit.mls.key_package import MLS10, KeyPackage
+from tacit.mls.leaf_node import LeafNode, Lifetime
+from tacit.mls.proposals import ProposalType
+from tacit.mls.suites import CipherSuite
+
+DEFAULT_PROPOSALS: Final = frozenset(ProposalType)
+"""What every implementation supports, so that no leaf lists it (§7.2)."""
+
+
+def check_signature(suite: CipherSuite, leaf: LeafNode, group_id: bytes, index: int) -> None:
+    """The leaf is signed by its own key, for this place unless it is of a key package (§7.3)."""
+    signed = leaf.to_be_signed(group_id, index)
+    if not suite.verify_with_label(leaf.signature_key, "LeafNodeTBS", signed, leaf.signature):
+        raise errors.InvalidGroupMessage("§7.3: the leaf's signature does not verify")
+
+
+def check_lifetime(leaf: LeafNode, now: int) -> None:
+    """A leaf of a key package is used within its lifetime (§7.3); `now` in Unix seconds."""
+    if isinstance(leaf.source, Lifetime) and not leaf.source.not_before <= now <= leaf.source.not_after:
+        raise errors.InvalidGroupMessage("§7.3: the key package is not valid at this time")
+
+
+def check_form(suite: CipherSuite, leaf: LeafNode) -> None:
+    """The leaf supports what it is made of: version, suite, credential, and its own extensions (§7.2, §7.3)."""
+    can = leaf.capabilities
+    if MLS10 not in can.versions or suite.id not in can.cipher_suites:
+        raise errors.InvalidGroupMessage("§7.2: the leaf does not support the group's version and cipher suite")
+    if leaf.credential.credential_type not in can.credentials:
+        raise errors.InvalidGroupMessage("§7.2: the leaf does not list its own credential's type")
+    if not ext.types_of(leaf.extensions) <= DEFAULT_EXTENSIONS | set(can.extensions):
+        raise errors.InvalidGroupMessage("§7.3: the leaf has an extension that it does not list")
+    _check_key(suite, leaf.encryption_key)
+
+
+def _check_key(suite: CipherSuite, public: bytes) -> None:
+    if len(public) != suite.hpke.kem.PUBLIC_BYTES:
+        raise errors.InvalidGroupMessage("§7.3: an encryption key is of the wrong size")
+
+
+def check_supports(leaf: LeafNode, context_extensions: Iterable[Extension]) -> None:
+    """The leaf supports every extension of the group's context, and what it requires (§7.3, §11.1)."""
+    can, present = leaf.capabilities, tuple(context_extensions)
+    if not ext.types_of(present) <= DEFAULT_EXTENSIONS | set(can.extensions):
+        raise errors.InvalidGroupMessage("§7.3: the leaf does not support an extension of the group")
+    required = ext.find(RequiredCapabilities, present)
+    if required is None:
+        return
+    if not (
+        set(required.extension_types) <= DEFAULT_EXTENSIONS | set(can.extensions)
+        and set(required.proposal_types) <= DEFAULT_PROPOSALS | set(can.proposals)
+        and set(required.credential_types) <= set(can.credentials)
+    ):
+        raise errors.InvalidGroupMessage("§11.1: the leaf lacks a required capability")
+
+
+def check_key_package(suite: CipherSuite, package: KeyPackage, now: int) -> None:
+    """A key package is of this version and suite, signed, in time, and its two keys differ (§10.1)."""
+    if package.version != MLS10 or package.cipher_suite != suite.id:
+        raise errors.InvalidGroupMessage("§10.1: the key package is for another version or cipher suite")
+    leaf = package.leaf_node
+    if not isinstance(leaf.source, Lifetime):
+        raise errors.InvalidGroupMessage("§10.1: the leaf of a key package has another source")
+    check_form(suite, leaf)
+    check_lifetime(leaf, now)
+    check_signature(suite, leaf, b"", 0)
+    signed = package.to_be_signed()
+    if not suite.verify_with_label(leaf.signature_key, "KeyPackageTBS", signed, package.signature):
+        raise errors.InvalidGroupMessage("§10.1: the key package's signature does not verify")
+    if leaf.encryption_key == package.init_key:
+        raise errors.InvalidGroupMessage("§10.1: the leaf's key is the init key")
+    _check_key(suite, package.init_key)
+    ext.types_of(package.extensions)
+
+
+def check_credentials(leaves: Iterable[LeafNode]) -> None:
+    """Every member supports the credential type of every other (§7.3)."""
+    used, supported = set[int](), None
+    for leaf in leaves:
+        used.add(leaf.credential.credential_type)
+        types = frozenset(leaf.capabilities.credentials)
+        supported = types if supported is None or supported is types else supported & types
+    if supported is not None and not used <= supported:
+        raise errors.InvalidGroupMessage("§7.3: a credential's type is not supported by every member")

@@ -1,0 +1,53 @@
+"""Parent hashes (RFC 9420 §7.9): each node that a commit made is bound to the one above it, up to the root."""
+
+from __future__ import annotations
+
+from tacit import errors
+from tacit.mls.leaf_node import Committed, LeafNode
+from tacit.mls.nodes import ParentNode
+from tacit.mls.suites import CipherSuite, vector
+from tacit.mls.tree import AnyNode, Subtree, Tree
+
+
+def parent_hash(suite: CipherSuite, node: ParentNode, original_sibling_tree_hash: bytes) -> bytes:
+    """The hash that the next lower node of a path carries."""
+    return suite.digest(vector(node.encryption_key, node.parent_hash, original_sibling_tree_hash))
+
+
+def carried(node: AnyNode | None) -> bytes | None:
+    """The parent hash that a node carries; only a leaf from a commit has one."""
+    if isinstance(node, ParentNode):
+        return node.parent_hash
+    if isinstance(node, LeafNode) and isinstance(node.source, Committed):
+        return node.source.parent_hash
+    return None
+
+
+def check(tree: Tree, suite: CipherSuite) -> None:
+    """Every parent node is parent-hash valid (§7.9.2); raises `InvalidGroupMessage`."""
+    for subtree in tree.subtrees():
+        if isinstance(subtree.node, ParentNode) and not is_valid(tree, suite, subtree):
+            raise errors.InvalidGroupMessage(f"§7.9.2: node {subtree.index} has no descendant with its parent hash")
+
+
+def is_valid(tree: Tree, suite: CipherSuite, subtree: Subtree) -> bool:
+    """Whether a parent node is parent-hash valid with respect to a node below it."""
+    node = subtree.node
+    assert isinstance(node, ParentNode)
+    left, right = subtree.children()
+    return any(_is_of(tree, suite, node, child, sibling) for child, sibling in ((left, right), (right, left)))
+
+
+def _is_of(tree: Tree, suite: CipherSuite, node: ParentNode, child: Subtree, sibling: Subtree) -> bool:
+    """Whether it is so with respect to the one node of the child's resolution that the others were added beside."""
+    unmerged = {2 * leaf for leaf in node.unmerged_leaves if child.covers(2 * leaf)}
+    rest = set(child.resolution())
+    if not unmerged <= rest:
+        return False
+    rest -= unmerged
+    if len(rest) != 1:
+        return False
+    found = carried(tree.subtree(rest.pop()).node)
+    if found is None:
+        return False
+    return found == parent_hash(suite, node, sibling.tree_hash_without(suite, node.unmerged_leaves))

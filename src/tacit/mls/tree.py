@@ -1,0 +1,307 @@
+"""The ratchet tree (RFC 9420 §4.1, §7.7, §7.8), shared between states: a change copies the path to the root only.
+
+A `Tree` never changes. Every operation gives another one that has all subtrees in common with it that did not change,
+with the hashes that were computed of them. Nodes are named by their place in the array (Appendix C).
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, final
+
+from tacit import errors
+from tacit.mls import limits, tree_math
+from tacit.mls.leaf_node import LeafNode
+from tacit.mls.nodes import OptionalNode, ParentNode, RatchetTree
+from tacit.mls.suites import CipherSuite, vector
+from tacit.mls.tree_math import LeafIndex, NodeIndex
+from tacit.wire.codec import encode
+
+AnyNode = LeafNode | ParentNode
+_LEAF: Final = b"\x01"
+_PARENT: Final = b"\x02"
+
+
+@final
+class Subtree:
+    """A node and what is below it, with what was once computed of it.
+
+    `occupied` counts the leaves that are not blank, `resolved` the nodes of the resolution (§4.1.1).
+    """
+
+    __slots__ = ("_hash", "index", "left", "level", "node", "occupied", "resolved", "right")
+
+    def __init__(self, index: int, node: AnyNode | None, left: Subtree | None, right: Subtree | None) -> None:
+        self.index = NodeIndex(index)
+        self.node = node
+        self.left = left
+        self.right = right
+        self._hash: bytes | None = None
+        if left is None or right is None:
+            self.level = 0
+            self.occupied = self.resolved = int(node is not None)
+            return
+        self.level = left.level + 1
+        self.occupied = left.occupied + right.occupied
+        unmerged = len(node.unmerged_leaves) if isinstance(node, ParentNode) else None
+        self.resolved = left.resolved + right.resolved if unmerged is None else 1 + unmerged
+
+    def children(self) -> tuple[Subtree, Subtree]:
+        """The two below a parent node."""
+        assert self.left is not None
+        assert self.right is not None
+        return self.left, self.right
+
+    def towards(self, index: int) -> Subtree:
+        """The child that a lower node is below, or is."""
+        left, right = self.children()
+        return left if index < self.index else right
+
+    def away(self, index: int) -> Subtree:
+        """The other child."""
+        left, right = self.children()
+        return right if index < self.index else left
+
+    def covers(self, index: int) -> bool:
+        """Whether a node is this one or below it."""
+        return abs(index - self.index) < 1 << self.level
+
+    def tree_hash(self, suite: CipherSuite) -> bytes:
+        """The tree hash (§7.8); a group has one suite for life, so that one hash is kept."""
+        if self._hash is None:
+            if self.level == 0:
+                self._hash = _leaf_hash(suite, self.index, self.node)
+            else:
+                left, right = self.children()
+                self._hash = _parent_hash(suite, self.node, left.tree_hash(suite), right.tree_hash(suite))
+        return self._hash
+
+    def tree_hash_without(self, suite: CipherSuite, leaves: Sequence[int]) -> bytes:
+        """The tree hash as if these leaves, in order, had never been added: original_sibling_tree_hash (§7.9)."""
+        first, last = self.index - (1 << self.level) + 1, self.index + (1 << self.level) - 1
+        start, stop = bisect.bisect_left(leaves, first // 2), bisect.bisect_right(leaves, last // 2)
+        if start == stop:
+            return self.tree_hash(suite)
+        if self.level == 0:
+            return _leaf_hash(suite, self.index, None)
+        node, within = self.node, leaves[start:stop]
+        if isinstance(node, ParentNode) and node.unmerged_leaves:
+            left_out = set(within)
+            merged = tuple(leaf for leaf in node.unmerged_leaves if leaf not in left_out)
+            node = dataclasses.replace(node, unmerged_leaves=merged)
+        left, right = self.children()
+        hashes = left.tree_hash_without(suite, within), right.tree_hash_without(suite, within)
+        return _parent_hash(suite, node, *hashes)
+
+    def resolution(self) -> Iterator[NodeIndex]:
+        """The nodes that together have everybody below (§4.1.1)."""
+        if self.node is not None:
+            yield self.index
+            if isinstance(self.node, ParentNode):
+                yield from (NodeIndex(2 * leaf) for leaf in self.node.unmerged_leaves)
+        elif self.level and self.resolved:
+            left, right = self.children()
+            yield from left.resolution()
+            yield from right.resolution()
+
+
+def _leaf_hash(suite: CipherSuite, index: int, node: AnyNode | None) -> bytes:
+    where = _LEAF + (index // 2).to_bytes(4, "big")
+    return suite.digest(where + (b"\0" if node is None else b"\x01" + encode(node)))
+
+
+def _parent_hash(suite: CipherSuite, node: AnyNode | None, left: bytes, right: bytes) -> bytes:
+    return suite.digest(_PARENT + (b"\0" if node is None else b"\x01" + encode(node)) + vector(left, right))
+
+
+def _blank(index: int, level: int) -> Subtree:
+    if level == 0:
+        return Subtree(index, None, None, None)
+    return Subtree(index, None, _blank(tree_math.left(index), level - 1), _blank(tree_math.right(index), level - 1))
+
+
+def _changed(subtree: Subtree, changes: Mapping[NodeIndex, AnyNode | None], order: Sequence[NodeIndex]) -> Subtree:
+    """The subtree with these nodes in place of what was there; `order` are the places within it, ascending."""
+    if not order:
+        return subtree
+    index = subtree.index
+    node = changes.get(index, subtree.node)
+    if subtree.level == 0:
+        return Subtree(index, node, None, None)
+    left, right = subtree.children()
+    middle = bisect.bisect_left(order, index)
+    after = middle + (middle < len(order) and order[middle] == index)
+    return Subtree(index, node, _changed(left, changes, order[:middle]), _changed(right, changes, order[after:]))
+
+
+@final
+class Tree:
+    """A ratchet tree: the members' leaves, and the keys above them."""
+
+    __slots__ = ("root",)
+
+    def __init__(self, root: Subtree) -> None:
+        self.root = root
+
+    # --- looking -------------------------------------------------------------------------
+
+    @property
+    def width(self) -> int:
+        """Leaves, blank ones among them: a power of 2."""
+        return 1 << self.root.level
+
+    @property
+    def members(self) -> int:
+        """Leaves that are not blank."""
+        return self.root.occupied
+
+    def subtree(self, index: int) -> Subtree:
+        """A node with what is below it; raises `InvalidArgument` outside of the tree."""
+        if not 0 <= index < tree_math.node_width(self.width):
+            raise errors.InvalidArgument(f"node {index} is outside of the tree")
+        here = self.root
+        while here.index != index:
+            here = here.towards(index)
+        return here
+
+    def leaf(self, leaf: int) -> LeafNode | None:
+        """The leaf there, None for a blank one and outside of the tree."""
+        if not 0 <= leaf < self.width:
+            return None
+        node = self.subtree(2 * leaf).node
+        assert not isinstance(node, ParentNode)
+        return node
+
+    def parent(self, index: int) -> ParentNode | None:
+        """The parent node there, None for a blank one."""
+        node = self.subtree(index).node
+        assert not isinstance(node, LeafNode)
+        return node
+
+    def leaves(self) -> Iterator[tuple[LeafIndex, LeafNode]]:
+        """The members in order."""
+        for subtree in self.subtrees():
+            if isinstance(subtree.node, LeafNode):
+                yield LeafIndex(subtree.index // 2), subtree.node
+
+    def subtrees(self) -> Iterator[Subtree]:
+        """Every node in the array's order."""
+        stack: list[tuple[Subtree, bool]] = [(self.root, False)]
+        while stack:
+            here, seen = stack.pop()
+            if seen or here.level == 0:
+                yield here
+                continue
+            left, right = here.children()
+            stack += [(right, False), (here, True), (left, False)]
+
+    def path(self, leaf: int) -> list[Subtree]:
+        """The subtrees from the root down to a leaf."""
+        here, path = self.root, [self.root]
+        while here.level:
+            here = here.towards(2 * leaf)
+            path.append(here)
+        return path
+
+    def filtered_direct_path(self, leaf: int) -> list[tuple[Subtree, Subtree]]:
+        """The nodes above a leaf, lowest first, where somebody is on the other side, each with that side (§4.1.2)."""
+        above = ((here, here.away(2 * leaf)) for here in reversed(self.path(leaf)[:-1]))
+        return [(here, other) for here, other in above if other.resolved]
+
+    def tree_hash(self, suite: CipherSuite) -> bytes:
+        """The tree hash of the root (§7.8)."""
+        return self.root.tree_hash(suite)
+
+    # --- changing ------------------------------------------------------------------------
+
+    def changed(self, changes: Mapping[NodeIndex, AnyNode | None]) -> Tree:
+        """The tree with these nodes in place of what was there."""
+        return Tree(_changed(self.root, changes, sorted(changes)))
+
+    def free_leaf(self) -> LeafIndex:
+        """The leftmost blank leaf, or the one that there would be if the tree were extended (§7.7)."""
+        here = self.root
+        if here.occupied == self.width:
+            return LeafIndex(self.width)
+        while here.level:
+            left, right = here.children()
+            here = right if left.occupied == 1 << left.level else left
+        return LeafIndex(here.index // 2)
+
+    def added(self, leaf_node: LeafNode) -> tuple[Tree, LeafIndex]:
+        """An Add (§12.1.1): the leaf at the first free place, unmerged at every node above; raises `TooLarge`."""
+        leaf = self.free_leaf()
+        root = self.root
+        if leaf == self.width:
+            if leaf >= limits.LEAVES:
+                raise errors.TooLarge(f"a tree has at most {limits.LEAVES} leaves")
+            index = tree_math.node_width(2 * leaf) // 2
+            root = Subtree(index, None, root, _blank(tree_math.right(index), root.level))
+        return Tree(_with_leaf(root, leaf, leaf_node)), leaf
+
+    def updated(self, leaf: int, leaf_node: LeafNode | None) -> Tree:
+        """An Update (§12.1.2): another leaf there, and blanks above it."""
+        changes: dict[NodeIndex, AnyNode | None] = {each.index: None for each in self.path(leaf)}
+        changes[NodeIndex(2 * leaf)] = leaf_node
+        return self.changed(changes)
+
+    def removed(self, leaf: int) -> Tree:
+        """A Remove (§12.1.3): a blank there and above, and the tree cut to what is needed (§7.7)."""
+        root = self.updated(leaf, None).root
+        while root.level and root.right is not None and not root.right.occupied:
+            root = root.children()[0]
+        return Tree(root)
+
+    # --- as it travels -------------------------------------------------------------------
+
+    def to_nodes(self) -> RatchetTree:
+        """The array of the ratchet_tree extension, without the blanks at its end (§12.4.3.3)."""
+        nodes = [each.node for each in self.subtrees()]
+        while nodes and nodes[-1] is None:
+            nodes.pop()
+        return RatchetTree(tuple(OptionalNode(node) for node in nodes))
+
+
+def _with_leaf(subtree: Subtree, leaf: int, leaf_node: LeafNode) -> Subtree:
+    if subtree.level == 0:
+        return Subtree(subtree.index, leaf_node, None, None)
+    node = subtree.node
+    if isinstance(node, ParentNode):
+        unmerged = list(node.unmerged_leaves)
+        bisect.insort(unmerged, leaf)
+        node = dataclasses.replace(node, unmerged_leaves=tuple(unmerged))
+    left, right = subtree.children()
+    if 2 * leaf < subtree.index:
+        return Subtree(subtree.index, node, _with_leaf(left, leaf, leaf_node), right)
+    return Subtree(subtree.index, node, left, _with_leaf(right, leaf, leaf_node))
+
+
+def new_tree(leaf_node: LeafNode) -> Tree:
+    """The tree of one member."""
+    return Tree(Subtree(0, leaf_node, None, None))
+
+
+def from_nodes(nodes: RatchetTree) -> Tree:
+    """The tree of a ratchet_tree extension (§12.4.3.3).
+
+    Raises `Malformed` when the array is empty, ends with a blank, or has a node of the other kind somewhere.
+    """
+    array = [each.node for each in nodes.nodes]
+    if not array or array[-1] is None:
+        raise errors.Malformed("a ratchet tree ends with a node that is not blank")
+    for index, node in enumerate(array):
+        if node is not None and isinstance(node, LeafNode) != (index % 2 == 0):
+            raise errors.Malformed("leaves have the even places of a ratchet tree, parents the odd ones")
+    width = 1
+    while tree_math.node_width(width) < len(array):
+        width *= 2
+    array += [None] * (tree_math.node_width(width) - len(array))
+    level: list[Subtree] = [Subtree(index, array[index], None, None) for index in range(0, len(array), 2)]
+    while len(level) > 1:
+        pairs: Iterable[tuple[Subtree, Subtree]] = zip(level[::2], level[1::2], strict=True)
+        level = [
+            Subtree(middle := (left.index + right.index) // 2, array[middle], left, right) for left, right in pairs
+        ]
+    return Tree(level[0])

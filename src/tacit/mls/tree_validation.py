@@ -1,0 +1,71 @@
+"""What a tree has to be that comes from somebody else (RFC 9420 §12.4.3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+from tacit import errors
+from tacit.mls import leaf_validation, parent_hash
+from tacit.mls.extensions import Extension
+from tacit.mls.leaf_node import LeafNode
+from tacit.mls.nodes import ParentNode
+from tacit.mls.suites import CipherSuite
+from tacit.mls.tree import Subtree, Tree
+
+Check = Callable[[Iterable[tuple[int, LeafNode]]], None]
+
+
+def check(tree: Tree, suite: CipherSuite, group_id: bytes, context_extensions: tuple[Extension, ...]) -> None:
+    """Every leaf and every parent node of the tree is valid; raises `InvalidGroupMessage`.
+
+    Lifetimes are not checked: a leaf's may be over long after it was added (§7.3).
+    """
+    check_structure(tree)
+    parent_hash.check(tree, suite)
+    check_unique(tree)
+    for index, leaf in tree.leaves():
+        leaf_validation.check_form(suite, leaf)
+        leaf_validation.check_supports(leaf, context_extensions)
+        leaf_validation.check_signature(suite, leaf, group_id, index)
+    leaf_validation.check_credentials(leaf for _, leaf in tree.leaves())
+
+
+def check_unique(tree: Tree) -> None:
+    """No signature key and no encryption key is there twice (§7.3, §12.4.3.1)."""
+    encryption, signature, nodes = set[bytes](), set[bytes](), 0
+    for subtree in tree.subtrees():
+        if subtree.node is None:
+            continue
+        nodes += 1
+        encryption.add(subtree.node.encryption_key)
+        if isinstance(subtree.node, LeafNode):
+            signature.add(subtree.node.signature_key)
+    if len(encryption) != nodes:
+        raise errors.InvalidGroupMessage("§7.3: two nodes have one encryption key")
+    if len(signature) != tree.members:
+        raise errors.InvalidGroupMessage("§7.3: two leaves have one signature key")
+
+
+def check_structure(tree: Tree) -> None:
+    """Unmerged leaves are ascending, are members below, and are unmerged at every node between (§12.4.3.1)."""
+    if tree.root.level and not tree.root.children()[1].occupied:
+        raise errors.InvalidGroupMessage("§7.7: the right half of the tree is empty")
+    for subtree in tree.subtrees():
+        if isinstance(subtree.node, ParentNode):
+            _check_unmerged(subtree, subtree.node.unmerged_leaves)
+
+
+def _check_unmerged(subtree: Subtree, unmerged: tuple[int, ...]) -> None:
+    if any(first >= second for first, second in pairwise(unmerged)):
+        raise errors.InvalidGroupMessage("§7.1: unmerged leaves are not ascending")
+    for leaf in unmerged:
+        if not subtree.covers(2 * leaf):
+            raise errors.InvalidGroupMessage("§12.4.3.1: an unmerged leaf is not below its node")
+        here = subtree.towards(2 * leaf)
+        while here.level:
+            if isinstance(here.node, ParentNode) and leaf not in here.node.unmerged_leaves:
+                raise errors.InvalidGroupMessage("§12.4.3.1: a node between lacks an unmerged leaf")
+            here = here.towards(2 * leaf)
+        if here.node is None:
+            raise errors.InvalidGroupMessage("§12.4.3.1: an unmerged leaf is blank")

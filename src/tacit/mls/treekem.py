@@ -1,0 +1,229 @@
+"""TreeKEM (RFC 9420 §7.4 to §7.6): new keys from a leaf to the root, encrypted to everybody beside the path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tacit import errors
+from tacit.crypto.kem import PrivateKey
+from tacit.crypto.secret import Randomness, Secret
+from tacit.mls import tree_math
+from tacit.mls.commit import UpdatePath, UpdatePathNode
+from tacit.mls.leaf_node import Committed, LeafNode
+from tacit.mls.nodes import ParentNode
+from tacit.mls.parent_hash import parent_hash
+from tacit.mls.suites import CipherSuite, HPKECiphertext
+from tacit.mls.tree import AnyNode, Subtree, Tree
+from tacit.mls.tree_math import LeafIndex, NodeIndex
+
+_LABEL: Final = "UpdatePathNode"
+PrivateKeys = Mapping[NodeIndex, PrivateKey]
+"""The private keys that a member has: of its leaf, and of nodes above it."""
+FilteredPath = list[tuple[Subtree, Subtree]]
+Joiners = Collection[int]
+"""Leaves that the same commit adds: they get their path secret in the Welcome instead (§12.4.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewPath:
+    """A path that the committer made: the tree with it, its keys, and a path secret for each of its nodes."""
+
+    tree: Tree
+    leaf: LeafNode
+    keys: dict[NodeIndex, PrivateKey]
+    path_secrets: dict[NodeIndex, Secret]
+    commit_secret: Secret
+    filtered: FilteredPath
+
+
+def node_key(suite: CipherSuite, path_secret: Secret) -> PrivateKey:
+    """The key pair of a node from its path secret (§7.4)."""
+    return suite.derive_key_pair(suite.derive_secret(path_secret, "node"))
+
+
+def _chain(suite: CipherSuite, first: Secret, count: int) -> tuple[list[Secret], Secret]:
+    """So many path secrets, each derived from the one before, and what follows them: the commit secret."""
+    secrets, here = [], first
+    for _ in range(count):
+        secrets.append(here)
+        here = suite.derive_secret(here, "path")
+    return secrets, here
+
+
+def _with_nodes(suite: CipherSuite, tree: Tree, leaf: int, filtered: FilteredPath, keys: list[bytes]) -> Tree:
+    """The tree with these keys on the filtered path, from the leaf upwards, and blanks on the rest (§7.5, §7.9).
+
+    The leaf stays as it is, so that its parent hash can be made or checked afterwards.
+    """
+    changes: dict[NodeIndex, AnyNode | None] = {each.index: None for each in tree.path(leaf)[:-1]}
+    above = b""
+    for (here, other), key in zip(reversed(filtered), reversed(keys), strict=True):
+        node = ParentNode(key, above, ())
+        changes[here.index] = node
+        above = parent_hash(suite, node, other.tree_hash(suite))
+    return tree.changed(changes)
+
+
+def leaf_parent_hash(suite: CipherSuite, tree: Tree, leaf: int, filtered: FilteredPath) -> bytes:
+    """The parent hash that a leaf at the lower end of this path carries (§7.9)."""
+    if not filtered:
+        return b""
+    lowest, other = filtered[0]
+    node = tree.parent(lowest.index)
+    assert node is not None
+    return parent_hash(suite, node, other.tree_hash(suite))
+
+
+def new_path(
+    suite: CipherSuite,
+    tree: Tree,
+    leaf: LeafIndex,
+    made: Callable[[bytes, bytes], LeafNode],
+    random: Randomness,
+) -> NewPath:
+    """New keys for the filtered direct path of a leaf (§7.5).
+
+    `made` makes the signed leaf of its encryption key and its parent hash.
+    """
+    filtered = tree.filtered_direct_path(leaf)
+    leaf_key = suite.hpke.kem.generate(random)
+    secrets, commit_secret = _chain(suite, Secret(random(suite.hash_bytes)), len(filtered))
+    keys = [node_key(suite, secret) for secret in secrets]
+    tree = _with_nodes(suite, tree, leaf, filtered, [key.public for key in keys])
+    leaf_node = made(leaf_key.public, leaf_parent_hash(suite, tree, leaf, filtered))
+    places = [here.index for here, _ in filtered]
+    return NewPath(
+        tree.changed({NodeIndex(2 * leaf): leaf_node}),
+        leaf_node,
+        {NodeIndex(2 * leaf): leaf_key, **dict(zip(places, keys, strict=True))},
+        dict(zip(places, secrets, strict=True)),
+        commit_secret,
+        filtered,
+    )
+
+
+def encrypted(suite: CipherSuite, path: NewPath, context: bytes, joiners: Joiners) -> UpdatePath:
+    """The path as it travels: each path secret for everybody on the other side but the joiners (§7.5).
+
+    `context` is the encoded provisional GroupContext (§7.6), which is hashed once for all of them.
+    """
+    info = suite.prepare(_LABEL, context)
+    skipped = {2 * leaf for leaf in joiners}
+    nodes = []
+    for here, other in path.filtered:
+        secret = path.path_secrets[here.index].reveal()
+        ciphertexts = tuple(
+            suite.encrypt_with_label(_key_at(path.tree, index), info, secret)
+            for index in other.resolution()
+            if index not in skipped
+        )
+        nodes.append(UpdatePathNode(path.keys[here.index].public, ciphertexts))
+    return UpdatePath(path.leaf, tuple(nodes))
+
+
+def _key_at(tree: Tree, index: int) -> bytes:
+    node = tree.subtree(index).node
+    assert node is not None
+    return node.encryption_key
+
+
+# --- somebody else's path ----------------------------------------------------------------
+
+
+def applied(suite: CipherSuite, tree: Tree, leaf: LeafIndex, path: UpdatePath) -> tuple[Tree, FilteredPath]:
+    """The tree with a path that somebody sent, and that path (§7.5); raises `InvalidGroupMessage`."""
+    filtered = tree.filtered_direct_path(leaf)
+    if len(path.nodes) != len(filtered):
+        raise errors.InvalidGroupMessage("§7.5: the path has not one node for each of the filtered direct path")
+    tree = _with_nodes(suite, tree, leaf, filtered, [node.encryption_key for node in path.nodes])
+    source = path.leaf_node.source
+    if not isinstance(source, Committed):
+        raise errors.InvalidGroupMessage("§12.4.2: the leaf of a path has another source")
+    if source.parent_hash != leaf_parent_hash(suite, tree, leaf, filtered):
+        raise errors.InvalidGroupMessage("§7.9.2: the leaf's parent hash is not that of its path")
+    return tree.changed({NodeIndex(2 * leaf): path.leaf_node}), filtered
+
+
+def opened(
+    suite: CipherSuite,
+    filtered: FilteredPath,
+    path: UpdatePath,
+    mine: LeafIndex,
+    keys: PrivateKeys,
+    context: bytes,
+    joiners: Joiners,
+) -> tuple[dict[NodeIndex, PrivateKey], Secret]:
+    """The keys that a path gives to the member at `mine`, and the commit secret (§7.5).
+
+    Raises `InvalidGroupMessage` where counts or keys are not as the tree says, `DecryptionError`.
+    """
+    skipped = {2 * leaf for leaf in joiners}
+    found: tuple[int, HPKECiphertext, PrivateKey] | None = None
+    for place, ((here, other), node) in enumerate(zip(filtered, path.nodes, strict=True)):
+        receivers = _receivers(other, skipped)
+        if len(node.encrypted_path_secret) != len(receivers):
+            raise errors.InvalidGroupMessage("§7.6: a path secret is not there for each node of the resolution")
+        if found is None and here.covers(2 * mine):
+            found = (place, *_for_me(receivers, node, keys))
+    if found is None:
+        raise errors.InvalidGroupMessage("§7.5: the path has nothing for this member")
+    place, ciphertext, key = found
+    path_secret = Secret(suite.decrypt_with_label(key, _LABEL, context, ciphertext))
+    return _derived(
+        suite, [here for here, _ in filtered][place:], [n.encryption_key for n in path.nodes][place:], path_secret
+    )
+
+
+def _receivers(other: Subtree, skipped: set[int]) -> list[NodeIndex]:
+    return [index for index in other.resolution() if index not in skipped]
+
+
+def _for_me(receivers: list[NodeIndex], node: UpdatePathNode, keys: PrivateKeys) -> tuple[HPKECiphertext, PrivateKey]:
+    for index, ciphertext in zip(receivers, node.encrypted_path_secret, strict=True):
+        if index in keys:
+            return ciphertext, keys[index]
+    raise errors.InvalidGroupMessage("§7.5: the path has nothing for this member")
+
+
+def _derived(
+    suite: CipherSuite, nodes: list[Subtree], publics: list[bytes], path_secret: Secret
+) -> tuple[dict[NodeIndex, PrivateKey], Secret]:
+    """The keys of these nodes, lowest first; raises `InvalidGroupMessage` unless they are the public ones."""
+    if len(path_secret) != suite.hash_bytes:
+        raise errors.InvalidGroupMessage("§7.4: a path secret is of the wrong size")
+    secrets, commit_secret = _chain(suite, path_secret, len(nodes))
+    keys: dict[NodeIndex, PrivateKey] = {}
+    for node, public, secret in zip(nodes, publics, secrets, strict=True):
+        key = node_key(suite, secret)
+        if key.public != public:
+            raise errors.InvalidGroupMessage("§7.5: a path secret does not give the node's public key")
+        keys[node.index] = key
+    return keys, commit_secret
+
+
+def from_welcome(
+    suite: CipherSuite, tree: Tree, mine: LeafIndex, signer: LeafIndex, path_secret: Secret
+) -> dict[NodeIndex, PrivateKey]:
+    """The keys that a joiner derives, from the lowest node that it shares with the committer (§12.4.3.1).
+
+    Raises `InvalidGroupMessage` where that is not what the tree says.
+    """
+    shared = tree_math.common_ancestor(mine, signer)
+    above = [here for here, _ in tree.filtered_direct_path(signer) if here.level >= tree_math.level(shared)]
+    if not above or above[0].index != shared:
+        raise errors.InvalidGroupMessage("§12.4.3.1: a path secret, and no node that it is of")
+    publics = [here.node.encryption_key if here.node else b"" for here in above]
+    return _derived(suite, above, publics, path_secret)[0]
+
+
+def kept(keys: PrivateKeys, tree: Tree) -> dict[NodeIndex, PrivateKey]:
+    """The keys that are still of nodes of this tree; the others are forgotten."""
+    held = {}
+    width = tree_math.node_width(tree.width)
+    for index, key in keys.items():
+        node = tree.subtree(index).node if index < width else None
+        if node is not None and node.encryption_key == key.public:
+            held[index] = key
+    return held
