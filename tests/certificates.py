@@ -77,6 +77,7 @@ class Authority:
         certificate = builder.sign(self.key, SHA256())
         path = self.folder / file
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        path.touch(0o600)
         path.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
         return Issued(path, key, certificate)
 

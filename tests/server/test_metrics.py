@@ -18,6 +18,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
+from certificates import Authority
 from server.people import MESSAGES, Clock, Person, Talk, Town, seeded
 from server.test_serve import command, running, url_in
 from server.test_socket import PATH
@@ -39,8 +40,10 @@ from tacit.server.events import (
     Stopping,
 )
 from tacit.server.metrics import Metrics
+from tacit.server.serve import wall_clock
 from tacit.server.store import meta
 from tacit.server.store.sqlite import Store
+from tacit.server.tls import Certificate
 
 LABELS = {"method", "route", "status", "code", "outcome", "le"}
 Sample = tuple[str, frozenset[tuple[str, str]]]
@@ -102,6 +105,23 @@ def test_events_that_are_no_number_are_let_by() -> None:
     assert {key for key in shown(metrics) if key[0].startswith("tacit_")} == before
     metrics.count(BatchWritten(1, 0, True))
     assert of(shown(metrics), "tacit_store_batches_failed_total") == 0
+
+
+async def test_it_says_when_the_certificate_ends(tmp_path: Path) -> None:
+    issued = Authority(tmp_path).issue("127.0.0.1")
+    backend = await open_backend(Config("127.0.0.1", 8080, tmp_path / "chat.db"), Clock(), seeded("server"))
+    try:
+        without, metrics, certificate = Metrics(), Metrics(), Certificate(issued.file, None, wall_clock)
+        without.watch(backend)
+        metrics.watch(backend, certificate)
+        name = "tacit_certificate_not_after_seconds"
+        assert of(shown(metrics), name) == issued.certificate.not_valid_after_utc.timestamp()
+        renewed = Authority(tmp_path).issue("127.0.0.1", last=60)
+        certificate.look()
+        assert of(shown(metrics), name) == renewed.certificate.not_valid_after_utc.timestamp()
+        assert (name, frozenset()) not in shown(without)
+    finally:
+        await backend.store.close()
 
 
 async def test_no_label_names_anybody(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from tacit.server.config import Config, ConnectionLimits, listen
 from tacit.server.connections import REFUSALS, RESERVED
 from tacit.server.events import CertificateRead, ConnectionCut, Event, Events, Failed
 from tacit.server.serve import settings, wall_clock
-from tacit.server.tls import Certificate, keep_fresh
+from tacit.server.tls import Certificate, is_open, keep_fresh
 
 HOST = "127.0.0.1"
 REQUEST = b"GET /api/server HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -467,6 +467,7 @@ async def test_a_renewed_certificate_is_taken_and_what_is_open_goes_on(authority
 async def test_while_files_cannot_be_used_the_earlier_certificate_goes_on(authority: Authority) -> None:
     first = authority.issue(HOST)
     key = authority.folder / "key.pem"
+    key.touch(0o600)
     key.write_bytes(secret_of(first))
     certificate = Certificate(first.file, key, wall_clock)
     async with serving(certificate, authority.folder / "a.db", []) as port:
@@ -507,6 +508,28 @@ def test_a_certificate_that_nobody_renews_is_told_each_day(authority: Authority)
     renewed = authority.issue(HOST, last=2.5)
     assert certificate.look() == CertificateRead(renewed.pin)
     assert certificate.look() == CertificateRead(renewed.pin, f"{renewed.file}: the certificate expires in 2 days")
+
+
+def test_a_key_that_others_can_read_is_told_once(authority: Authority) -> None:
+    issued = authority.issue(HOST)
+    key = authority.folder / "key.pem"
+    key.touch(0o644)
+    key.write_bytes(secret_of(issued))
+    certificate = Certificate(issued.file, key, wall_clock)
+    told = CertificateRead(issued.pin, f"{key}: others on this machine can read the key")
+    assert [certificate.look() for _ in range(3)] == [told, None, None]
+    key.chmod(0o600)
+    assert certificate.look() is None
+    key.chmod(0o604)
+    assert [certificate.look() for _ in range(2)] == [told, None]
+    issued.file.chmod(0o644)  # the certificate is anybody's to see
+    key.chmod(0o600)
+    assert certificate.look() is None
+
+
+def test_a_group_may_read_a_key_where_root_says_so() -> None:
+    assert {mode for mode in (0o600, 0o640, 0o604, 0o660) if is_open(mode, 1000)} == {0o640, 0o604, 0o660}
+    assert {mode for mode in (0o600, 0o640, 0o604, 0o660) if is_open(mode, 0)} == {0o604}
 
 
 def test_a_file_that_goes_while_it_is_read_is_no_failure(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ What is a state and no event, sockets open and jobs waiting, is read when it is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from socket import socket as Listening
 from typing import Any, Final, assert_never, final
@@ -40,6 +40,7 @@ from tacit.server.events import (
     Stopping,
     StorageChanged,
 )
+from tacit.server.tls import Certificate
 from tacit.server.watch import App, Receive, Send
 
 PATH: Final = "/metrics"
@@ -87,15 +88,18 @@ class Metrics:
         self._ran_out = Counter("tacit_storage_ran_out", "How often the disk was full.", registry=registry)
         self._failures = Counter("tacit_failures", "Errors that nobody expected.", registry=registry)
 
-    def watch(self, backend: Backend) -> None:
+    def watch(self, backend: Backend, certificate: Certificate | None = None) -> None:
         """Read from here what is a state."""
         hub, store, connections = backend.hub, backend.store, backend.connections
-        states = (
+        states: list[tuple[str, str, Callable[[], float]]] = [
             ("tacit_connections_open", "Connections that are open.", lambda: len(connections)),
             ("tacit_sockets_open", "WebSockets that are open.", lambda: hub.sockets),
             ("tacit_store_waiting_jobs", "Jobs that wait for a transaction.", lambda: store.waiting),
             ("tacit_storage_full", "1 while the disk is full.", lambda: store.room.full),
-        )
+        ]
+        if certificate is not None:
+            text = "When the certificate in use ends, in Unix seconds."
+            states.append(("tacit_certificate_not_after_seconds", text, lambda: certificate.leaf.not_after))
         for name, text, read in states:
             Gauge(name, text, registry=self.registry).set_function(read)
 

@@ -140,7 +140,7 @@ async def _serve(
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def shown(backend: Backend) -> AbstractAsyncContextManager[None]:
-        counted.watch(backend)
+        counted.watch(backend, certificate)
         few = Connections(METRICS, backend.events.stopwatch)
         return metrics.served(counted, beside, settings(few, 1))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, final
@@ -38,6 +39,7 @@ class Certificate:
         self.context, self.leaf = read(*self._files, clock())
         self._newest = self.context
         self._told_days = LAST_DAYS
+        self._was_open = False
         self.context.sni_callback = self._hand_over
 
     def _hand_over(self, connection: Any, *_: object) -> None:
@@ -48,7 +50,7 @@ class Certificate:
         """Take the files if they changed. Where they cannot be used what there is goes on."""
         stamp = _stamp(*self._files)
         if stamp == self._stamp:
-            return self._ending()
+            return self._ending() or self._opened()
         self._stamp = stamp  # of two files that are written one after the other the second changes it again
         try:
             self._newest, self.leaf = read(*self._files, self._clock())
@@ -65,16 +67,31 @@ class Certificate:
         how = "has expired" if days < 0 else f"expires in {days} day{'s' * (days > 1)}" if days else "expires today"
         return CertificateRead(self.leaf.pin, f"{self._files[0]}: the certificate {how}")
 
+    def _opened(self) -> CertificateRead | None:
+        was, key = self._was_open, self._files[1]
+        try:
+            found = key.stat()
+        except OSError:
+            return None
+        self._was_open = is_open(found.st_mode, found.st_uid)
+        fault = f"{key}: others on this machine can read the key"
+        return CertificateRead(self.leaf.pin, fault) if self._was_open and not was else None
+
+
+def is_open(mode: int, owner: int) -> bool:
+    """Whether a key's file can be read by others than its owner; a group may, where root says which one."""
+    return bool(mode & (stat.S_IROTH if owner == 0 else stat.S_IROTH | stat.S_IRGRP))
+
 
 async def keep_fresh(
     certificate: Certificate, tell: Callable[[Event], None], every_seconds: float = RENEWAL_SECONDS
 ) -> None:
-    """Look at the files once a minute."""
+    """Look at the files at once, and then once a minute."""
     while True:
-        await asyncio.sleep(every_seconds)
         found = certificate.look()
         if found is not None:
             tell(found)
+        await asyncio.sleep(every_seconds)
 
 
 def read(certificate: Path, key: Path, now: int) -> tuple[ssl.SSLContext, Leaf]:
