@@ -175,7 +175,9 @@ def test_the_page_has_every_metric() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     metrics = Metrics()
     store = SimpleNamespace(waiting=0, room=SimpleNamespace(full=False))
-    metrics.watch(SimpleNamespace(hub=Hub(), store=store, connections=()))  # type: ignore[arg-type]
+    certificate = SimpleNamespace(leaf=SimpleNamespace(not_after=0))
+    backend = SimpleNamespace(hub=Hub(), store=store, connections=())
+    metrics.watch(backend, certificate)  # type: ignore[arg-type]
     found = {
         each.name + ("_total" if each.type == "counter" else ""): each.type
         for each in metrics.registry.collect()
