@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from server.people import KEYS, MESSAGES, Person, Talk, Town
@@ -49,6 +51,20 @@ def test_who_waits_as_long_as_it_is_told_is_taken() -> None:
     assert [wait_of(rate, "a") for _ in range(8)] == [0] * 7 + [9]
     clock.now += 9
     assert wait_of(rate, "a") == 0
+
+
+def test_several_count_as_so_many_and_a_minutes_worth_is_the_most() -> None:
+    clock = Stopwatch()
+    rate = Rate(4, clock)
+    rate.take("a", 0)
+    rate.take("a", 3)
+    with pytest.raises(errors.TooManyRequests) as caught:
+        rate.take("a", 2)
+    assert caught.value.facts["retryAfter"] == 15
+    rate.take("a")
+    clock.now += 60
+    rate.take("a", 100)
+    assert wait_of(rate, "a") == 15
 
 
 def test_no_limit_counts_nothing() -> None:
@@ -182,6 +198,21 @@ async def test_sends_by_websocket_count_with_the_devices_requests(town: Town, po
         clock.now += 30
         await hers.send(sending(talk, late, "2"))
         assert await frame(hers) == {"type": "sent", "id": "2", "seq": 5, "createdAt": town.clock()}
+
+
+async def test_each_message_of_a_batch_counts(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    talk = await Talk.opened(alice)
+    limited(town, RateLimits(device=5, address=0))
+
+    def batch(*names: str) -> dict[str, Any]:
+        return {"conversationId": talk.id, "messages": [{"encryptedPayload": talk.payload(alice, id=n)} for n in names]}
+
+    assert (await alice.ask("POST", MESSAGES, batch("a", "b", "c"))).status == 200
+    refused = await alice.ask("POST", MESSAGES, batch("d", "e", "f"))
+    assert (refused.code, refused.headers["retry-after"]) == ("too_many_requests", "12")
+    assert (await alice.ask("POST", MESSAGES, batch("d"))).status == 200
+    assert (await alice.ask("POST", MESSAGES, batch())).code == "too_many_requests"
 
 
 async def test_what_is_no_frame_counts_as_well(town: Town, port: int) -> None:

@@ -45,7 +45,7 @@ class RateLimits:
     """How many requests a minute are taken, all at once if they like; 0 for no limit."""
 
     device: int = 3_000
-    """Of a device: its requests, and the messages that it sends by WebSocket."""
+    """Of a device: its requests, each further message of a batch, and what it sends by WebSocket."""
     address: int = 12_000
     """Of an IPv4 address or an IPv6 network of 64 bits: all requests and WebSockets, before anything is verified."""
 

@@ -155,6 +155,7 @@ async def send_batch(
     if len(batch) > limits.MESSAGES:
         raise errors.TooLarge(f"more than {limits.MESSAGES} messages")
     here = backend(request)
+    here.rates.device.take(session.device_id, max(0, len(batch) - 1))  # the first was counted as a request
     now = here.clock()
 
     def job(db: sqlite3.Connection) -> list[Delivered | errors.TacitError]:

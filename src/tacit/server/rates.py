@@ -37,16 +37,19 @@ class Rate:
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def take(self, key: str) -> None:
-        """Count one request; raises `TooManyRequests`, with `retryAfter` in whole seconds, and then counts nothing."""
-        if not self._between:
+    def take(self, key: str, number: int = 1) -> None:
+        """Count so many requests, of which a minute's worth is the most; none is none.
+
+        Raises `TooManyRequests`, with `retryAfter` in whole seconds, and then counts nothing.
+        """
+        if not self._between or not number:
             return
         now = self._clock()
         if key not in self._full_at:
             self._forget(now)
             if len(self._full_at) >= self._most:
                 key = OTHERS
-        full_at = max(self._full_at.get(key, now), now) + self._between
+        full_at = max(self._full_at.get(key, now), now) + min(number * self._between, MINUTE)
         if full_at - now > MINUTE + 1e-6:  # of rounding
             seconds = math.ceil(full_at - now - MINUTE)
             raise errors.TooManyRequests(f"The next one is taken in {seconds} s.", retryAfter=seconds)

@@ -228,7 +228,7 @@ SETTINGS: Final = (
         "requests_per_device",
         Number(0, 10_000_000),
         3_000,
-        "How many requests and sends of a device are taken in a minute; 0 for no limit.",
+        "How many requests and messages of a device are taken in a minute; 0 for no limit.",
     ),
     Setting(
         "requests_per_address",
