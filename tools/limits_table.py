@@ -135,7 +135,7 @@ ROWS: Final = (
         f"{_CONNECTION}a_client_that_does_not_read_its_answer_is_hung_up_on",
     ),
     Row(
-        "requests and sends of a device in a minute",
+        "requests and messages of a device in a minute, each of a batch by itself",
         f"{RATES.device:,}",
         "requests_per_device",
         "too_many_requests",
@@ -189,6 +189,13 @@ ROWS: Final = (
         "",
         "hung up on",
         "server/test_connections.py::test_a_half_open_websocket_ends_by_its_pings",
+    ),
+    Row(
+        "pings and pongs from a WebSocket between two pings of the server",
+        f"{socket.CONTROLS}",
+        "",
+        "hung up on",
+        "server/test_connections.py::test_a_flood_of_pings_is_hung_up_on",
     ),
     Row(
         "a WebSocket's message",

@@ -15,11 +15,13 @@ from websockets.asyncio.client import connect
 
 from server.listening import served
 from server.people import Clock, Town, seeded
+from server.test_rates import limited
 from server.test_serve import running, url_in
 from server.test_socket import PATH, frame, line
 from tacit.server.app import open_backend
-from tacit.server.config import Config, ConnectionLimits, listen
+from tacit.server.config import Config, ConnectionLimits, RateLimits, listen
 from tacit.server.connections import RESERVED, most_connections
+from tacit.server.socket import CONTROLS, SocketProtocol
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 UPGRADE = (
@@ -143,6 +145,9 @@ async def test_a_handshake_that_uvicorn_cannot_read_is_answered_and_leaves_nothi
         found = await answer_to(port, UPGRADE + b"A: " + b"a" * 10_000 + b"\r\n\r\n")
         assert code_of(found) == "malformed"
         await until(lambda: len(town.backend.connections) == 0)
+        limited(town, RateLimits(device=0, address=1))  # and counts for its address
+        answers = [await answer_to(port, UPGRADE + b"A: " + b"a" * 10_000 + b"\r\n\r\n") for _ in range(2)]
+        assert [code_of(each) for each in answers] == ["malformed", "too_many_requests"]
 
 
 async def test_no_compression_is_accepted(tmp_path: Path) -> None:
@@ -168,6 +173,45 @@ async def test_a_message_in_endless_empty_frames_is_hung_up_on(tmp_path: Path) -
         writer.write(first + more * 2000)
         await until(lambda: len(town.backend.connections) == 0)
         assert told == ["too_large"]  # and not its hello that never came
+        writer.close()
+
+
+PING = bytes([0x89, 0x80, 0, 0, 0, 0])
+
+
+async def test_a_flood_of_pings_is_hung_up_on(tmp_path: Path) -> None:
+    async with town_with(tmp_path, ConnectionLimits()) as (town, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(UPGRADE + b"\r\n")
+        await reader.readuntil(b"challenge")
+        told: list[str] = []
+        town.backend.connections.told = told.append
+        (hidden,) = town.backend.connections._open
+        assert isinstance(hidden, SocketProtocol)
+        for _ in range(2):
+            writer.write(PING * CONTROLS)
+            await until(lambda: hidden._controls == CONTROLS)
+            hidden._ping_at = 0
+            hidden.check(town.backend.connections.clock())  # with the server's own ping it counts anew
+            assert hidden._controls == 0
+        writer.write(PING * (CONTROLS + 2))
+        await until(lambda: len(town.backend.connections) == 0)
+        assert told == ["too_many_requests"]
+        writer.close()
+
+
+async def test_after_the_close_frame_no_ping_is_answered(tmp_path: Path) -> None:
+    async with town_with(tmp_path, ConnectionLimits()) as (town, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(UPGRADE + b"\r\n")
+        await reader.readuntil(b"challenge")
+        writer.write(PING)
+        await reader.readuntil(b"\x8a\x00")
+        writer.write(bytes([0x81, 0x81, 0, 0, 0, 0]) + b"{")  # no hello
+        await reader.readuntil(b"\x88\x02\x11\x31")
+        assert (len(town.backend.handshakes), town.backend.hub.sockets) == (0, 1)  # it waits for nothing any more
+        writer.write(PING * (CONTROLS - 1) + bytes([0x88, 0x80, 0, 0, 0, 0]))
+        assert await asyncio.wait_for(reader.read(), 30) == b""
         writer.close()
 
 

@@ -153,7 +153,7 @@ class HttpConnection(Timed, HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment]  # which refers to this object
         socket: Any = self.transport.get_protocol()
         if not socket.handshake_initiated:  # it has a limit for a line of its own
-            self.transport.write(answer_of(errors.Malformed("it is no WebSocket's handshake")))
+            self.transport.write(answer_of(socket.unreadable(self.scope)))
             self.transport.close()
 
     # --- from the parser ---------------------------------------------------------------

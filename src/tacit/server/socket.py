@@ -34,6 +34,8 @@ CLOSE_SECONDS: Final = 10.0
 """How long the other side may take to answer a close frame."""
 FRAGMENTS: Final = 1024
 """Frames of one message: empty ones count for no size."""
+CONTROLS: Final = 40
+"""Pings and pongs that are taken between two of our pings: a ping costs an answer, and neither is a request."""
 GOING_AWAY: Final = 1001
 INTERNAL: Final = 1011
 UNSUPPORTED: Final = 1003
@@ -60,6 +62,8 @@ class SocketProtocol(Timed, asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._ping_at = NEVER
         self._pinged = False
+        self._controls = 0
+        self._said_goodbye = False
         self._full = False
         self._slow = False
         self.transport: asyncio.Transport
@@ -123,6 +127,15 @@ class SocketProtocol(Timed, asyncio.Protocol):
         """The server stops: end this connection, where nobody has said whose it is."""
         self.end("closed", GOING_AWAY)
 
+    def unreadable(self, scope: Any) -> errors.TacitError:
+        """What the HTTP side answers to an upgrade that is no handshake; it counts as a request."""
+        self._outcome = errors.Malformed.code
+        try:
+            self._here.rates.address.take(address_of(scope, self._here.config.proxies))
+        except errors.TooManyRequests as error:
+            return error
+        return errors.Malformed("it is no WebSocket's handshake")
+
     # --- frames ----------------------------------------------------------------------------
 
     def _upgrade(self, request: Request) -> None:
@@ -138,6 +151,7 @@ class SocketProtocol(Timed, asyncio.Protocol):
             response = refusal(error)
         self._conn.send_response(response)
         if response.status_code != 101:
+            self.known()
             self._write_out()
             self.transport.close()
             return
@@ -170,11 +184,19 @@ class SocketProtocol(Timed, asyncio.Protocol):
                 self._parts = self._parts or []
                 self._parts.append(bytes(frame.data))
                 if len(self._parts) > FRAGMENTS:
-                    self.crowd.told(errors.TooLarge.code)
-                    self.transport.abort()
+                    self._cut(errors.TooLarge.code)
                 elif frame.fin:
                     whole, self._parts = b"".join(self._parts), None
                     self._text(whole)
+        elif frame.opcode is not Opcode.CLOSE and not self.transport.is_closing():
+            self._controls += 1
+            if self._controls > CONTROLS:
+                self._cut(errors.TooManyRequests.code)
+
+    def _cut(self, code: str) -> None:
+        self._outcome = self._outcome or code
+        self.crowd.told(code)
+        self.transport.abort()
 
     def _text(self, text: bytes | bytearray | memoryview) -> None:
         if self._talk is None or self._conn.state is not State.OPEN:
@@ -197,6 +219,7 @@ class SocketProtocol(Timed, asyncio.Protocol):
         super().check(now)
         if now >= self._ping_at and self._conn.state is State.OPEN:
             self._ping_at = now + self.crowd.limits.ping_seconds
+            self._controls = 0
             if not self._pinged:
                 self._pinged, self.until = True, now + self.crowd.limits.pong_seconds
                 self._conn.send_ping(b"")
@@ -219,8 +242,9 @@ class SocketProtocol(Timed, asyncio.Protocol):
     def _write_out(self) -> None:
         """Write what the protocol itself has to say; hang up once both sides have said that they close."""
         for data in self._conn.data_to_send():
-            if data:
+            if data and not self._said_goodbye:
                 self.transport.write(data)
+        self._said_goodbye = self._conn.state not in (State.CONNECTING, State.OPEN)  # no ping is answered after that
         if self._conn.state is State.CLOSED or self._conn.close_expected():
             self._closing()
 
@@ -269,6 +293,7 @@ class SocketProtocol(Timed, asyncio.Protocol):
         """Close, with a code of RFC 6455 §7.4; `outcome` as in `SocketEnded`."""
         self._outcome = self._outcome or outcome
         self.no_hurry()
+        self.known()  # nothing is waited for but its end
         if self._conn.state is State.OPEN:
             self._conn.send_close(code)
             self._write_out()
