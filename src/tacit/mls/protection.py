@@ -141,7 +141,7 @@ def private_message(
     shell = PrivateMessage(content.group_id, content.epoch, content.content_type, content.authenticated_data, b"", b"")
     ciphertext = suite.seal(key.key, _guarded(key, guard), plaintext, shell.content_aad())
     data = encode(SenderData(leaf, key.generation, guard))
-    data_key, data_nonce = _sender_data_key(suite, sender_data_secret, ciphertext)
+    data_key, data_nonce = sender_data_key(suite, sender_data_secret, ciphertext)
     sealed = suite.seal(data_key, data_nonce, data, shell.sender_data_aad())
     return tree, PrivateMessage(
         shell.group_id, shell.epoch, shell.content_type, shell.authenticated_data, sealed, ciphertext
@@ -166,11 +166,12 @@ def open_private(
 
 def sender_data(suite: CipherSuite, sender_data_secret: Secret, message: PrivateMessage) -> SenderData:
     """Who sent a private message, and with which key (§6.3.2); raises `DecryptionError`, `Malformed`."""
-    key, nonce = _sender_data_key(suite, sender_data_secret, message.ciphertext)
+    key, nonce = sender_data_key(suite, sender_data_secret, message.ciphertext)
     return decode(SenderData, suite.open(key, nonce, message.encrypted_sender_data, message.sender_data_aad()))
 
 
-def _sender_data_key(suite: CipherSuite, secret: Secret, ciphertext: bytes) -> tuple[Secret, bytes]:
+def sender_data_key(suite: CipherSuite, secret: Secret, ciphertext: bytes) -> tuple[Secret, bytes]:
+    """The key and nonce of a message's sender data, from a sample of its ciphertext (§6.3.2)."""
     sample = ciphertext[: suite.hash_bytes]
     key = suite.expand_with_label(secret, "key", sample, suite.key_bytes)
     return key, suite.expand_with_label(secret, "nonce", sample, suite.nonce_bytes).reveal()
