@@ -30,6 +30,7 @@ COMMANDS = {
     "reset": "tacit.cli.unlockers",
     "notices": "tacit.cli.notices",
     "contacts": "tacit.cli.contacts",
+    "conformance": "tacit.cli.conformance",
 }
 HELP = {
     "serve": "Run a server on this machine.",
@@ -50,6 +51,7 @@ HELP = {
     "reset": "Make the whole account anew after somebody else got into it.",
     "notices": "Show what happened to your account, and what to do about it.",
     "contacts": "List people's identities, confirm a new one.",
+    "conformance": "Check this implementation against public test vectors.",
 }
 
 
