@@ -118,4 +118,5 @@ class ByReference:
     reference: Annotated[bytes, Variable(limits.SECRET_BYTES)]
 
 
-ProposalOrRef = Annotated[ByValue | ByReference, Variant(1, {1: ByValue, 2: ByReference})]
+ProposalReference = ByValue | ByReference
+ProposalOrRef = Annotated[ProposalReference, Variant(1, {1: ByValue, 2: ByReference})]

@@ -44,11 +44,6 @@ Padding = Callable[[int], int]
 """How many zero bytes follow a content of so many bytes."""
 
 
-def to_multiple(step: int) -> Padding:
-    """Padding to a multiple of so many bytes; 1 is none."""
-    return lambda length: -length % step
-
-
 @final
 @dataclass(frozen=True, slots=True)
 class Unverified:
