@@ -16,6 +16,7 @@ from tacit.crypto.digest import sha256
 from tacit.server import push
 from tacit.server import talk as handler
 from tacit.server.push import Line
+from tacit.server.store.sessions import OF_A_DEVICE
 from tacit.signed.request import SocketChallenge, sign_challenge
 from tacit.wire import limits
 from tacit.wire.text import from_base64, to_base64
@@ -187,6 +188,25 @@ async def test_signing_out_closes_the_sessions_lines(town: Town, port: int) -> N
         await alice.ask("DELETE", "/api/auth/session")
         with pytest.raises(ConnectionClosed):
             await asyncio.wait_for(connection.recv(), 60)
+
+
+@pytest.mark.parametrize("last", ["sign-in", "password"])
+async def test_a_session_that_a_further_one_ends_closes_its_lines(town: Town, port: int, last: str) -> None:
+    (alice,) = await town.people("alice")
+    async with line(alice, port) as oldest:
+        lines = town.backend.hub._lines["alice"]
+        for number in range(OF_A_DEVICE, 0, -1):
+            assert not any(each.closed for each in lines)
+            town.clock.now += 1
+            if number == 1 and last == "password":
+                await alice.unlock()
+            else:
+                await alice.open("/api/auth/session")
+        with pytest.raises(ConnectionClosed) as caught:
+            while True:
+                await frame(oldest)  # it is told of the password
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1012
 
 
 async def test_revoking_a_device_closes_its_lines(town: Town, port: int) -> None:

@@ -227,11 +227,11 @@ class Hub:
             for line in self._lines.get(user, ()):
                 line.push(text_frame(to_json_bytes(AccountPush(cursor))))
 
-    def close(self, user_id: str, *, devices: Iterable[str] = (), token_hash: str = "") -> None:
-        """Close the lines of an account's revoked devices, or of a session that ended."""
-        gone = set(devices)
+    def close(self, user_id: str, *, devices: Iterable[str] = (), sessions: Iterable[str] = ()) -> None:
+        """Close the lines of an account's revoked devices, or of sessions that ended, by the hash of their token."""
+        gone, ended = set(devices), set(sessions)
         for line in list(self._lines.get(user_id, ())):
-            if line.device_id in gone or line.token_hash == token_hash:
+            if line.device_id in gone or line.token_hash in ended:
                 line.close()
 
     def close_all(self) -> None:

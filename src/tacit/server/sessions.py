@@ -57,12 +57,12 @@ async def register(request: Call) -> Opened:
     here, caller = backend(request), request.auth
     token, session = new_session(here, request, REGISTRATION, here.config.registration_ms)
 
-    def job(db: sqlite3.Connection) -> None:
+    def job(db: sqlite3.Connection) -> tuple[str, ...]:
         if accounts.newest(db, caller.user_id) is not None:
             raise errors.AccountExists
-        sessions.open_session(db, session)
+        return sessions.open_session(db, session)
 
-    await write(request, job, checks_first=True)
+    here.hub.close(caller.user_id, sessions=await write(request, job, checks_first=True))
     return Opened(token, session.expires_at, session.device_id)
 
 
@@ -76,13 +76,13 @@ async def sign_in(request: Call) -> Opened:
     here, caller = backend(request), request.auth
     token, session = new_session(here, request, FULL, here.config.session_ms)
 
-    def job(db: sqlite3.Connection) -> None:
+    def job(db: sqlite3.Connection) -> tuple[str, ...]:
         device = accounts.device(db, caller.user_id, caller.device_id)
         if device is None or device.revoked_in is not None or device.request_key != caller.request_key:
             raise errors.SignInRefused
-        sessions.open_session(db, session)
+        return sessions.open_session(db, session)
 
-    await write(request, job, checks_first=True)
+    here.hub.close(caller.user_id, sessions=await write(request, job, checks_first=True))
     return Opened(token, session.expires_at, session.device_id)
 
 
@@ -91,7 +91,7 @@ async def sign_out(request: Call) -> Done:
     """End the request's session; its sockets are closed."""
     session = any_session(request)
     await write(request, lambda db: sessions.end(db, session.token_hash), housekeeping=True)
-    backend(request).hub.close(session.user_id, token_hash=session.token_hash)
+    backend(request).hub.close(session.user_id, sessions=[session.token_hash])
     return Done(True)
 
 

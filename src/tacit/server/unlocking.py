@@ -97,7 +97,7 @@ async def unlock(request: Call) -> api.Session:
     token, session = new_session(here, request, PROVISIONAL, here.config.registration_ms)
     user_id, device_id, now, limits = caller.user_id, caller.device_id, here.clock(), here.config.proofs
 
-    def job(db: sqlite3.Connection) -> tuple[bool, dict[str, int]]:
+    def job(db: sqlite3.Connection) -> tuple[bool, dict[str, int], tuple[str, ...]]:
         device = accounts.device(db, user_id, device_id)
         own = device is not None and device.revoked_in is None
         counted = counted_for(db, user_id)
@@ -105,23 +105,25 @@ async def unlock(request: Call) -> api.Session:
         every = unlockers_of(db, user_id, here.config.profiles)
         found = next((each for each in every if each.unlocker_id == wish.unlocker_id), None)
         opened = equal(found.proof_hash if found and found.proof_hash else bytes(32), proof_hash(proof))
+        gone: tuple[str, ...] = ()
         if opened:
-            sessions.open_session(db, session)
+            gone = sessions.open_session(db, session)
         else:
             attempts.add(db, counted, device_id, own, now)
         if found is None:
-            return False, {}
+            return False, {}, gone
         kind = NAMES.get(found.kind, "other")
         before = attempts.told(db, counted, kind) or ToldProofs(counted, kind, 0, 0, "")
         used = before._replace(untold=before.untold + (not opened), device_id=device_id)
         if opened:
-            return True, tell(db, used, True, before.told_at, now)
+            return True, tell(db, used, True, before.told_at, now), gone
         if now - before.told_at >= limits.told_each_ms:
-            return False, tell(db, used, False, now, now)
+            return False, tell(db, used, False, now, now), gone
         attempts.keep_told(db, used)
-        return False, {}
+        return False, {}, gone
 
-    opened, told = await write(request, job)
+    opened, told, gone = await write(request, job)
+    here.hub.close(user_id, sessions=gone)
     here.hub.push_account(told)
     if not opened:
         raise errors.SignInRefused

@@ -14,14 +14,15 @@ OF_A_DEVICE: Final = 16
 _COLUMNS = "token_hash, user_id, device_id, request_key, kind, created_at, expires_at"
 
 
-def open_session(connection: sqlite3.Connection, session: Session) -> None:
-    """Store a new session; of one device only the newest ones are kept."""
+def open_session(connection: sqlite3.Connection, session: Session) -> tuple[str, ...]:
+    """Store a new session; of one device only the newest ones are kept. Returns the hashes of those that ended."""
     connection.execute(f"INSERT INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", session)
-    connection.execute(
+    gone = connection.execute(
         "DELETE FROM sessions WHERE token_hash IN (SELECT token_hash FROM sessions WHERE user_id = ? AND device_id = ? "
-        "AND token_hash <> ? ORDER BY created_at DESC LIMIT -1 OFFSET ?)",
+        "AND token_hash <> ? ORDER BY created_at DESC LIMIT -1 OFFSET ?) RETURNING token_hash",
         (session.user_id, session.device_id, session.token_hash, OF_A_DEVICE - 1),
     )
+    return tuple(row[0] for row in gone.fetchall())
 
 
 def find(connection: sqlite3.Connection, token_hash: str, now: int) -> Session:
