@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from litestar import Litestar, Request, Response
-from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from tacit import errors
@@ -41,7 +40,7 @@ from tacit.server.rosters import Rosters
 from tacit.server.store import meta
 from tacit.server.store.room import Room
 from tacit.server.store.sqlite import Store
-from tacit.server.watch import CODE, REQUEST_ID, App, Routes, Watch
+from tacit.server.watch import BACKEND, CODE, REQUEST_ID, App, Routes, Watch
 
 HANDLERS = (
     health.live,
@@ -119,17 +118,21 @@ def routes() -> Routes:
 
 def application(backend: Backend) -> App:
     """The ASGI application of one server."""
-    litestar = Litestar(
+    return Watch(Gate(_handlers(), backend), backend.events, routes())
+
+
+@cache
+def _handlers() -> Litestar:
+    """All handlers; the gate puts the server that a request reached into its scope, so that they are made once."""
+    return Litestar(
         route_handlers=HANDLERS,
         exception_handlers={Exception: _answer},
-        state=State({"backend": backend}),
         openapi_config=None,
         logging_config=None,
         request_max_body_size=None,  # the gate has read the body already, by its own limit
         debug=False,
         pdb_on_exception=False,
     )
-    return Watch(Gate(litestar, backend), backend.events, routes())
 
 
 def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
@@ -143,7 +146,7 @@ def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[dict[
         elif status < 500:
             error = errors.Malformed("a header is not what HTTP has")  # the framework's own checks, as of Host
         else:
-            here: Backend = request.app.state.backend
+            here: Backend = request.scope[BACKEND]  # type: ignore[typeddict-item]
             here.events.tell(failed(error, str(request.scope.get(REQUEST_ID, ""))))
             error = errors.Internal()
     request.scope[CODE] = error.code  # type: ignore[typeddict-unknown-key]

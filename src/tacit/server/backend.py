@@ -29,6 +29,7 @@ from tacit.server.rosters import Rosters
 from tacit.server.store import nonces, sessions
 from tacit.server.store.rows import Session
 from tacit.server.store.sqlite import Store
+from tacit.server.watch import BACKEND
 from tacit.wire import limits
 from tacit.wire.text import from_json
 
@@ -89,7 +90,7 @@ Call = Request[Any, Caller, State]
 
 def backend(request: Call) -> Backend:
     """The server that this request reached."""
-    found: Backend = request.app.state.backend
+    found: Backend = request.scope[BACKEND]  # type: ignore[typeddict-item]
     return found
 
 

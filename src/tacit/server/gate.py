@@ -18,7 +18,7 @@ from tacit.server.events import LIVE, READY
 from tacit.server.keyfields import request_key
 from tacit.server.store import sessions
 from tacit.server.store.rows import Session
-from tacit.server.watch import CODE, App, Receive, Send
+from tacit.server.watch import BACKEND, CODE, App, Receive, Send
 from tacit.signed.account import device_id_of
 from tacit.signed.request import RequestSignature, check_body, read_signature, verify_head
 from tacit.wire import limits
@@ -53,6 +53,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope[BACKEND] = self._backend
         send = self._with_incarnation(send)
         path = raw_path(scope)
         body = b""

@@ -12,6 +12,7 @@ from tacit.crypto.secret import Randomness
 from tacit.server.events import LIVE, READY
 from tacit.server.store import meta
 from tacit.server.store.sqlite import Store
+from tacit.server.watch import BACKEND
 
 EVERY_SECONDS: Final = 5.0
 """The database is tried at most so often, however often anybody asks: a try waits for the disk."""
@@ -73,6 +74,6 @@ async def live() -> Response[dict[str, bool | str]]:
 @get(READY)
 async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, bool | str]]:
     """The database can be written and read, and the server is not about to stop: else 503; a full disk is named."""
-    here = request.app.state.backend
+    here = request.scope[BACKEND]  # type: ignore[typeddict-item]
     well = await here.health.ready(here.events.stopwatch())
     return _answer(well, here.store.room.full)

@@ -11,6 +11,8 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 
+BACKEND: Final = "tacit.backend"
+"""In a request's scope: the server that it reached."""
 CODE: Final = "tacit.code"
 """In a request's scope: the problem code of its answer."""
 REQUEST_ID: Final = "tacit.request_id"
