@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.nursery import CHEAP, Nursery
 from tacit.cli.stage import Stage
 
 SECRET_ROOMS = {"client", "conversation", "identity", "mls"}
@@ -35,13 +36,14 @@ def test_a_server_that_was_used_has_loaded_no_secret_room_and_no_secret_door(
         patch.setenv("PYTHONPROFILEIMPORTTIME", "1")
         stage.open()
     try:
-        people = {name: stage.person(name) for name in ("alice", "bob", "carol")}
-        for name, person in people.items():
-            stage.run(person, "register", name, "--server", stage.url)
-        stage.run(people["alice"], "create", "team", "bob", "carol")
-        stage.run(people["alice"], "send", "team", "hello")
-        stage.run(people["alice"], "members", "remove", "team", "carol")
-        stage.run(people["bob"], "read", "team")
+        with Nursery(CHEAP) as nursery:
+            stage.program = nursery.command
+            alice, bob, carol = people = [stage.person(name) for name in ("alice", "bob", "carol")]
+            stage.run_each(people, "register", "{name}", "--server", stage.url)
+            stage.run(alice, "create", "team", bob.name, carol.name)
+            stage.run(alice, "send", "team", "hello")
+            stage.run(alice, "members", "remove", "team", carol.name)
+            stage.run(bob, "read", "team")
     finally:
         stage.close()
     loaded = set(LOADED.findall((stage.server_folder / "log").read_text(encoding="utf-8")))

@@ -3,11 +3,13 @@
 Most of a short command's time is Python loading its modules. `Nursery` loads them once, with the stand-ins that it is
 told; the program `Nursery.command` then hands its arguments, environment, folder and descriptors over, and ends as the
 process ends that was forked for it: by the same code, and what it is told by SIGINT or SIGTERM is passed on. What is
-about the start itself, a controlling terminal or the interpreter's own settings is tested on `stage.PROGRAM` instead.
+about the start or the end itself, a controlling terminal or the interpreter's own settings is tested on `stage.PROGRAM`
+instead.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import gc
@@ -22,6 +24,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +36,17 @@ TESTS = Path(__file__).parents[1]
 STARTER = Path(__file__).with_name("starter.py")
 ADDRESS = "TACIT_TESTS_NURSERY"
 """The variable that names the socket of the nursery that a demo's processes come from."""
+LOADED_LATER = (
+    "anyio._backends._asyncio",
+    "cryptography.hazmat.backends.openssl",
+    "encodings.idna",
+    "httpcore2",
+    "litestar.exceptions.responses",
+    "litestar.middleware._internal.exceptions.middleware",
+    "uvicorn.lifespan.off",
+    "uvloop",
+)
+"""What libraries load only when they are first used, which is in every process."""
 CHEAP = "tacit.client.lockbox:Lockbox.__init__=cli.nursery:cheap_stores"
 """A stand-in for where it is not tested what opening a store costs. The product itself opens such a store too."""
 
@@ -149,6 +163,15 @@ def in_a_child(listener: socket.socket) -> None:
     os._exit(0)
 
 
+def end_at_once(code: object) -> None:
+    """End as Python ends, but for taking each module apart, which would take as long as a short command."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0)
+
+
 def serve(address: str, *pairs: str) -> None:
     """Load the product with the stand-ins one after the other, and be it in each child."""
     for pair in pairs:
@@ -156,7 +179,7 @@ def serve(address: str, *pairs: str) -> None:
         bend({target: stand_in})
     from tacit.cli.main import COMMANDS, main
 
-    for module in (*COMMANDS.values(), "tacit.server.serve", "uvloop", "encodings.idna"):
+    for module in (*COMMANDS.values(), "tacit.server.serve", *LOADED_LATER):
         importlib.import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX)
@@ -166,7 +189,10 @@ def serve(address: str, *pairs: str) -> None:
     os.dup2(2, 1)
     gc.freeze()
     in_a_child(listener)
-    main()
+    try:
+        main()
+    except SystemExit as ended:
+        end_at_once(ended.code)
 
 
 if __name__ == "__main__":
