@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -281,7 +282,7 @@ def test_a_set_up_that_was_killed_is_done_anew(
     started.append(process)
     while not flag.exists():
         assert process.poll() is None
-        os.sched_yield()
+        time.sleep(0.01)
     if killed == "the script alone":
         # Its pip goes on and holds the lock; the next command waits until that is over.
         process.kill()
