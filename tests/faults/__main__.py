@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from faults import client_kill, cuts, kill
+from faults import client_kill, cuts, kill, network
 from faults.form import Row
 
 HARNESSES: Final[dict[str, Callable[[float], Iterator[Row]]]] = {
     "client_kill": client_kill.long,
     "cuts": cuts.long,
     "kill": kill.long,
+    "network": network.long,
 }
 
 

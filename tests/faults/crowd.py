@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from client.world import CHEAP, password_of
 from tacit import errors
 from tacit.api.base import convert
 from tacit.api.messages import EncryptedPayload, OneMessage, Results, SendMessages
-from tacit.client import Client
+from tacit.client import Client, Conversation
 from tacit.client.handing import Wish
 from tacit.conversation.content import TextBody
 from tacit.server.admin.check import check
@@ -112,7 +113,7 @@ class Server:
 class Crowd:
     """People who send all the time, and what they were told."""
 
-    server: Server
+    url: str
     chance: random.Random
     clients: dict[str, Client] = field(default_factory=dict)
     told: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -122,19 +123,17 @@ class Crowd:
     """Text: its message, which was posted with the others here and not answered."""
     in_batches: int = 0
     """Acknowledged."""
-    url: str = ""
-    """Where they find the server, if not at its own address."""
 
-    async def gather(self, folder: Path) -> None:
+    async def gather(self, folder: Path, *, listening: Sequence[str] = ("alice", "bob")) -> None:
         """Four people; two of them have a WebSocket open, one sends by HTTP, and one comes and goes."""
         for name in ("alice", "bob", "carol", "dave"):
-            client = Client(self.url or self.server.url, store=folder / f"{name}.db", sleep=short, cost=CHEAP)
+            client = Client(self.url, store=folder / f"{name}.db", sleep=short, cost=CHEAP)
             await client.register(name, password_of(name))
             self.clients[name] = client
         await self.clients["alice"].create_conversation("team", members=["bob", "carol"])
         for name in ("bob", "carol"):
             await self.clients[name].sync()
-        for name in ("alice", "bob"):
+        for name in listening:
             self.clients[name].device.listen()
 
     def begin(self, until: asyncio.Event) -> list[asyncio.Task[None]]:
@@ -142,15 +141,19 @@ class Crowd:
         talks = [self.talk(name, until) for name in ("alice", "bob", "carol")]
         return [asyncio.create_task(each) for each in (*talks, self.post(POSTS, until), self.change(until))]
 
+    async def say(self, team: Conversation, text: str) -> int:
+        """Send this, and keep where it was told to be; raises what sending does."""
+        self.begun.append(text)
+        sent = await team.send(text)
+        self.told[text] = (sent.client_message_id, sent.seq)
+        return sent.seq
+
     async def talk(self, name: str, until: asyncio.Event) -> None:
         """Send until it is time to end; what is not acknowledged stays in the outbox."""
         team = await self.clients[name].conversation("team")
         while not until.is_set():
-            text = f"{name} {len(self.begun)} {self.chance.randbytes(8).hex()}"
-            self.begun.append(text)
             try:
-                sent = await team.send(text)
-                self.told[text] = (sent.client_message_id, sent.seq)
+                await self.say(team, f"{name} {len(self.begun)} {self.chance.randbytes(8).hex()}")
             except errors.TacitError:
                 await asyncio.sleep(0.001)
 
@@ -215,14 +218,16 @@ class Crowd:
 
 
 async def in_the_clients(crowd: Crowd, told: dict[str, tuple[str, int]]) -> list[str]:
-    """Everybody sees each message once: those that were acknowledged, and those that nobody knew of."""
+    """Everybody sees each message once and in its place: those that were told of, and those that nobody knew of."""
     faults: list[str] = []
+    order = sorted(told, key=lambda text: told[text][1])
     for name in ("alice", "bob", "carol"):
         team = await crowd.clients[name].conversation("team")
         seen = Counter([each.text async for each in team.messages() if each.kind == "text"])
         faults += [f"{name} lacks {text}" for text in told if not seen[text]]
         faults += [f"{name} sees twice: {text}" for text, count in seen.items() if count > 1]
         faults += [f"{name} sees what nobody wrote: {text}" for text in seen if text not in crowd.begun]
+        faults += [f"{name} sees another order"] * ([text for text in seen if text in told] != order)
         faults += [f"{name} is alarmed" for _ in await crowd.clients[name].alarms()]
     return faults
 

@@ -77,7 +77,7 @@ async def run(folder: Path, kills: int, seed: int = 1, bent: dict[str, str] | No
     for each in ("server", "people"):
         (folder / each).mkdir()
     server = Server(folder / "server", bent_command(bent) if bent else (sys.executable, "-m", "tacit"))
-    crowd = Crowd(server, random.Random(seed))
+    crowd = Crowd(server.url, random.Random(seed))
     await server.start()
     faults: list[str] = []
     try:
