@@ -93,7 +93,7 @@ def insert(
     )
     if inserted.duplicate:
         return Delivered(sealed, inserted, ())
-    return Delivered(sealed, inserted, rosters.of(db, conversation_id, key_id))
+    return Delivered(sealed, inserted, rosters.of(db, conversation_id, record_hash))
 
 
 def check_grants(db: sqlite3.Connection, conversation_id: str, key_id: str, posted: Iterable[EncryptedKey]) -> None:
