@@ -101,3 +101,19 @@ def test_binary_is_canonical_base64_within_its_limit() -> None:
         base.binary("AQJ=")
     with pytest.raises(errors.TooLarge):
         base.binary("A" * 100, 3)
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 53, 1 << 63, 1 << 64, 1.5])
+def test_a_frame_has_no_other_numbers_than_json_has(number: float) -> None:
+    frames: base.Reader[sync.ClientFrame] = base.Reader(sync.ClientFrame)
+
+    def frame(field: str, value: float) -> bytes:
+        payload = PAYLOAD | {field: value}
+        return msgspec.json.encode({"type": "send", "id": "1", "conversationId": "c", "encryptedPayload": payload})
+
+    fields = [name for name, value in PAYLOAD.items() if isinstance(value, int)]
+    assert len(fields) == 4
+    for field in fields:
+        assert isinstance(frames.read(frame(field, (1 << 53) - 1)), sync.Send)
+        with pytest.raises(errors.MalformedJson):
+            frames.read(frame(field, number))

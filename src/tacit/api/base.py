@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 Base64 = Annotated[str, msgspec.Meta(extra_json_schema={"contentEncoding": "base64"})]
 """Bytes as canonical padded base64; `binary` reads it."""
+Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
+"""An integer in what a `Reader` reads: no more than the wire's JSON has."""
 Hex = Annotated[str, msgspec.Meta(extra_json_schema={"format": "hex"})]
 """A hash or a device id: lowercase hex."""
 
@@ -36,7 +38,8 @@ def read(kind: type[T], text: bytes | str, most_values: int = limits.JSON_VALUES
 class Reader(Generic[T]):
     """`read` of one type, in a fifth of the time for a text as `to_json_bytes` spells it, which has only one meaning.
 
-    What is spelt otherwise may have a key twice, or a number that is none: it goes the long way.
+    What is spelt otherwise may have a key twice, or a number that is none: it goes the long way. Integers in this type
+    are `Number`: nothing else bounds them.
     """
 
     def __init__(self, kind: Any) -> None:

@@ -6,26 +6,26 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from tacit.api.base import Base64, Body, Hex
+from tacit.api.base import Base64, Body, Hex, Number
 from tacit.api.conversations import EncryptedKey, Grant
 
 
 class EncryptedPayload(Body, frozen=True):
     """A sealed message; GCM's tag is the end of `encryptedText`, and `tag` is empty."""
 
-    version: int
+    version: Number
     encrypted_text: Base64
     iv: Base64
     tag: str
     key_id: Hex
     record_hash: Hex
-    epoch: int
+    epoch: Number
     sender_id: str
     device_id: Hex
     instance_id: Base64
-    counter: int
+    counter: Number
     client_message_id: str
-    content_type: int
+    content_type: Number
     franking_tag: Base64
     signature: Base64
 
