@@ -263,7 +263,10 @@ def _protected(case: Fields, content: AnyContent, random: Randomness | None) -> 
     if random is None:
         return to_wire(protection.public_message(using, secret(case["membership_key"]), message, context))
     tree = new_secret_tree(2, secret(case["encryption_secret"]))
-    padding = protection.to_multiple(_PADDED_TO)
+
+    def padding(length: int) -> int:
+        return -length % _PADDED_TO
+
     _, private = protection.private_message(using, tree, secret(case["sender_data_secret"]), message, padding, random)
     return to_wire(private)
 

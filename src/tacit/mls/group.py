@@ -6,8 +6,7 @@ Keep the new one, and only then send or show what came with it: who goes on from
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import final
 
 from tacit import errors
@@ -22,6 +21,7 @@ from tacit.mls import (
     leaf_validation,
     processing,
     protection,
+    snapshot,
 )
 from tacit.mls.census import census_of
 from tacit.mls.committing import LeafChanges, Plan
@@ -42,28 +42,14 @@ from tacit.mls.joining import KeyPackageKeys
 from tacit.mls.key_package import MLS10
 from tacit.mls.leaf_node import LeafNode, Updated
 from tacit.mls.nodes import RatchetTree
-from tacit.mls.policy import Effects, Policy, Proposed
+from tacit.mls.policy import Policy, Proposed
 from tacit.mls.processing import CommitChecked, Outcome, ProposalTaken
 from tacit.mls.proposals import AnyProposal, ExternalInit, Remove, Update
-from tacit.mls.state import OwnUpdate, State, Transition, epoch_of, first_state, merged
+from tacit.mls.state import OwnUpdate, PendingCommit, State, epoch_of, first_state, merged
 from tacit.mls.suites import CipherSuite, suite_of
 from tacit.mls.tree import new_tree
 from tacit.mls.tree_math import LeafIndex
 from tacit.mls.welcome import GroupInfo, Welcome
-
-
-@dataclass(frozen=True, slots=True)
-class PendingCommit:
-    """An own commit that the delivery service did not take yet; `welcome` is for whom it adds."""
-
-    commit: bytes
-    welcome: bytes | None
-    transition: Transition
-
-    @property
-    def effects(self) -> Effects:
-        """What it does."""
-        return self.transition.effects
 
 
 @final
@@ -151,6 +137,21 @@ class Group:
         sent = made.message
         commit = PublicMessage(sent.content, sent.signature, sent.confirmation_tag, None)
         return cls(first_state(after.epoch, after.me, after.keys, after.signer), policy), framing.to_wire(commit)
+
+    @classmethod
+    def load(cls, records: Mapping[str, bytes], policy: Policy) -> Group:
+        """The group of these records; raises `Malformed`, `UnknownVersion`, `InvalidGroupMessage`."""
+        return cls(snapshot.load(records), policy)
+
+    # --- keeping -------------------------------------------------------------------------
+
+    def records(self) -> dict[str, bytes]:
+        """The whole state, to be kept secret: see `snapshot`."""
+        return snapshot.records(self.state)
+
+    def changed(self, before: Group) -> dict[str, bytes | None]:
+        """What has to be written where `before` was kept; None for what has to be deleted."""
+        return snapshot.changed(before.state, self.state)
 
     # --- looking -------------------------------------------------------------------------
 

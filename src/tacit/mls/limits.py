@@ -38,3 +38,7 @@ MESSAGE_BYTES: Final = 128 * limits.MIB
 """One MLSMessage: a Welcome for a whole group."""
 PATH: Final = 32
 """Nodes of one path: more than a tree of `LEAVES` leaves is high."""
+PAST: Final = 1024
+"""Past epochs of which something is kept."""
+SKIPPED: Final = 1 << 16
+"""Message keys of one chain that are kept for messages that may still come."""

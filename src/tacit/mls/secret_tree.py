@@ -15,8 +15,8 @@ from tacit.crypto.secret import Secret
 from tacit.mls import tree_math
 from tacit.mls.suites import CipherSuite
 
-_CHUNK: Final = 6
-"""Ratchets stand together by 2 to this many leaves, so that to change one copies little."""
+CHUNK_LEVEL: Final = 6
+"""Chains stand together by 2 to this many leaves, so that to change one copies and saves little."""
 
 
 class Window(NamedTuple):
@@ -92,22 +92,29 @@ Branch = Secret | tuple["Branch", "Branch"] | None
 """A part of the tree: a secret from which all of it comes, or its two halves, or nothing any more."""
 
 
+class Chunk(NamedTuple):
+    """The members below one node of the level `CHUNK_LEVEL`: secrets of theirs that were not needed yet, and chains."""
+
+    branch: Branch
+    ratchets: Mapping[int, Ratchets]
+
+
 @final
 class SecretTree:
-    """The ratchets of everybody in an epoch, made when they are first needed."""
+    """The ratchets of everybody in an epoch, made when they are first needed: `top` and what was taken from it."""
 
-    __slots__ = ("_branch", "_chunks", "width")
+    __slots__ = ("chunks", "top", "width")
 
-    def __init__(self, width: int, branch: Branch, chunks: Mapping[int, Mapping[int, Ratchets]]) -> None:
+    def __init__(self, width: int, top: Branch, chunks: Mapping[int, Chunk]) -> None:
         self.width = width
-        self._branch = branch
-        self._chunks = chunks
+        self.top = top
+        self.chunks = chunks
 
     def next(self, suite: CipherSuite, leaf: int, handshake: bool) -> tuple[SecretTree, MessageKey]:
         """The next key of a member's chain; raises `KeyConsumed`."""
-        tree, ratchets = self._ratchets(suite, leaf)
+        top, chunk, ratchets = self._ratchets(suite, leaf)
         ratchet, key = _chain(ratchets, handshake).next(suite)
-        return tree._with(leaf, _replaced(ratchets, handshake, ratchet)), key
+        return self._with(top, chunk, leaf, _replaced(ratchets, handshake, ratchet)), key
 
     def at(
         self, suite: CipherSuite, leaf: int, handshake: bool, generation: int, window: Window
@@ -115,33 +122,37 @@ class SecretTree:
         """The key of a generation of a member's chain; raises `KeyConsumed`, also for a leaf outside of the tree."""
         if leaf >= self.width:
             raise errors.KeyConsumed(f"there is no leaf {leaf}")
-        tree, ratchets = self._ratchets(suite, leaf)
+        top, chunk, ratchets = self._ratchets(suite, leaf)
         ratchet, key = _chain(ratchets, handshake).at(suite, generation, window)
-        return tree._with(leaf, _replaced(ratchets, handshake, ratchet)), key
+        return self._with(top, chunk, leaf, _replaced(ratchets, handshake, ratchet)), key
 
-    def _ratchets(self, suite: CipherSuite, leaf: int) -> tuple[SecretTree, Ratchets]:
-        found = self._chunks.get(leaf >> _CHUNK, {}).get(leaf)
+    def _ratchets(self, suite: CipherSuite, leaf: int) -> tuple[Branch, Chunk, Ratchets]:
+        """What is left at the top and in the leaf's chunk when its ratchets are taken out, and those."""
+        top, chunk = self.top, self.chunks.get(leaf >> CHUNK_LEVEL)
+        below = chunk_root(self.width, leaf >> CHUNK_LEVEL)
+        if chunk is None:
+            top, secret = _taken(suite, top, tree_math.root(self.width), below)
+            chunk = Chunk(secret, {})
+        found = chunk.ratchets.get(leaf)
         if found is not None:
-            return self, found
-        branch, secret = _taken(suite, self._branch, tree_math.root(self.width), 2 * leaf)
-        made = Ratchets(
-            *(
-                Ratchet(suite.expand_with_label(secret, label, b"", suite.hash_bytes), 0, {})
-                for label in ("handshake", "application")
-            )
+            return top, chunk, found
+        branch, secret = _taken(suite, chunk.branch, below, 2 * leaf)
+        handshake, application = (
+            Ratchet(suite.expand_with_label(secret, label, b"", suite.hash_bytes), 0, {})
+            for label in ("handshake", "application")
         )
-        return SecretTree(self.width, branch, self._chunks), made
+        return top, Chunk(branch, chunk.ratchets), Ratchets(handshake, application)
 
-    def _with(self, leaf: int, ratchets: Ratchets) -> SecretTree:
-        chunk = dict(self._chunks.get(leaf >> _CHUNK, {}))
-        chunk[leaf] = ratchets
-        chunks = dict(self._chunks)
-        chunks[leaf >> _CHUNK] = chunk
-        return SecretTree(self.width, self._branch, chunks)
+    def _with(self, top: Branch, chunk: Chunk, leaf: int, ratchets: Ratchets) -> SecretTree:
+        chunks = dict(self.chunks)
+        chunks[leaf >> CHUNK_LEVEL] = Chunk(chunk.branch, {**chunk.ratchets, leaf: ratchets})
+        return SecretTree(self.width, top, chunks)
 
-    def parts(self) -> tuple[Branch, Mapping[int, Mapping[int, Ratchets]]]:
-        """What there is to be saved."""
-        return self._branch, self._chunks
+
+def chunk_root(width: int, chunk: int) -> int:
+    """The node above the leaves of a chunk: the root where the tree is no higher."""
+    level = min(CHUNK_LEVEL, tree_math.level(tree_math.root(width)))
+    return (chunk << (level + 1)) + (1 << level) - 1
 
 
 def new_secret_tree(width: int, encryption_secret: Secret) -> SecretTree:

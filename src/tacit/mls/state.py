@@ -96,6 +96,20 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingCommit:
+    """An own commit that the delivery service did not take yet; `welcome` is for whom it adds."""
+
+    commit: bytes
+    welcome: bytes | None
+    transition: Transition
+
+    @property
+    def effects(self) -> Effects:
+        """What it does."""
+        return self.transition.effects
+
+
+@dataclass(frozen=True, slots=True)
 class Base:
     """What a commit starts from: a member's epoch, or what somebody from outside knows of it."""
 
