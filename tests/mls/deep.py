@@ -49,7 +49,7 @@ def parts(value: Any) -> Iterator[Part]:
                 yield from parts((int(each.index), each.level, each.occupied, each.resolved, each.node))
         case SecretTree():
             yield "secret tree", str(value.width).encode()
-            yield from parts(value.parts())
+            yield from parts((value.top, value.chunks))
         case Keys():
             yield from parts(frozenset((value._base - value._gone) | value._added))
         case State():  # the later of two Updates counts, so their order does too
