@@ -210,6 +210,8 @@ def from_welcome(
 
     Raises `InvalidGroupMessage` where that is not what the tree says.
     """
+    if mine == signer:
+        raise errors.InvalidGroupMessage("§12.4.3.1: a path secret from the joiner itself")
     shared = tree_math.common_ancestor(mine, signer)
     above = [here for here, _ in tree.filtered_direct_path(signer) if here.level >= tree_math.level(shared)]
     if not above or above[0].index != shared:
