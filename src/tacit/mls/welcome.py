@@ -35,6 +35,9 @@ class PathSecret:
 
     path_secret: Annotated[bytes, Variable(limits.SECRET_BYTES)]
 
+    def __repr__(self) -> str:
+        return "PathSecret(...)"
+
 
 @struct
 class GroupSecrets:
