@@ -96,6 +96,7 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "MS12.answer": bombs.Answer,
     "MS12.answer-json": bombs.AnswerJson,
     "MS12.elements": bombs.Elements,
+    "MS12.base64": bombs.Base64,
     "MS12.body": bombs.LargeBody,
     "MS12.deflate": bombs.Deflated,
     "MS12.frame": bombs.LargeFrame,

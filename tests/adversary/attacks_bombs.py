@@ -120,6 +120,36 @@ async def signed_by(stage: Stage, path: str, body: bytes) -> bytes:
     return f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
 
 
+class Base64(Bomb):
+    """Who is signed in opens an epoch with a signature of 6 MiB, in base64; the body itself takes 33 MiB."""
+
+    most = 40 * MIB
+
+    async def pieces(self, stage: Stage) -> list[bytes]:
+        return [await opening(stage, encode(record_with()), bytes(6 * MIB - 4096))]
+
+
+def record_with(*requests: Request) -> ConversationRecord:
+    """A record that nobody signed, with these requests."""
+    opener = Opener("mallory", "0" * 64, bytes(32))
+    return ConversationRecord(
+        "0" * 64, 2, bytes(32), Protocol.ENVELOPE, Profile.STANDARD, 0, b"", 0, b"", bytes(32), (), requests,
+        DEFAULT_POLICY, b"", bytes(32), "", 1000, opener,
+    )  # fmt: skip
+
+
+async def opening(stage: Stage, record: bytes, signature: bytes) -> bytes:
+    """A whole request that opens an epoch."""
+    body = {
+        "conversationId": "0" * 64,
+        "keyId": bytes(32).hex(),
+        "encryptedKeys": [],
+        "record": to_base64(record),
+        "signature": to_base64(signature),
+    }
+    return await signed_by(stage, "/api/encryption/conversation/keys", to_json(body).encode())
+
+
 class Elements(Bomb):
     """Who is signed in opens an epoch whose record carries out some 350,000 wishes to leave, three bytes each."""
 
@@ -127,24 +157,12 @@ class Elements(Bomb):
 
     async def pieces(self, stage: Stage) -> list[bytes]:
         one = Request(RequestKind.LEAVE, b"x")
-        opener = Opener("mallory", "0" * 64, bytes(32))
-        record = ConversationRecord(
-            "0" * 64, 2, bytes(32), Protocol.ENVELOPE, Profile.STANDARD, 0, b"", 0, b"", bytes(32), (), (one,),
-            DEFAULT_POLICY, b"", bytes(32), "", 1000, opener,
-        )  # fmt: skip
-        raw, item = encode(record), encode(one)
+        raw, item = encode(record_with(one)), encode(one)
         vector = bytearray()
         write_varint(vector, len(item) * (MIB // len(item)))
         assert raw.count(bytes([len(item)]) + item) == 1
         raw = raw.replace(bytes([len(item)]) + item, bytes(vector) + item * (MIB // len(item)))
-        body = {
-            "conversationId": record.conversation_id,
-            "keyId": bytes(32).hex(),
-            "encryptedKeys": [],
-            "record": to_base64(raw),
-            "signature": to_base64(bytes(64)),
-        }
-        return [await signed_by(stage, "/api/encryption/conversation/keys", to_json(body).encode())]
+        return [await opening(stage, raw, bytes(64))]
 
 
 class LargeBody(Bomb):

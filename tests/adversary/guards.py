@@ -142,6 +142,7 @@ GUARDS: Final[dict[str, dict[str, str]]] = {
     "MS12.answer": {"tacit.client.transport:read_limited": f"{OF_PROBING}:all_that_comes"},
     "MS12.answer-json": {"tacit.wire.text:_check_size": f"{STAND_INS}:nothing"},
     "MS12.elements": {"tacit.wire.codec:_no_more": f"{STAND_INS}:nothing"},
+    "MS12.base64": {"tacit.wire.text:_check_length": f"{STAND_INS}:nothing"},
     "MS12.body": {"tacit.server.gate:read_body": f"{OF_PROBING}:whatever_comes"},
     "MS12.deflate": {"tacit.server.socket:protocol": f"{OF_PROBING}:inflating"},
     "MS12.frame": {"tacit.server.socket:protocol": f"{OF_PROBING}:frames_of_any_size"},

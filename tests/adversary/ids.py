@@ -37,6 +37,7 @@ IDS: Final = (
     "MS1.leave",
     "MS12.answer",
     "MS12.answer-json",
+    "MS12.base64",
     "MS12.body",
     "MS12.deflate",
     "MS12.elements",

@@ -21,8 +21,7 @@ def to_base64(data: bytes) -> str:
 
 def from_base64(text: str, most: int | None = None) -> bytes:
     """The bytes of canonical padded base64, at most `most`; raises `Base64NotCanonical` or `TooLarge`."""
-    if most is not None and len(text) > (most + 2) // 3 * 4:
-        raise errors.TooLarge(f"more than {most} bytes")
+    _check_length(text, most)
     try:
         raw = text.encode("ascii")
         data = binascii.a2b_base64(raw, strict_mode=True)
@@ -33,6 +32,12 @@ def from_base64(text: str, most: int | None = None) -> bytes:
     if most is not None and len(data) > most:  # the check above knows groups of three bytes only
         raise errors.TooLarge(f"more than {most} bytes")
     return data
+
+
+def _check_length(text: str, most: int | None) -> None:
+    """Refuse what is too long before anything is made of it."""
+    if most is not None and len(text) > (most + 2) // 3 * 4:
+        raise errors.TooLarge(f"more than {most} bytes")
 
 
 def from_hex(text: str, size: int = 32) -> bytes:
