@@ -35,12 +35,14 @@ from tacit.server.serve import wall_clock
 SOCKET = b"GET /api/sync/socket "
 SECONDS = 60
 QUICK = ConnectionLimits(header_seconds=1, body_seconds=1, stalled_seconds=1, ping_seconds=1, pong_seconds=1)
-QUICK_CLIENT = {
+QUICK_REST = {
     "tacit.client.socket.ANSWER_SECONDS": 1.0,
     "tacit.client.socket.PING_SECONDS": 1.0,
     "tacit.client.socket.connect": partial(connect, open_timeout=1, close_timeout=1),
     "tacit.client.transport.TIMEOUT_SECONDS": 1.0,
     "tacit.server.connections.SWEEP_SECONDS": 0.1,
+    "tacit.server.socket.CLOSE_SECONDS": 1.0,
+    "tacit.server.talk.HELLO_SECONDS": 1.0,
 }
 LARGE = "x" * 60_000
 MOST_LARGE = 400
@@ -108,7 +110,7 @@ async def street(folder: Path, *, quick: bool) -> AsyncIterator[Street]:
         listening = stack.enter_context(listen(config))
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)  # what is not read is felt soon
         stack.enter_context(mock.patch("tacit.crypto.rsa.generate", lambda bits=0: pooled_rsa()))
-        for name, value in QUICK_CLIENT.items() if quick else ():
+        for name, value in QUICK_REST.items() if quick else ():
             stack.enter_context(mock.patch(name, value))
         port = listening.getsockname()[1]
         async with network(port, 0, whole=True) as net:
@@ -241,6 +243,21 @@ async def half_open(here: Street, *, up: bool, down: bool) -> None:
     line.down.let(None)
 
 
+async def half_open_from_the_start(here: Street, *, up: int | None, down: int) -> None:
+    """A WebSocket that falls silent before it is one: another is opened, and the server hangs up."""
+    before = here.open_to_server()
+    await stop(here, "alice")
+    caught = here.net.catch(SOCKET, up=up, down=down)
+    here.crowd.clients["alice"].device.listen()
+    link = await caught
+    link.up.hold()
+    await here.say("alice", "it goes another way")
+    await until(lambda: here.connected("alice"))
+    await until(lambda: here.open_to_server() <= before and not here.here.hub.strangers)
+    assert not link.over  # nobody was told
+    await here.say("alice", "it goes by another line")
+
+
 async def half_open_by_http(here: Street, needle: bytes, count: int) -> None:
     """A request of which so many bytes come through, and no answer: it is repeated, and the server hangs up."""
     before = here.open_to_server()
@@ -284,6 +301,9 @@ ARMS: dict[str, tuple[Callable[[Street], Awaitable[None]], bool]] = {
     "half-open": (partial(half_open, up=True, down=True), True),
     "half-open-up": (partial(half_open, up=True, down=False), True),
     "half-open-down": (partial(half_open, up=False, down=True), True),
+    "half-a-handshake": (partial(half_open_from_the_start, up=100, down=0), True),
+    "half-an-answer": (partial(half_open_from_the_start, up=None, down=60), True),
+    "half-a-challenge": (partial(half_open_from_the_start, up=None, down=200), True),  # of 243
     "half-a-head": (partial(half_open_by_http, needle=POST, count=100), True),
     "half-a-body": (partial(half_open_by_http, needle=b'"encryptedPayload"', count=100), True),
 }
@@ -327,7 +347,7 @@ async def storm(folder: Path, seed: int, wanted: int = 25) -> Stormed:
         await server.start("--url", url)
         crowd = Crowd(url, random.Random(seed))
         with ExitStack() as stack:
-            for name, value in QUICK_CLIENT.items():
+            for name, value in QUICK_REST.items():
                 stack.enter_context(mock.patch(name, value))
             try:
                 await crowd.gather(folder / "people")
@@ -364,7 +384,7 @@ def long(share: float) -> Iterator[Row]:
     for name in ARMS:
         with tempfile.TemporaryDirectory() as folder:
             faults = asyncio.run(arm(Path(folder), name))
-        yield Row(f"network.{name}", f"{ARMS[name][0].__doc__} {faults or ''}", bool(faults))
+        yield Row(f"network.{name}", f"{faults or 'the conversation goes on'}", bool(faults))
     for seed in range(1, 1 + max(2, round(30 * share))):
         with tempfile.TemporaryDirectory() as folder:
             found = asyncio.run(storm(Path(folder), seed))
