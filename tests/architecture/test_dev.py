@@ -207,7 +207,7 @@ def test_what_is_missing_is_named_with_the_apt_command(machine: Machine, machine
             machine.python("exit 1", "python3")
         case "a broken shim":
             machine.python("echo 'command not found in this version' >&2; exit 127", "python3")
-    for command in ("demo", "test", "check", "adversary", "fuzz", "vectors", "bench", "lock"):
+    for command in ("demo", "test", "check", "adversary", "fuzz", "vectors", "interop", "bench", "lock"):
         done = machine.dev(command)
         assert done.returncode == 2
         assert "apt-get install -y python3 python3-venv" in done.stderr

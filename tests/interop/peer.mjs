@@ -338,7 +338,14 @@ const commands = {
     const bytes = unhex(state)
     const [restored, read] = decodeGroupState(bytes, 0) ?? [undefined, 0]
     if (restored === undefined || read !== bytes.length) throw new Refusal("this is no saved group")
-    person.state = { ...restored, clientConfig: config }
+    // A saved proposal of leaf 0 comes back without a sender: ts-mls takes the 0 for nothing.
+    const unappliedProposals = Object.fromEntries(
+      Object.entries(restored.unappliedProposals).map(([ref, { proposal, senderLeafIndex }]) => [
+        ref,
+        { proposal, senderLeafIndex: senderLeafIndex ?? 0 },
+      ]),
+    )
+    person.state = { ...restored, unappliedProposals, clientConfig: config }
     return {}
   },
 }
