@@ -13,7 +13,7 @@ from mls.making import GROUP_ID, SUITE, Grove, Sent
 from tacit import errors
 from tacit.crypto.secret import Secret
 from tacit.mls import tree_math, tree_validation, treekem
-from tacit.mls.commit import UpdatePath
+from tacit.mls.commit import Ciphertexts, UpdatePath
 from tacit.mls.leaf_node import Committed, Updated
 from tacit.mls.tree import Tree
 from tacit.mls.tree_math import LeafIndex, NodeIndex
@@ -164,8 +164,8 @@ def test_a_path_secret_is_there_for_each_of_the_resolution() -> None:
     before, sent = held(grove)
     assert opened(grove, sent, sent.path, TWO, before[TWO]) == sent.commit_secret
     low, top = sent.path.nodes
-    more = dataclasses.replace(top, encrypted_path_secret=top.encrypted_path_secret * 2)
-    less = dataclasses.replace(top, encrypted_path_secret=())
+    more = dataclasses.replace(top, encrypted_path_secret=Ciphertexts.of([*top.encrypted_path_secret] * 2))
+    less = dataclasses.replace(top, encrypted_path_secret=Ciphertexts.of(()))
     for node in (more, less):
         bent = dataclasses.replace(sent.path, nodes=(low, node))
         # Also who needs another node's counts them all.
@@ -200,7 +200,7 @@ def encrypting(grove: Grove, sent: Sent, secret: bytes, place: int, receiver: No
     info = SUITE.prepare("UpdatePathNode", sent.context)
     sealed = SUITE.encrypt_with_label(node.encryption_key, info, secret)
     nodes = list(sent.path.nodes)
-    nodes[place] = dataclasses.replace(nodes[place], encrypted_path_secret=(sealed,))
+    nodes[place] = dataclasses.replace(nodes[place], encrypted_path_secret=Ciphertexts.of((sealed,)))
     return dataclasses.replace(sent.path, nodes=tuple(nodes))
 
 

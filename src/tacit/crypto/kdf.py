@@ -36,6 +36,8 @@ def extract(salt: bytes, key: bytes, using: Hash = SHA256) -> bytes:
 
 def expand(prk: bytes, info: bytes, length: int, using: Hash = SHA256) -> bytes:
     """HKDF-Expand (RFC 5869 §2.3); raises `WrongLength` outside of 1 to 255 times the hash's size."""
+    if 0 < length <= using.size:  # nearly always
+        return hmac.digest(prk, info + b"\x01", using.name)[:length]
     _check_length(length, using)
     block = out = hmac.digest(prk, info + b"\x01", using.name)
     counter = 1

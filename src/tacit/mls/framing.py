@@ -78,7 +78,7 @@ class ApplicationData:
 
 
 @struct
-class ProposalContent:
+class ProposalContent(EncodedOnce):
     """A proposal that is sent by itself."""
 
     proposal: Proposal

@@ -77,7 +77,7 @@ def check(info: GroupInfo, tree: RatchetTree | None, policy: Policy) -> Checked:
         raise errors.BadSignature("§12.4.3.1: the GroupInfo's")
     if found.tree_hash(suite) != context.tree_hash:
         raise errors.InvalidGroupMessage("§12.4.3.1: the tree is not that of the group")
-    tree_validation.check(found, suite, context.group_id, context.extensions)
+    tree_validation.check(found, suite, context.group_id, context.extensions, policy.mapped)
     for _, leaf in found.leaves():
         policy.authenticate(leaf)
     return Checked(info, suite, found, signer)

@@ -131,8 +131,9 @@ class CipherSuite:
 
     def expand_with_label(self, secret: Secret, label: str, context: bytes, length: int) -> Secret:
         """ExpandWithLabel (§8)."""
-        info = _kdf_label(label, length) + vector(context)
-        return Secret(kdf.expand(revealed(secret), info, length, self.hash))
+        size = len(context)
+        framed = bytes((size,)) + context if size < 64 else vector(context)
+        return Secret(kdf.expand(revealed(secret), _kdf_label(label, length) + framed, length, self.hash))
 
     def derive_secret(self, secret: Secret, label: str) -> Secret:
         """DeriveSecret (§8)."""

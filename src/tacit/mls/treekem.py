@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import bisect
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,7 @@ from tacit import errors
 from tacit.crypto.kem import PrivateKey
 from tacit.crypto.secret import Randomness, Secret
 from tacit.mls import tree_math
-from tacit.mls.commit import UpdatePath, UpdatePathNode
+from tacit.mls.commit import Ciphertexts, UpdatePath, UpdatePathNode
 from tacit.mls.leaf_node import Committed, LeafNode
 from tacit.mls.nodes import ParentNode
 from tacit.mls.parent_hash import parent_hash
@@ -114,7 +115,7 @@ def encrypted(suite: CipherSuite, path: NewPath, context: bytes, joiners: Joiner
     nodes = []
     for here, other in path.filtered:
         secret = path.path_secrets[here.index].reveal()
-        ciphertexts = tuple(
+        ciphertexts = Ciphertexts.of(
             suite.encrypt_with_label(_key_at(path.tree, index), info, secret)
             for index in other.resolution()
             if index not in skipped
@@ -159,31 +160,44 @@ def opened(
 
     Raises `InvalidGroupMessage` where counts or keys are not as the tree says, `DecryptionError`.
     """
-    skipped = {2 * leaf for leaf in joiners}
+    added = sorted(joiners)
     found: tuple[int, HPKECiphertext, PrivateKey] | None = None
     for place, ((here, other), node) in enumerate(zip(filtered, path.nodes, strict=True)):
-        receivers = _receivers(other, skipped)
-        if len(node.encrypted_path_secret) != len(receivers):
+        if len(node.encrypted_path_secret) != other.resolved - _joiners_below(other, added):
             raise errors.InvalidGroupMessage("§7.6: a path secret is not there for each node of the resolution")
         if found is None and here.covers(2 * mine):
-            found = (place, *_for_me(receivers, node, keys))
+            position, index = _position(other, mine, keys, added)
+            found = place, node.encrypted_path_secret[position], keys[index]
     if found is None:
         raise errors.InvalidGroupMessage("§7.5: the path has nothing for this member")
     place, ciphertext, key = found
     path_secret = Secret(suite.decrypt_with_label(key, _LABEL, context, ciphertext))
-    return _derived(
-        suite, [here for here, _ in filtered][place:], [n.encryption_key for n in path.nodes][place:], path_secret
-    )
+    nodes = [here for here, _ in filtered][place:]
+    return _derived(suite, nodes, [node.encryption_key for node in path.nodes][place:], path_secret)
 
 
-def _receivers(other: Subtree, skipped: set[int]) -> list[NodeIndex]:
-    return [index for index in other.resolution() if index not in skipped]
+def _joiners_below(subtree: Subtree, joiners: Sequence[int]) -> int:
+    """How many of these leaves, in order, are below a node: each of them is in its resolution once."""
+    first, last = subtree.index - (1 << subtree.level) + 1, subtree.index + (1 << subtree.level) - 1
+    return bisect.bisect_right(joiners, last // 2) - bisect.bisect_left(joiners, first // 2)
 
 
-def _for_me(receivers: list[NodeIndex], node: UpdatePathNode, keys: PrivateKeys) -> tuple[HPKECiphertext, PrivateKey]:
-    for index, ciphertext in zip(receivers, node.encrypted_path_secret, strict=True):
-        if index in keys:
-            return ciphertext, keys[index]
+def _position(other: Subtree, mine: LeafIndex, keys: PrivateKeys, joiners: Sequence[int]) -> tuple[int, NodeIndex]:
+    """Where in a resolution without the joiners stands a node whose key this member has, and that node (§4.1.1)."""
+    here, before = other, 0
+    while here.node is None and here.level:
+        left, right = here.children()
+        if 2 * mine < here.index:
+            here = left
+        else:
+            before += left.resolved - _joiners_below(left, joiners)
+            here = right
+    if here.index in keys:
+        return before, here.index
+    leaf = NodeIndex(2 * mine)
+    if isinstance(here.node, ParentNode) and mine in here.node.unmerged_leaves and leaf in keys:
+        earlier = here.node.unmerged_leaves[: here.node.unmerged_leaves.index(mine)]
+        return before + 1 + sum(1 for each in earlier if each not in joiners), leaf
     raise errors.InvalidGroupMessage("§7.5: the path has nothing for this member")
 
 
