@@ -10,7 +10,7 @@ import pytest
 from server.people import KEYS, MESSAGES, Answer, Person, Talk, Town, as_posted, rows
 from server.recording import restored
 from tacit.signed.account import account_hash
-from tacit.signed.grant import sign_grant
+from tacit.signed.grant import Granter, sign_grant
 from tacit.wire.codec import encode
 from tacit.wire.text import to_base64
 
@@ -139,6 +139,22 @@ async def test_after_an_epoch_was_opened_anew_no_lost_one_follows(town: Town) ->
     assert (await alice.ask("POST", KEYS, talk.next(alice))).status == 200
     assert codes(await post(bob, talk, record(talk.next(bob)))) == ["epoch_conflict"]
     assert codes(await post(bob, talk, message(talk.payload(bob)))) == ["key_id_mismatch"]
+
+
+async def test_of_an_epoch_that_was_opened_since_no_grant_is_lacking(town: Town) -> None:
+    alice, bob = await town.people("alice", "bob")
+    talk = await Talk.opened(alice, bob)
+    first = talk.posted
+    await restored(town.backend)
+    opened = talk.next(alice)
+    assert (await alice.ask("POST", KEYS, opened)).status == 200
+    of_opened = next(each for each in talk.grants if each.grant.recipient == "alice")
+    granter = Granter("bob", bob.device_id, account_hash(bob.record))
+    by_bob = sign_grant(dataclasses.replace(of_opened.grant, granter=granter), bob.key.sign)
+    before = await rows(town)
+    found = await post(bob, talk, record(opened, encryptedKeys=[as_posted(by_bob)]), record(first))
+    assert codes(found) == ["nothing_lacking", "known"]
+    assert await rows(town) == before
 
 
 async def test_what_is_not_as_it_was_signed_is_refused_and_holds_up_nothing_else(town: Town) -> None:

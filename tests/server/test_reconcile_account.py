@@ -10,6 +10,7 @@ from server.recording import restored
 from server.test_accounts import next_outer, second_version, store_outer
 from server.test_unlocking import posted, reset
 from tacit.signed.vault import Boxes, Outer
+from tacit.wire import limits
 from tacit.wire.codec import encode
 from tacit.wire.text import to_base64
 
@@ -96,6 +97,15 @@ async def test_of_a_vault_only_what_the_record_names_and_its_devices_wrote_is_ta
     answer = await alice.ask("GET", "/api/encryption/keys/private")
     assert answer.body["outer"] == to_base64(encode(later))
     assert (await store_outer(alice, next_outer(alice, later, 4))).status == 200
+
+
+async def test_the_largest_vault_with_all_its_headers_is_no_larger_than_a_request(town: Town) -> None:
+    (alice,) = await town.people("alice")
+    await restored(town.backend)
+    made, later = alice.made.vault, next_outer(alice)
+    full = dataclasses.replace(later, sealed_entries=bytes(limits.OUTER_BYTES))
+    held = vault(made.boxes, full, *[later] * limits.OUTER_HEADERS)
+    assert (await post(alice, "alice", vault=held)).code == "invalid_vault"  # it was read
 
 
 async def test_a_reset_that_a_device_alone_asked_for_waits_anew(town: Town) -> None:

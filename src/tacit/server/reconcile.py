@@ -190,6 +190,8 @@ class Page:
         if known is not None:
             if known.head_hash != own_hash:
                 raise errors.EpochConflict(epoch=head)
+            if record.epoch > self._last:  # it was opened since the restore: nobody's grant of it was lost
+                raise errors.NothingLacking
             return Granted(record.key_id.hex(), record.epoch, self._granted(item, record, known.roster()))
         if self._last != head or record.epoch != head + 1:  # an epoch was opened since the restore, or one is left out
             raise errors.EpochConflict(epoch=head)
