@@ -269,11 +269,12 @@ async def test_an_answer_that_is_lost_with_its_connection_is_no_answer(stage: St
         await asyncio.sleep(0)
 
 
+@pytest.mark.parametrize("by_itself", [True, False])
 async def test_a_connection_that_takes_nothing_any_more_is_given_up(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, by_itself: bool
 ) -> None:
-    """No ping would find out: it waits behind what cannot be written."""
-    monkeypatch.setattr("tacit.client.socket.ANSWER_SECONDS", 0.2)
+    """No ping would find out: it waits behind what cannot be written. Nor where whoever sends has no patience."""
+    monkeypatch.setattr("tacit.client.socket.ANSWER_SECONDS", 0.2 if by_itself else 1000)
     monkeypatch.setattr("tacit.client.socket.PING_SECONDS", 0.2)
     large = msgspec.structs.replace(PAYLOAD, encrypted_text="A" * 16 * limits.MIB)
 
@@ -286,10 +287,15 @@ async def test_a_connection_that_takes_nothing_any_more_is_given_up(
     over = asyncio.Event()
     socket = await stage.open(deaf, stage.listen)
     await stage.recorder.until(1)
-    async with asyncio.timeout(30):
-        assert await socket.send("c", large) is None
+    if by_itself:
+        async with asyncio.timeout(30):
+            assert await socket.send("c", large) is None
+    else:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(socket.send("c", large), 0.2)
+    async with asyncio.timeout(20):  # before the server's own pings find out
+        await stage.recorder.until(2)
     over.set()
-    await stage.recorder.until(2)
     assert socket.connected
 
 

@@ -106,9 +106,11 @@ class Socket:
         except ConnectionClosed:
             return None
         except TimeoutError:
-            if connection.transport.get_write_buffer_size():  # pings wait behind it, and would never find out
-                connection.transport.abort()
+            give_up_where_stuck(connection)
             return None
+        except asyncio.CancelledError:
+            give_up_where_stuck(connection)
+            raise
         finally:
             self._answers.pop(number, None)
 
@@ -218,6 +220,12 @@ class Socket:
             future.set_exception(answer)
         else:
             future.set_result(answer)
+
+
+def give_up_where_stuck(connection: ClientConnection) -> None:
+    """End a connection that does not take what was written: pings, and closing, wait behind it and never find out."""
+    if connection.transport.get_write_buffer_size():
+        connection.transport.abort()
 
 
 def read_frame(raw: str | bytes) -> ServerFrame:
