@@ -21,6 +21,9 @@ CASES: Final = {
     "key-schedule": 7,
     "message-protection": 7,
     "messages": 300,
+    "passive-client-handling-commit": 91,
+    "passive-client-random": 1,
+    "passive-client-welcome": 56,
     "psk_secret": 77,
     "secret-tree": 21,
     "transcript-hashes": 7,
@@ -34,6 +37,11 @@ SUITES: Final = range(1, 8)
 """Those of the official files, all of the RFC's."""
 
 
+def format_name(file: str) -> str:
+    """The format of an official file."""
+    return "passive-client" if file.startswith("passive-client") else file
+
+
 def failures(name: str, cases: list[Any]) -> dict[int, str]:
     draw = random.Random(1).randbytes
     found = {number: conformance.failure(name, case, draw) for number, case in enumerate(cases)}
@@ -44,8 +52,8 @@ def failures(name: str, cases: list[Any]) -> dict[int, str]:
 def test_every_case_of_an_official_file_passes(name: str) -> None:
     cases = load("mls", f"{name}.json")
     assert len(cases) == CASES[name]
-    assert conformance.format_of(cases) == name
-    assert failures(name, cases) == {}
+    assert conformance.format_of(cases) == format_name(name)
+    assert failures(format_name(name), cases) == {}
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -60,7 +68,7 @@ def test_every_case_of_the_official_treekem_file_passes(suite: int) -> None:
 
 
 def test_every_format_has_an_official_file() -> None:
-    assert set(conformance.FORMATS) == {*CASES, "treekem"}
+    assert set(conformance.FORMATS) == {*map(format_name, CASES), "treekem"}
 
 
 # --- cases that are wrong ----------------------------------------------------------------
@@ -90,8 +98,11 @@ def changed(name: str, key: Any, value: Any) -> Any:
 
 @pytest.mark.parametrize("name", [*CASES, "treekem"])
 def test_a_case_fails_whatever_is_changed_in_it(name: str) -> None:
-    every = [case for case in load("mls", f"{name}.json") if case.get("psks", True)]
-    case = min(every, key=lambda each: len(repr(each)))
+    every = load("mls", f"{name}.json")
+    if name == "passive-client-random":
+        # It is one case of 200 epochs.
+        every[0]["epochs"] = every[0]["epochs"][:3]
+    case = min((each for each in every if each.get("psks", True)), key=lambda each: len(repr(each)))
     count = sum(1 for _ in places(case))
     assert count
     missed = []
@@ -99,7 +110,7 @@ def test_a_case_fails_whatever_is_changed_in_it(name: str) -> None:
         bent = copy.deepcopy(case)
         container, key = list(places(bent))[number]
         container[key] = changed(name, key, container[key])
-        if conformance.failure(name, bent, random.Random(1).randbytes) is None:
+        if conformance.failure(format_name(name), bent, random.Random(1).randbytes) is None:
             missed.append(key)
     # Who proposes to add or remove somebody does not matter for the tree.
     assert missed == (["proposal_sender"] if name == "tree-operations" else [])

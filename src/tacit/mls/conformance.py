@@ -9,10 +9,14 @@ from typing import Any, Final
 
 from tacit import errors
 from tacit.crypto.secret import Randomness
-from tacit.mls import conformance_epochs, conformance_trees
+from tacit.mls import conformance_epochs, conformance_members, conformance_trees
 from tacit.mls.conformance_case import Fields, Format
 
-FORMATS: Final[dict[str, Format]] = {**conformance_epochs.FORMATS, **conformance_trees.FORMATS}
+FORMATS: Final[dict[str, Format]] = {
+    **conformance_epochs.FORMATS,
+    **conformance_members.FORMATS,
+    **conformance_trees.FORMATS,
+}
 """Every format by the name of its official file."""
 
 _FORMS: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tacit.crypto.secret import Randomness, Secret
-from tacit.mls import leaf_validation, parent_hash, tree_validation
+from tacit.mls import leaf_validation, limits, parent_hash, tree_validation
 from tacit.mls.group_context import GroupContext
 from tacit.mls.key_package import MLS10
 from tacit.mls.nodes import RatchetTree
@@ -68,7 +68,7 @@ def group_context(case: Fields, epoch: int, tree_hash: bytes, confirmed_transcri
 
 def ratchet_tree(text: str) -> Tree:
     """The tree of a field."""
-    return from_nodes(decode(RatchetTree, raw(text)))
+    return from_nodes(decode(RatchetTree, raw(text), limits.MESSAGE_BYTES))
 
 
 def check_tree(tree: Tree, using: CipherSuite, group_id: bytes) -> None:

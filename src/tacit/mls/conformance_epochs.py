@@ -180,7 +180,7 @@ def psk_secret_case(case: Fields, random: Randomness) -> Iterator[Fact]:
 
 def transcript_hashes_case(case: Fields, random: Randomness) -> Iterator[Fact]:
     """The hashes after a commit, and its confirmation tag (§8.2)."""
-    using, commit = suite(case), decode(AuthenticatedContent, raw(case["authenticated_content"]))
+    using, commit = suite(case), decode(AuthenticatedContent, raw(case["authenticated_content"]), limits.MESSAGE_BYTES)
     confirmed = transcript.confirmed(using, raw(case["interim_transcript_hash_before"]), commit)
     yield Fact("confirmed_transcript_hash_after", confirmed, raw(case["confirmed_transcript_hash_after"]))
     tag = transcript.confirmation_tag(using, secret(case["confirmation_key"]), confirmed)
@@ -213,8 +213,8 @@ def _content(name: str, data: bytes) -> AnyContent:
     if name == "application":
         return ApplicationData(data)
     if name == "proposal":
-        return decode(ProposalContent, data)
-    return decode(Commit, data)
+        return decode(ProposalContent, data, limits.MESSAGE_BYTES)
+    return decode(Commit, data, limits.MESSAGE_BYTES)
 
 
 def message_protection_case(case: Fields, random: Randomness) -> Iterator[Fact]:
@@ -282,7 +282,7 @@ def welcome_case(case: Fields, random: Randomness) -> Iterator[Fact]:
     sealed = using.decrypt_with_label(
         using.private_key(secret(case["init_priv"])), "Welcome", received.encrypted_group_info, mine[0]
     )
-    joiner = Secret(decode(welcome.GroupSecrets, sealed).joiner_secret)
+    joiner = Secret(decode(welcome.GroupSecrets, sealed, limits.MESSAGE_BYTES).joiner_secret)
     no_psk = psk.psk_secret(using, ())
     welcome_secret = key_schedule.welcome_secret(using, joiner, no_psk)
     opened = using.open(
@@ -291,7 +291,7 @@ def welcome_case(case: Fields, random: Randomness) -> Iterator[Fact]:
         received.encrypted_group_info,
         b"",
     )
-    info = decode(welcome.GroupInfo, opened)
+    info = decode(welcome.GroupInfo, opened, limits.MESSAGE_BYTES)
     signed = using.verify_with_label(raw(case["signer_pub"]), "GroupInfoTBS", info.to_be_signed(), info.signature)
     yield Fact("signer_pub verifies the GroupInfo", signed, True)
     context = info.group_context

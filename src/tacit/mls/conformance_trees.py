@@ -9,7 +9,7 @@ from typing import Final
 from tacit import errors
 from tacit.crypto.kem import PrivateKey
 from tacit.crypto.secret import Randomness
-from tacit.mls import tree_math, tree_validation, treekem
+from tacit.mls import limits, tree_math, tree_validation, treekem
 from tacit.mls.commit import UpdatePath
 from tacit.mls.conformance_case import (
     Fact,
@@ -59,7 +59,7 @@ def tree_operations_case(case: Fields, random: Randomness) -> Iterator[Fact]:
     using = suite(case)
     tree = ratchet_tree(case["tree_before"])
     yield Fact("tree_hash_before", tree.tree_hash(using), raw(case["tree_hash_before"]))
-    match decode(_Proposed, raw(case["proposal"])).proposal:
+    match decode(_Proposed, raw(case["proposal"]), limits.MESSAGE_BYTES).proposal:
         case Add(package):
             tree, _ = tree.added(package.leaf_node)
         case Update(leaf):
@@ -132,7 +132,7 @@ def _context(case: Fields, using: CipherSuite, tree: Tree) -> bytes:
 def _received(
     case: Fields, using: CipherSuite, tree: Tree, sent: Fields, others: Collection[_Member]
 ) -> Iterator[Fact]:
-    path = decode(UpdatePath, raw(sent["update_path"]))
+    path = decode(UpdatePath, raw(sent["update_path"]), limits.MESSAGE_BYTES)
     after, filtered = treekem.applied(using, tree, LeafIndex(sent["sender"]), path)
     yield Fact("tree_hash_after", after.tree_hash(using), raw(sent["tree_hash_after"]))
     check_tree(after, using, raw(case["group_id"]))
@@ -157,7 +157,7 @@ def _made(
 
     made = treekem.new_path(using, tree, sender.index, signed, random)
     context = _context(case, using, made.tree)
-    path = decode(UpdatePath, encode(treekem.encrypted(using, made, context, ())))
+    path = decode(UpdatePath, encode(treekem.encrypted(using, made, context, ())), limits.MESSAGE_BYTES)
     after, filtered = treekem.applied(using, tree, sender.index, path)
     yield Fact("the tree after an own path", after.tree_hash(using), made.tree.tree_hash(using))
     check_tree(after, using, group_id)
