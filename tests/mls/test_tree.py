@@ -213,11 +213,21 @@ def test_a_leaf_outside_of_the_tree_is_none() -> None:
 
 
 def test_a_leaf_is_added_at_the_leftmost_blank_one() -> None:
-    tree = figure("A_CD_FGH")
-    assert tree.free_leaf() == 1
-    assert tree.added(leaf(9))[1] == 1
-    assert figure("ABCDEF_H").free_leaf() == 6
-    assert figure("ABCD").free_leaf() == 4
+    assert figure("A_CD_FGH").added(leaf(9))[1] == 1
+    assert figure("ABCDEF_H").added(leaf(9))[1] == 6
+    assert figure("ABCD").added(leaf(9))[1] == 4
+
+
+def test_several_leaves_are_added_as_one_after_the_other() -> None:
+    for drawn in ("A_CD_FGH", "ABCDEF_H", "ABCD", "A"):
+        one, places = figure(drawn), []
+        for number in range(10, 15):
+            one, place = one.added(leaf(number))
+            places.append(place)
+        many, found = figure(drawn).added_all([leaf(number) for number in range(10, 15)])
+        assert found == places
+        assert many.tree_hash(SUITE) == one.tree_hash(SUITE)
+        assert many.encoded() == encode(one.to_nodes())
 
 
 def test_a_tree_has_at_most_its_number_of_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,8 @@ class Ciphertexts(Sequence[HPKECiphertext]):
         size = self._size()
         if isinstance(index, slice) or not size:
             return self._read()[index]
-        return decode(HPKECiphertext, self.encoded[index * size : (index + 1) * size], size)
+        start = range(0, len(self.encoded), size)[index]
+        return decode(HPKECiphertext, self.encoded[start : start + size], size)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ciphertexts) and self.encoded == other.encoded

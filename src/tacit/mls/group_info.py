@@ -19,7 +19,7 @@ from tacit.mls.suites import CipherSuite, SignatureKey, suite_of
 from tacit.mls.tree import Tree, from_nodes
 from tacit.mls.tree_math import LeafIndex
 from tacit.mls.welcome import GroupInfo
-from tacit.wire.codec import decode, encode
+from tacit.wire.codec import decode
 
 
 def signed(
@@ -34,7 +34,7 @@ def signed(
     """A GroupInfo by this member: with the tree, and with the key by which anybody can join, if asked for."""
     extensions = list(extra)
     if with_tree:
-        extensions.append(Extension(ExtensionType.RATCHET_TREE, encode(epoch.tree.to_nodes())))
+        extensions.append(Extension(ExtensionType.RATCHET_TREE, epoch.tree.encoded()))
     if external:
         key = key_schedule.external_key(epoch.suite, epoch.secrets.external_secret)
         extensions.append(as_extension(ExternalPub(key.public)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from typing import Annotated
 
 from tacit.mls import limits
@@ -9,14 +11,15 @@ from tacit.mls.credential import Credential
 from tacit.mls.extensions import Extensions
 from tacit.mls.signed_part import without_signature
 from tacit.mls.suites import vector
-from tacit.wire.codec import EncodedOnce, Many, Variant, struct
+from tacit.wire.codec import EncodedOnce, Many, Variant, functions_of, own_functions, struct
 from tacit.wire.encodings import U16, U64, Variable
+from tacit.wire.reader import Reader
 
 _Numbers = Annotated[tuple[U16, ...], Many(limits.CAPABILITIES)]
 
 
 @struct
-class Capabilities:
+class Capabilities(EncodedOnce):
     """What a client supports beyond the defaults (§7.2)."""
 
     versions: _Numbers
@@ -64,3 +67,23 @@ class LeafNode(EncodedOnce):
         if isinstance(self.source, Lifetime):
             return signed
         return signed + vector(group_id) + leaf_index.to_bytes(4, "big")
+
+
+# Most members of a group have the same capabilities: what was read once is found by its bytes.
+_write_capabilities, _read_capabilities = functions_of(Capabilities)
+
+
+@functools.lru_cache(maxsize=1024)
+def _known(encoded: bytes) -> Capabilities:
+    found: Capabilities = _read_capabilities(Reader(encoded))
+    return found
+
+
+def _read_known(reader: Reader) -> Capabilities:
+    start = reader.position
+    for _ in dataclasses.fields(Capabilities):
+        reader.skip(reader.varint())
+    return _known(reader.data[start : reader.position])
+
+
+own_functions(Capabilities, _write_capabilities, _read_known)

@@ -209,7 +209,6 @@ def _added(
     if not adds:
         return tree, []
     clients = {policy.client_of(leaf) for _, leaf in tree.leaves()} if policy.tells_clients else set()
-    added = []
     for each in adds:
         package = each.key_package
         leaf_validation.check_key_package(suite, package, now)
@@ -220,9 +219,8 @@ def _added(
             if client in clients:
                 raise errors.InvalidGroupMessage("§12.2: the client to be added is a member already")
             clients.add(client)
-        tree, index = tree.added(package.leaf_node)
-        added.append((index, package))
-    return tree, added
+    tree, places = tree.added_all([each.key_package.leaf_node for each in adds])
+    return tree, [(index, each.key_package) for index, each in zip(places, adds, strict=True)]
 
 
 def _check_capabilities(

@@ -21,6 +21,7 @@ from tacit.wire.codec import struct
 from tacit.wire.encodings import Variable
 from tacit.wire.reader import write_varint
 
+_HASHES: Final = {kdf.SHA256: hashlib.sha256, kdf.SHA384: hashlib.sha384, kdf.SHA512: hashlib.sha512}
 _PREFIX: Final = b"MLS 1.0 "
 
 
@@ -119,7 +120,7 @@ class CipherSuite:
 
     def digest(self, data: bytes) -> bytes:
         """The suite's hash."""
-        return hashlib.new(self.hash.name, data).digest()
+        return _HASHES[self.hash](data).digest()
 
     def mac(self, key: Secret, data: bytes) -> bytes:
         """HMAC with the suite's hash (§5.1)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, final
 
 from tacit import errors
@@ -97,14 +97,29 @@ class Subtree:
 
     def resolution(self) -> Iterator[NodeIndex]:
         """The nodes that together have everybody below (§4.1.1)."""
-        if self.node is not None:
-            yield self.index
-            if isinstance(self.node, ParentNode):
-                yield from (NodeIndex(2 * leaf) for leaf in self.node.unmerged_leaves)
-        elif self.level and self.resolved:
-            left, right = self.children()
-            yield from left.resolution()
-            yield from right.resolution()
+        return (index for index, _ in self.resolved_nodes())
+
+    def resolved_nodes(self) -> Iterator[tuple[NodeIndex, AnyNode]]:
+        """The resolution with the nodes themselves."""
+        stack = [self]
+        while stack:
+            here = stack.pop()
+            if here.node is not None:
+                yield here.index, here.node
+                if isinstance(here.node, ParentNode):
+                    for leaf in here.node.unmerged_leaves:
+                        node = here.below(2 * leaf).node
+                        if node is not None:
+                            yield NodeIndex(2 * leaf), node
+            elif here.left is not None and here.right is not None and here.resolved:
+                stack += (here.right, here.left)
+
+    def below(self, index: int) -> Subtree:
+        """The subtree of a node that is this one or below it."""
+        here = self
+        while here.index != index:
+            here = here.towards(index)
+        return here
 
 
 def _leaf_hash(suite: CipherSuite, index: int, node: AnyNode | None) -> bytes:
@@ -161,10 +176,7 @@ class Tree:
         """A node with what is below it; raises `InvalidArgument` outside of the tree."""
         if not 0 <= index < tree_math.node_width(self.width):
             raise errors.InvalidArgument(f"node {index} is outside of the tree")
-        here = self.root
-        while here.index != index:
-            here = here.towards(index)
-        return here
+        return self.root.below(index)
 
     def leaf(self, leaf: int) -> LeafNode | None:
         """The leaf there, None for a blank one and outside of the tree."""
@@ -186,16 +198,11 @@ class Tree:
             if isinstance(subtree.node, LeafNode):
                 yield LeafIndex(subtree.index // 2), subtree.node
 
-    def subtrees(self) -> Iterator[Subtree]:
+    def subtrees(self) -> list[Subtree]:
         """Every node in the array's order."""
-        stack: list[tuple[Subtree, bool]] = [(self.root, False)]
-        while stack:
-            here, seen = stack.pop()
-            if seen or here.level == 0:
-                yield here
-                continue
-            left, right = here.children()
-            stack += [(right, False), (here, True), (left, False)]
+        found: list[Subtree] = []
+        _walk(self.root, found.append)
+        return found
 
     def path(self, leaf: int) -> list[Subtree]:
         """The subtrees from the root down to a leaf."""
@@ -220,26 +227,24 @@ class Tree:
         """The tree with these nodes in place of what was there."""
         return Tree(_changed(self.root, changes, sorted(changes)))
 
-    def free_leaf(self) -> LeafIndex:
-        """The leftmost blank leaf, or the one that there would be if the tree were extended (§7.7)."""
-        here = self.root
-        if here.occupied == self.width:
-            return LeafIndex(self.width)
-        while here.level:
-            left, right = here.children()
-            here = right if left.occupied == 1 << left.level else left
-        return LeafIndex(here.index // 2)
-
     def added(self, leaf_node: LeafNode) -> tuple[Tree, LeafIndex]:
         """An Add (§12.1.1): the leaf at the first free place, unmerged at every node above; raises `TooLarge`."""
-        leaf = self.free_leaf()
-        root = self.root
-        if leaf == self.width:
-            if leaf >= limits.LEAVES:
+        tree, (leaf,) = self.added_all((leaf_node,))
+        return tree, leaf
+
+    def added_all(self, leaf_nodes: Sequence[LeafNode]) -> tuple[Tree, list[LeafIndex]]:
+        """Several Adds, one after the other; the tree is built once for all of them."""
+        root, blanks = self.root, list[LeafIndex]()
+        while True:
+            free = (1 << root.level) - root.occupied
+            if free >= len(leaf_nodes):
+                break
+            if 1 << root.level >= limits.LEAVES:
                 raise errors.TooLarge(f"a tree has at most {limits.LEAVES} leaves")
-            index = tree_math.node_width(2 * leaf) // 2
+            index = NodeIndex((1 << (root.level + 1)) - 1)
             root = Subtree(index, None, root, _blank(tree_math.right(index), root.level))
-        return Tree(_with_leaf(root, leaf, leaf_node)), leaf
+        _free_leaves(root, len(leaf_nodes), blanks)
+        return Tree(_with_leaves(root, dict(zip(blanks, leaf_nodes, strict=True)), blanks)), blanks
 
     def updated(self, leaf: int, leaf_node: LeafNode | None) -> Tree:
         """An Update (§12.1.2): another leaf there, and blanks above it."""
@@ -258,24 +263,63 @@ class Tree:
 
     def to_nodes(self) -> RatchetTree:
         """The array of the ratchet_tree extension, without the blanks at its end (§12.4.3.3)."""
+        return RatchetTree(tuple(OptionalNode(node) for node in self._array()))
+
+    def encoded(self) -> bytes:
+        """What `to_nodes` gives, encoded: the nodes keep their own bytes."""
+        out = bytearray()
+        for node in self._array():
+            if node is None:
+                out += b"\0"
+            else:
+                out += b"\1" + (_LEAF if isinstance(node, LeafNode) else _PARENT)
+                out += encode(node)
+        return vector(bytes(out))
+
+    def _array(self) -> list[AnyNode | None]:
         nodes = [each.node for each in self.subtrees()]
         while nodes and nodes[-1] is None:
             nodes.pop()
-        return RatchetTree(tuple(OptionalNode(node) for node in nodes))
+        return nodes
 
 
-def _with_leaf(subtree: Subtree, leaf: int, leaf_node: LeafNode) -> Subtree:
+def _walk(subtree: Subtree, visit: Callable[[Subtree], None]) -> None:
+    if subtree.left is not None and subtree.right is not None:
+        _walk(subtree.left, visit)
+        visit(subtree)
+        _walk(subtree.right, visit)
+    else:
+        visit(subtree)
+
+
+def _free_leaves(subtree: Subtree, most: int, found: list[LeafIndex]) -> None:
+    """The blank leaves below a node, from the left, until there are so many."""
+    if len(found) == most or subtree.occupied == 1 << subtree.level:
+        return
     if subtree.level == 0:
-        return Subtree(subtree.index, leaf_node, None, None)
+        found.append(LeafIndex(subtree.index // 2))
+        return
+    for child in subtree.children():
+        _free_leaves(child, most, found)
+
+
+def _with_leaves(subtree: Subtree, leaf_nodes: Mapping[LeafIndex, LeafNode], order: Sequence[LeafIndex]) -> Subtree:
+    """The subtree with new leaves at blank places within it, `order` ascending."""
+    if not order:
+        return subtree
+    if subtree.level == 0:
+        return Subtree(subtree.index, leaf_nodes[order[0]], None, None)
     node = subtree.node
     if isinstance(node, ParentNode):
-        unmerged = list(node.unmerged_leaves)
-        bisect.insort(unmerged, leaf)
-        node = dataclasses.replace(node, unmerged_leaves=tuple(unmerged))
+        node = dataclasses.replace(node, unmerged_leaves=tuple(sorted((*node.unmerged_leaves, *order))))
     left, right = subtree.children()
-    if 2 * leaf < subtree.index:
-        return Subtree(subtree.index, node, _with_leaf(left, leaf, leaf_node), right)
-    return Subtree(subtree.index, node, left, _with_leaf(right, leaf, leaf_node))
+    middle = bisect.bisect_left(order, (subtree.index + 1) // 2)
+    return Subtree(
+        subtree.index,
+        node,
+        _with_leaves(left, leaf_nodes, order[:middle]),
+        _with_leaves(right, leaf_nodes, order[middle:]),
+    )
 
 
 def new_tree(leaf_node: LeafNode) -> Tree:

@@ -116,18 +116,12 @@ def encrypted(suite: CipherSuite, path: NewPath, context: bytes, joiners: Joiner
     for here, other in path.filtered:
         secret = path.path_secrets[here.index].reveal()
         ciphertexts = Ciphertexts.of(
-            suite.encrypt_with_label(_key_at(path.tree, index), info, secret)
-            for index in other.resolution()
+            suite.encrypt_with_label(node.encryption_key, info, secret)
+            for index, node in other.resolved_nodes()
             if index not in skipped
         )
         nodes.append(UpdatePathNode(path.keys[here.index].public, ciphertexts))
     return UpdatePath(path.leaf, tuple(nodes))
-
-
-def _key_at(tree: Tree, index: int) -> bytes:
-    node = tree.subtree(index).node
-    assert node is not None
-    return node.encryption_key
 
 
 # --- somebody else's path ----------------------------------------------------------------
@@ -192,7 +186,7 @@ def _position(other: Subtree, mine: LeafIndex, keys: PrivateKeys, joiners: Seque
         else:
             before += left.resolved - _joiners_below(left, joiners)
             here = right
-    if here.index in keys:
+    if here.node is not None and here.index in keys:
         return before, here.index
     leaf = NodeIndex(2 * mine)
     if isinstance(here.node, ParentNode) and mine in here.node.unmerged_leaves and leaf in keys:

@@ -29,6 +29,12 @@ class Reader:
         self.position = stop
         return self.data[start:stop]
 
+    def skip(self, count: int) -> None:
+        """Go on by `count` bytes; raises `Malformed` when fewer are left."""
+        if self.position + count > self.end:
+            raise errors.Malformed("it ends too early")
+        self.position += count
+
     def uint(self, size: int) -> int:
         """The next big-endian unsigned integer of `size` bytes."""
         start = self.position
