@@ -20,6 +20,7 @@ from tacit.api.base import binary
 from tacit.cli.needles import Hit, Needle, haystack, search
 from tacit.client import Client
 from tacit.client.books import Books
+from tacit.client.tls import NO_TLS
 from tacit.conversation.keys import KEY_BYTES
 from tacit.identity import unlockers
 from tacit.identity.unlockers import KdfBounds, open_with_password, password_bytes
@@ -48,7 +49,7 @@ class Dump(Attack):
         served = self.folder / "server"
         with bent(FEW_RSA_KEYS):
             async with served_by_process(served, self.removed) as url, AsyncExitStack() as stack:
-                world = World(url, self.folder, stack, lambda: Tap(httpx2.AsyncHTTPTransport()))
+                world = World(url, self.folder, stack, lambda: Tap(httpx2.AsyncHTTPTransport(verify=NO_TLS)))
                 await self.live(world, served)
                 copied = self.folder / "copy"
                 shutil.copytree(served, copied)

@@ -11,6 +11,7 @@ import httpx2
 from adversary.craft import me
 from adversary.stage import Stage
 from tacit.client import Client
+from tacit.client.tls import NO_TLS
 from tacit.crypto.secret import Secret
 from tacit.crypto.sign import Ed25519Key
 from tacit.identity.keys import SigningKey
@@ -38,7 +39,7 @@ class Prober:
     def __init__(self, stage: Stage, key: SigningKey | Ed25519Key, device_id: str = "", token: str = "") -> None:
         self._config, self._clock = stage.backend.config, stage.world.clock
         self.key, self.device_id, self.token = key, device_id, token
-        self._http = httpx2.AsyncClient(trust_env=False)
+        self._http = httpx2.AsyncClient(trust_env=False, verify=NO_TLS)
 
     @classmethod
     async def of(cls, stage: Stage, client: Client) -> Prober:

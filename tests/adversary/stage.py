@@ -21,6 +21,7 @@ from rsa_pool import pooled_rsa
 from tacit import errors
 from tacit.api.messages import EncryptedPayload
 from tacit.client import Client, Conversation
+from tacit.client.tls import NO_TLS
 from tacit.server import serve
 from tacit.server.accepting import Server
 from tacit.server.app import application, open_backend
@@ -108,7 +109,7 @@ async def opened_stage(folder: Path, name: str | None = None, url: str | None = 
         try:
             await server.ready.wait()
             async with AsyncExitStack() as stack:
-                world = World(config.origin, folder, stack, lambda: Tap(httpx2.AsyncHTTPTransport()))
+                world = World(config.origin, folder, stack, lambda: Tap(httpx2.AsyncHTTPTransport(verify=NO_TLS)))
                 world.clock = clock
                 yield Stage(backend, world, config.port)
         finally:

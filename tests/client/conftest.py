@@ -13,6 +13,7 @@ import uvicorn
 
 from client.simulator import Simulator
 from client.world import Clock, Wire, World
+from tacit.client.tls import NO_TLS
 from tacit.crypto import rsa
 from tacit.server.app import application, open_backend
 from tacit.server.config import Config
@@ -76,7 +77,7 @@ def server_url(listening: Simulator) -> str:
 async def live(listening: Simulator, server_url: str, tmp_path: Path) -> AsyncIterator[World]:
     """People on that server, over real sockets."""
     async with AsyncExitStack() as stack:
-        yield World(server_url, tmp_path, stack, lambda: Wire(httpx2.AsyncHTTPTransport()))
+        yield World(server_url, tmp_path, stack, lambda: Wire(httpx2.AsyncHTTPTransport(verify=NO_TLS)))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from server.listening import served
 from server.people import Town
 from server.test_rates import limited
 from server.test_serve import running, url_in
+from tacit.client.tls import NO_TLS
 from tacit.server.address import HOPS, address_of, network_of
 from tacit.server.config import Config, RateLimits, listen
 
@@ -86,7 +87,7 @@ async def test_a_header_counts_on_a_real_server_for_a_proxy_alone(
     object.__setattr__(town.backend.config, "proxies", proxies)
     limited(town, RateLimits(device=0, address=2))
     with listen(Config("127.0.0.1", 0, town.backend.config.database)) as listening:
-        async with served(town.backend, listening), httpx2.AsyncClient(trust_env=False) as client:
+        async with served(town.backend, listening), httpx2.AsyncClient(trust_env=False, verify=NO_TLS) as client:
             url = f"http://127.0.0.1:{listening.getsockname()[1]}/api/server"
             found = [(await client.get(url, headers={"X-Forwarded-For": each})).status_code for each in ADDRESSES]
     assert found == statuses
