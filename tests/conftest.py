@@ -1,9 +1,12 @@
-"""What every test has: a reproducible hypothesis, and no silent skip where nothing may be missing."""
+"""What every test has: a reproducible hypothesis, files in memory, and no silent skip where nothing may be missing."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,6 +14,22 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("default", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", parent=settings.get_profile("default"), derandomize=False, max_examples=400)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+"""Bytes that have to be free there; a run needs less than one."""
+
+
+def pytest_configure() -> None:
+    """Temporary files are in memory where the caller names no other place: thousands of commits would wait for a disk.
+
+    Not those of `faults`, which need a commit to take its time.
+    """
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < ROOM:
+        return
+    if not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:  # some tests run scripts that they write
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None
 
 
 def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
