@@ -106,7 +106,7 @@ def test_the_command_fails_on_a_missed_figure(
 
 def test_every_benchmark_in_the_tree_is_found() -> None:
     assert all(callable(run) for run in command.discover().values())
-    assert {"account", "loop", "seal", "store"} <= command.discover().keys()
+    assert {"account", "loop", "mls", "seal", "store"} <= command.discover().keys()
 
 
 def test_unlocking_opens_a_whole_vault() -> None:
