@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from typing import Any, Final
 
 from tacit.crypto.kem import PrivateKey
@@ -30,10 +29,8 @@ def parts(value: Any) -> Iterator[Part]:
     match value:
         case None:
             yield "none", b""
-        case Enum():
-            yield type(value).__name__, repr(value.value).encode()
-        case bool() | int():
-            yield type(value).__name__, str(value).encode()
+        case int():  # an IntEnum is the number that comes back from its bytes
+            yield "int", str(int(value)).encode()
         case bytes():
             yield "bytes", value
         case Secret():
@@ -55,6 +52,8 @@ def parts(value: Any) -> Iterator[Part]:
         case State():  # the later of two Updates counts, so their order does too
             yield from parts(tuple(value.proposals.items()))
             yield from _fields(value, without="proposals")
+        case (None, None):  # a part of a secret tree of which nothing is left
+            yield from parts(None)
         case tuple():  # a NamedTuple too
             yield type(value).__name__, str(len(value)).encode()
             for each in value:

@@ -176,9 +176,14 @@ def epoch_of(suite: CipherSuite, context: GroupContext, tree: Tree, census: Cens
 
 def first_state(epoch: Epoch, me: LeafIndex, keys: Mapping[NodeIndex, PrivateKey], signer: SignatureKey) -> State:
     """The state of somebody who is in its first epoch."""
-    return State(
-        epoch, new_secret_tree(epoch.tree.width, epoch.secrets.encryption_secret), me, keys, signer, {}, {}, (), ()
-    )
+    return State(*_begun(epoch), me, keys, signer, {}, {}, (), ())
+
+
+def _begun(epoch: Epoch) -> tuple[Epoch, SecretTree]:
+    """An epoch with its ratchets, and without what they come from: used keys could be made again of that (§9.2)."""
+    secrets = dataclasses.replace(epoch.secrets, encryption_secret=Secret(b""))
+    tree = new_secret_tree(epoch.tree.width, epoch.secrets.encryption_secret)
+    return dataclasses.replace(epoch, secrets=secrets), tree
 
 
 def merged(state: State, transition: Transition, policy: Policy, now: int) -> State:
@@ -192,8 +197,7 @@ def merged(state: State, transition: Transition, policy: Policy, now: int) -> St
     past = (former, *state.past)[: policy.past_epochs]
     resumption = ((epoch.context.epoch, epoch.secrets.resumption_psk), *state.resumption)[: policy.resumption_epochs]
     return State(
-        transition.epoch,
-        new_secret_tree(transition.epoch.tree.width, transition.epoch.secrets.encryption_secret),
+        *_begun(transition.epoch),
         transition.me,
         transition.keys,
         transition.signer,
