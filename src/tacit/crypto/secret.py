@@ -23,7 +23,8 @@ class Secret:
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, value: bytes) -> None:
-        need_bytes(value)
+        if type(value) is not bytes:
+            need_bytes(value)
         self._value = value
 
     def reveal(self) -> bytes:

@@ -344,4 +344,4 @@ class Group:
             self.policy.padding,
             random,
         )
-        return Group(dataclasses.replace(self.state, secret_tree=tree), self.policy), framing.to_wire(encrypted)
+        return Group(self.state.with_message_keys(tree), self.policy), framing.to_wire(encrypted)

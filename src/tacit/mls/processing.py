@@ -154,11 +154,9 @@ def _private(state: State, policy: Policy, message: PrivateMessage, now: int) ->
     data = protection.sender_data(epoch.suite, epoch.secrets.sender_data_secret, message)
     if data.leaf_index == state.me:
         return state, Own(message.content_type, message.epoch)
-    opened = protection.open_private(
-        epoch.suite, state.secret_tree, epoch.secrets.sender_data_secret, message, policy.window
-    )
+    opened = protection.open_content(epoch.suite, state.secret_tree, data, message, policy.window)
     verified, leaf = _from_member(epoch.suite, epoch.context, epoch.tree, opened.message)
-    state = dataclasses.replace(state, secret_tree=opened.tree)
+    state = state.with_message_keys(opened.tree)
     if isinstance(verified.content.content, ApplicationData):
         return state, _application(verified, leaf)
     return state, _handshake(state, policy, verified, now)
@@ -175,7 +173,7 @@ def _late(state: State, policy: Policy, message: PrivateMessage, now: int) -> tu
     data = protection.sender_data(suite, past.sender_data_secret, message)
     if data.leaf_index == state.me:
         return state, Own(message.content_type, message.epoch)
-    opened = protection.open_private(suite, past.secret_tree, past.sender_data_secret, message, policy.window)
+    opened = protection.open_content(suite, past.secret_tree, data, message, policy.window)
     # The leaf of that epoch: at this place may be somebody else now.
     verified, leaf = _from_member(suite, past.context, past.tree, opened.message)
     kept: list[PastEpoch] = list(state.past)

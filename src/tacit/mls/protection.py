@@ -146,11 +146,17 @@ def private_message(
 def open_private(
     suite: CipherSuite, tree: SecretTree, sender_data_secret: Secret, message: PrivateMessage, window: Window
 ) -> Opened:
-    """What is in a private message (§6.3).
+    """What is in a private message (§6.3): `sender_data` and `open_content` in one."""
+    return open_content(suite, tree, sender_data(suite, sender_data_secret, message), message, window)
+
+
+def open_content(
+    suite: CipherSuite, tree: SecretTree, data: SenderData, message: PrivateMessage, window: Window
+) -> Opened:
+    """What is in a private message of that sender (§6.3.1).
 
     Raises `DecryptionError`, `KeyConsumed`, `Malformed`, and `InvalidGroupMessage` for padding that is not zero.
     """
-    data = sender_data(suite, sender_data_secret, message)
     handshake = message.content_type is not ContentType.APPLICATION
     tree, key = tree.at(suite, data.leaf_index, handshake, data.generation, window)
     plaintext = suite.open(key.key, _guarded(key, data.reuse_guard), message.ciphertext, message.content_aad())

@@ -72,6 +72,22 @@ class State:
     reinit: ReInit | None = None
     removed: bool = False
 
+    def with_message_keys(self, secret_tree: SecretTree) -> State:
+        """The state with other message keys: what each message changes, so it is written out."""
+        return State(
+            self.epoch,
+            secret_tree,
+            self.me,
+            self.keys,
+            self.signer,
+            self.proposals,
+            self.updates,
+            self.past,
+            self.resumption,
+            self.reinit,
+            self.removed,
+        )
+
     def need_active(self) -> None:
         """Raises `GroupEnded` for whoever was removed, and where the group was reinitialised."""
         if self.removed:

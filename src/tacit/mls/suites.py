@@ -134,7 +134,7 @@ class CipherSuite:
         """ExpandWithLabel (§8)."""
         size = len(context)
         framed = bytes((size,)) + context if size < 64 else vector(context)
-        return Secret(kdf.expand(revealed(secret), _kdf_label(label, length) + framed, length, self.hash))
+        return Secret(kdf.expand(secret.reveal(), _kdf_label(label, length) + framed, length, self.hash))
 
     def derive_secret(self, secret: Secret, label: str) -> Secret:
         """DeriveSecret (§8)."""

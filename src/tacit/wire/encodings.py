@@ -133,10 +133,21 @@ class Variable(Encoding):
             out += value
 
         def read(reader: Reader) -> bytes:
-            length = reader.varint()
+            data, start = reader.data, reader.position
+            # In line what `varint` and `take` do for the usual lengths: most fields of most structs are read here.
+            if start < reader.end and data[start] < 0x40:
+                length = data[start]
+                start += 1
+            else:
+                length = reader.varint()
+                start = reader.position
             if not least <= length <= most:
                 _refuse(length, least, most)
-            return reader.take(length)
+            stop = start + length
+            if stop > reader.end:
+                raise errors.Malformed("it ends too early")
+            reader.position = stop
+            return data[start:stop]
 
         return write, read
 
