@@ -1,4 +1,4 @@
-"""What is read of a TLS certificate: the pin of its key, and when it holds. Who signed it is TLS's to judge.
+"""What is read of a certificate: its key, that key's pin, and when it holds. Who signed it is others' to judge.
 
 A pin is `sha256/` and the base64 of SHA-256 over the key's SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7).
 """
@@ -12,6 +12,9 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tacit import errors
@@ -52,6 +55,23 @@ def _leaf(found: x509.Certificate) -> Leaf:
     key = found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     first, last = found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp()
     return Leaf(PREFIX + base64.b64encode(sha256(key)).decode("ascii"), int(first), int(last))
+
+
+def public_key(certificate: bytes) -> bytes:
+    """The public key of a certificate in DER as signatures have it: Ed25519 32 bytes, Ed448 57, an uncompressed point.
+
+    Raises `Malformed`, also for a key of another kind.
+    """
+    need_bytes(certificate)
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise errors.Malformed("this is no certificate that can be read") from None
+    if isinstance(key, Ed25519PublicKey | Ed448PublicKey):
+        return key.public_bytes_raw()
+    if isinstance(key, EllipticCurvePublicKey):
+        return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    raise errors.Malformed("the certificate's key is of another kind")
 
 
 def check_pin(text: str) -> None:

@@ -20,9 +20,9 @@ from tacit.mls.extensions import (
     RequiredCapabilities,
     as_extension,
 )
-from tacit.mls.framing import External, Member, NewMemberCommit, NewMemberProposal
+from tacit.mls.framing import External, Member, NewMemberCommit, NewMemberProposal, to_wire
 from tacit.mls.group import Group
-from tacit.mls.joining import KeyPackageKeys, capabilities, new_key_package
+from tacit.mls.joining import KeyPackageKeys, capabilities, greased, new_key_package, proposed_from_outside
 from tacit.mls.key_package import KeyPackage
 from tacit.mls.leaf_node import Capabilities, LeafNode, Lifetime
 from tacit.mls.policy import Effects, Policy, Proposed
@@ -88,10 +88,13 @@ __all__ = [
     "X509Credential",
     "as_extension",
     "capabilities",
+    "greased",
     "load_keys",
     "load_pending",
     "new_key_package",
+    "proposed_from_outside",
     "save_keys",
     "save_pending",
     "suite_of",
+    "to_wire",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,16 +11,18 @@ from tacit.crypto.digest import equal
 from tacit.crypto.kem import PrivateKey
 from tacit.crypto.secret import Randomness, Secret
 from tacit.mls import extensions as ext
-from tacit.mls import group_info, key_schedule, transcript, treekem
+from tacit.mls import group_info, key_schedule, protection, transcript, treekem
 from tacit.mls.census import census_of
 from tacit.mls.committing import reference, signed_leaf
 from tacit.mls.credential import AnyCredential
 from tacit.mls.extensions import Extension, ExternalPub
-from tacit.mls.key_package import MLS10, KeyPackage
+from tacit.mls.framing import External, FramedContent, NewMemberProposal, ProposalContent, PublicMessage, WireFormat
+from tacit.mls.key_package import LAST_RESORT, MLS10, KeyPackage
 from tacit.mls.leaf_node import Capabilities, LeafNode, Lifetime
 from tacit.mls.nodes import RatchetTree
 from tacit.mls.policy import Policy
-from tacit.mls.proposals import ReInit
+from tacit.mls.proposal_list import check_sender
+from tacit.mls.proposals import AnyProposal, ReInit
 from tacit.mls.psk import PreSharedKeyID, ResumptionPsk, ResumptionPskUsage
 from tacit.mls.state import Base, Epoch, State, epoch_of, first_state, psk_secret_of
 from tacit.mls.suites import SUITES, CipherSuite, SignatureKey, suite_of
@@ -51,6 +54,18 @@ def capabilities(
     )
 
 
+def greased(plain: Capabilities, random: Randomness) -> Capabilities:
+    """The capabilities with a number in each list that means nothing, so that nobody learns to refuse those (§13.5)."""
+    value = 0x0A0A + 0x1010 * (random(1)[0] % 15)
+    return dataclasses.replace(
+        plain,
+        cipher_suites=(*plain.cipher_suites, value),
+        extensions=(*plain.extensions, value),
+        proposals=(*plain.proposals, value),
+        credentials=(*plain.credentials, value),
+    )
+
+
 def new_key_package(
     suite: CipherSuite,
     signer: SignatureKey,
@@ -61,8 +76,11 @@ def new_key_package(
     supports: Capabilities | None = None,
     leaf_extensions: tuple[Extension, ...] = (),
     extensions: tuple[Extension, ...] = (),
+    last_resort: bool = False,
 ) -> KeyPackageKeys:
-    """A key package of new keys (§10)."""
+    """A key package of new keys (§10); one of last resort may be used again when no other is left."""
+    if last_resort:
+        extensions = (*extensions, Extension(LAST_RESORT, b""))
     init_key, leaf_key = suite.hpke.kem.generate(random), suite.hpke.kem.generate(random)
     leaf = LeafNode(
         leaf_key.public,
@@ -167,6 +185,27 @@ def check_follows(epoch: Epoch, psk: ResumptionPsk, former: State | None, policy
         raise errors.InvalidGroupMessage("§11.3: the new group has another version or cipher suite")
     if any(not any(policy.is_successor(one, other) for other in before) for one in members):
         raise errors.InvalidGroupMessage("§12.4.3.1: the members are not those of the former group")
+
+
+def proposed_from_outside(
+    suite: CipherSuite,
+    group_id: bytes,
+    epoch: int,
+    proposal: AnyProposal,
+    signer: SignatureKey,
+    sender_index: int | None = None,
+    authenticated_data: bytes = b"",
+) -> PublicMessage:
+    """A proposal by an external sender of that index, or by who asks to be added, with an Add of itself (§12.1.8).
+
+    Raises `InvalidGroupMessage` for a proposal of a type that cannot come from outside.
+    """
+    sender = NewMemberProposal() if sender_index is None else External(sender_index)
+    check_sender(proposal, sender)
+    content = FramedContent(group_id, epoch, sender, authenticated_data, ProposalContent(proposal))
+    return PublicMessage(
+        content, protection.signature(suite, signer, WireFormat.PUBLIC_MESSAGE, content, None), None, None
+    )
 
 
 @dataclass(frozen=True, slots=True)

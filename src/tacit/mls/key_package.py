@@ -28,6 +28,11 @@ class KeyPackage(EncodedOnce):
     extensions: Extensions
     signature: Annotated[bytes, Variable(limits.SIGNATURE_BYTES)]
 
+    @property
+    def is_last_resort(self) -> bool:
+        """Whether it may be used again when no other is left."""
+        return any(each.extension_type == LAST_RESORT for each in self.extensions)
+
     def to_be_signed(self) -> bytes:
         """KeyPackageTBS."""
         return without_signature(self)

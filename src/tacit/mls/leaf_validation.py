@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from tacit import errors
+from tacit.crypto.x509 import public_key
 from tacit.mls import extensions as ext
+from tacit.mls.credential import X509Credential
 from tacit.mls.extensions import DEFAULT_EXTENSIONS, Extension, RequiredCapabilities
 from tacit.mls.key_package import MLS10, KeyPackage
 from tacit.mls.leaf_node import LeafNode, Lifetime
@@ -40,6 +42,15 @@ def check_form(suite: CipherSuite, leaf: LeafNode) -> None:
     if not ext.types_of(leaf.extensions) <= DEFAULT_EXTENSIONS | set(can.extensions):
         raise errors.InvalidGroupMessage("§7.3: the leaf has an extension that it does not list")
     _check_key(suite, leaf.encryption_key)
+    _check_certificate(leaf)
+
+
+def _check_certificate(leaf: LeafNode) -> None:
+    """The leaf's key is that of its end entity's certificate, if it has one (§5.3); the chain is the application's."""
+    if isinstance(leaf.credential, X509Credential):
+        chain = leaf.credential.certificates
+        if not chain or public_key(chain[0].cert_data) != leaf.signature_key:
+            raise errors.InvalidGroupMessage("§5.3: the leaf's signature key is not that of its certificate")
 
 
 def _check_key(suite: CipherSuite, public: bytes) -> None:
