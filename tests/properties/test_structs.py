@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 import tacit
 from tacit import errors
-from tacit.mls.commit import Commit
+from tacit.mls import commit
 from tacit.mls.framing import AuthenticatedContent, Member, PublicMessage, WireFormat
+from tacit.mls.suites import HPKECiphertext
 from tacit.wire import codec, encodings
 from tacit.wire.codec import decode, encode
 
@@ -84,6 +85,8 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
             return text_of(least, most)
         case codec.Many(most):
             return st.lists(values_of(get_args(base)[0]), max_size=min(most, MANY)).map(tuple)
+        case commit._Unread():
+            return st.lists(structs_of(HPKECiphertext), max_size=MANY).map(commit.Ciphertexts.of)
         case codec.Variant(_, cases, other):
             return st.one_of(*(structs_of(each) for each in cases.values()), *_others(other, cases))
     raise AssertionError(f"no strategy for {hint}")
@@ -106,8 +109,8 @@ def structs_of(cls: type) -> st.SearchStrategy[Any]:
 
 def fitting_tags(value: Any) -> Any:
     """Content with the tags that its kind and its sender have."""
-    commit = isinstance(value.content.content, Commit)
-    return dataclasses.replace(value, confirmation_tag=(value.confirmation_tag or b"tag") if commit else None)
+    tag = (value.confirmation_tag or b"tag") if isinstance(value.content.content, commit.Commit) else None
+    return dataclasses.replace(value, confirmation_tag=tag)
 
 
 def fitting_form(value: AuthenticatedContent) -> AuthenticatedContent:
