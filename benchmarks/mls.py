@@ -1,4 +1,4 @@
-"""An MLS group as it grows, against its bare primitives and native libraries."""
+"""An MLS group as it grows, against its bare primitives, ts-mls in the same run, and native libraries."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from benchmarks.mls_crowd import Crowd, committers
 from benchmarks.mls_natives import MLS_RS, OPENMLS, natives
 from benchmarks.mls_operations import Case, Cold, Warm, Weights
 from benchmarks.mls_timing import REFERENCE, seconds_of
+from benchmarks.mls_ts import Rival
 from tacit.mls.suites import suite_of
 
 NAME = "mls"
@@ -52,12 +53,13 @@ ASKED: Final = (
 
 
 def run(report: Report) -> None:
-    """Every suite at every size; quick: suite 1 up to 100 members."""
+    """Every suite at every size; quick: suite 1 up to 100 members, without ts-mls."""
+    rival = None if report.quick else Rival()
     suites, sizes = (SUITES[:1], SIZES[:3]) if report.quick else (SUITES, SIZES)
     for suite in suites:
         kept: dict[int, float] = {}
         for size in sizes:
-            kept[size] = measure(report, suite, size, {})
+            kept[size] = measure(report, suite, size, rival.seconds_of(suite, size) if rival else {})
         _independent(report, suite, kept)
     report.note(
         "Processor time of one thread; native libraries' figures are of another machine, scaled by pyca's verify."
