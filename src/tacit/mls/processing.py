@@ -166,6 +166,7 @@ def _late(state: State, policy: Policy, message: PrivateMessage, now: int) -> tu
     """A message of the application of an epoch that is over; proposals and commits of it are worth nothing."""
     at = next((at for at, past in enumerate(state.past) if past.context.epoch == message.epoch), None)
     if at is None or message.content_type is not ContentType.APPLICATION:
+        state.need_active()
         raise errors.WrongEpoch(f"epoch {message.epoch}, here {state.epoch.context.epoch}")
     past, suite = state.past[at], state.epoch.suite
     if now - past.ended_at > policy.past_seconds:
