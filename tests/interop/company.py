@@ -47,7 +47,7 @@ class Seat:
 
 
 class Company:
-    """Persons around one group, from its foundation."""
+    """Persons around one group, which the first of them founds."""
 
     def __init__(self, persons: Sequence[Person], randomness: random.Random) -> None:
         self.random = randomness
@@ -60,9 +60,10 @@ class Company:
         for one in persons:
             for other in persons:
                 one.know(other.name, other.signature_key)
-        founder = self.seats[self.random.choice(persons).name]
+        founder = self.seats[persons[0].name]
         founder.person.create(GROUP_ID)
         founder.inside = True
+        self.done[f"groups founded by {founder.person.kind}"] += 1
         self.rosters.append({founder.name})
         self.begin(founder, 0)
 
@@ -104,6 +105,8 @@ class Company:
             seat.person.join(invited.welcome, invited.tree)
             seat.inside, seat.joined, seat.place = True, invited.epoch, invited.place
             self.begin(seat, invited.epoch)
+            self.pair("Welcomes", invited.sender, seat)
+            self.done["trees beside the Welcome"] += invited.tree is not None
             self.done["joins"] += 1
             return True
         if not seat.inside or seat.place == len(self.delivery.log):
@@ -213,6 +216,8 @@ class Company:
         self.begin(seat, self.delivery.epoch)
         self.done[f"commits by {seat.person.kind}"] += 1
         self.done["proposals committed"] += len(attempt.proposals)
+        for each in attempt.proposals:
+            self.done[f"proposals of {self.seats[each.sender].person.kind} committed by {seat.person.kind}"] += 1
         self.done["proposals left out"] += waiting - len(attempt.proposals)
         self.done["commits of several persons' proposals"] += len({each.sender for each in attempt.proposals}) > 1
         for name in sorted(come):
@@ -228,7 +233,9 @@ class Company:
         seat.mail.clear()
         self.done["rejoins"] += any(seat.name in roster for roster in self.rosters[:-1])
         place = len(self.delivery.log)
-        seat.invitation = Invitation(attempt.made.welcome, attempt.made.tree, self.delivery.epoch, place)
+        seat.invitation = Invitation(
+            attempt.entry.sender, attempt.made.welcome, attempt.made.tree, self.delivery.epoch, place
+        )
 
     # what must hold
 

@@ -43,8 +43,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What a newcomer joins with: its epoch, and the place in the log from which it reads on."""
+    """What a newcomer joins with, from whom; the epoch, and the place in the log from which it reads on."""
 
+    sender: str
     welcome: bytes
     tree: bytes | None
     epoch: int

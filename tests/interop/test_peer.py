@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,11 @@ import pytest
 from interop import install
 from interop.install import MENDS, Node, Unavailable, mend
 from interop.peer import Peer, PeerDied, TsPerson
-from interop.person import Received, Refused
+from interop.person import Person, Received, Refused
+from interop.persons import SUITES
+from interop.tacit_person import TacitPerson
 
-SUITES = (1, 2, 3, 0x0053)
+NAMES = ("alice", "bob", "carol", "dave")
 
 
 @pytest.fixture
@@ -31,28 +33,48 @@ def company(peer: Peer, suite: int, *names: str) -> list[TsPerson]:
     return persons
 
 
-def group(peer: Peer, suite: int = 1) -> list[TsPerson]:
-    """Alice's group, with bob, carol and dave added by one commit."""
-    alice, *others = company(peer, suite, "alice", "bob", "carol", "dave")
+def mixed(peer: Peer, suite: int, first: str) -> list[Person]:
+    """Two of each implementation, in turn."""
+    persons: list[Person] = []
+    for number, name in enumerate(NAMES):
+        of_ts_mls = (number % 2 == 0) is (first == "ts-mls")
+        persons.append(TsPerson(peer, name, suite) if of_ts_mls else TacitPerson(name, suite, 1))
+    for person in persons:
+        for other in persons:
+            person.know(other.name, other.signature_key)
+    return persons
+
+
+def group(peer: Peer) -> list[TsPerson]:
+    """Alice's group of ts-mls members, with bob, carol and dave added by one commit."""
+    persons = company(peer, 1, *NAMES)
+    gather(persons)
+    return persons
+
+
+def gather(persons: Sequence[Person]) -> None:
+    alice, *others = persons
     alice.create(b"group")
     made = alice.commit(add=[each.key_package() for each in others])
     alice.accept()
     assert made.welcome is not None
     for each in others:
         each.join(made.welcome, made.tree)
-    return [alice, *others]
 
 
-def agree(persons: list[TsPerson]) -> None:
+def agree(persons: Sequence[Person]) -> None:
     views = {person.view() for person in persons}
     assert len(views) == 1
     assert [name for _, name in views.pop().members] == [person.name for person in persons]
     assert len({person.export("tacit", b"context", 32) for person in persons}) == 1
 
 
+@pytest.mark.parametrize("founder", ["ts-mls alone", "ts-mls", "tacit"])
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: f"{suite:#06x}")
-def test_a_group_lives_through_the_door(peer: Peer, suite: int) -> None:
-    persons = group(peer, suite)
+def test_a_group_lives(peer: Peer, suite: int, founder: str) -> None:
+    alone = founder == "ts-mls alone"
+    persons: Sequence[Person] = company(peer, suite, *NAMES) if alone else mixed(peer, suite, founder)
+    gather(persons)
     alice, bob, carol, dave = persons
     agree(persons)
     for sender in persons:

@@ -13,15 +13,16 @@ from interop.company import Company, Diverged
 from interop.install import Node
 from interop.peer import Peer, TsPerson
 from interop.person import Received, View
-from interop.persons import SUITES, suite_of, walk
+from interop.persons import SUITES, founder_of, suite_of, walk
 from interop.walk import AT_LEAST, lacking
 
 
 @pytest.mark.parametrize("seed", range(len(SUITES)))
 def test_a_short_walk(node: Node, seed: int) -> None:
-    done = walk(node, seed, 15)
-    assert done["steps"] == 15
-    assert done["epochs"] == done["commits by ts-mls"] > 0
+    done = walk(node, seed, 12)
+    assert done["steps"] == 12
+    assert done[f"groups founded by {founder_of(seed)}"] == 1
+    assert done["epochs"] == done["commits by ts-mls"] + done["commits by tacit"] > 0
 
 
 def test_the_same_seed_takes_the_same_steps(node: Node) -> None:
@@ -111,8 +112,8 @@ def test_what_came_about_too_seldom_is_named() -> None:
     assert len(lacking(Counter(AT_LEAST), 400)) == len(AT_LEAST)
 
 
-def test_the_suites_take_turns() -> None:
-    assert Counter(suite_of(seed) for seed in range(8)) == dict.fromkeys(SUITES, 2)
+def test_suites_and_founders_take_turns() -> None:
+    assert len({(suite_of(seed), founder_of(seed)) for seed in range(8)}) == 2 * len(SUITES)
 
 
 def test_the_command_fails_where_a_walk_does(

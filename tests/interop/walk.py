@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Final
 
 from interop.company import Company, Seat
@@ -16,7 +17,7 @@ from interop.person import PAST_EPOCHS, Person
 
 LARGEST = 10  # members of the group
 # So often each of these comes about in 200 steps, at the very least.
-AT_LEAST: Final = {
+AT_LEAST: Final[dict[str, int]] = {
     "agreements of all": 2,
     "commits of several persons' proposals": 3,
     "commits that add and remove": 2,
@@ -42,7 +43,14 @@ AT_LEAST: Final = {
     "proposals to update": 3,
     "rejoins": 15,
     "removals noticed": 20,
+    "trees beside the Welcome": 3,
 }
+for _one, _other in product(("tacit", "ts-mls"), repeat=2):
+    AT_LEAST[f"Welcomes of {_one} read by {_other}"] = 4
+    AT_LEAST[f"commits of {_one} read by {_other}"] = 40
+    AT_LEAST[f"messages of {_one} read by {_other}"] = 40
+    AT_LEAST[f"proposals of {_one} read by {_other}"] = 20
+    AT_LEAST[f"proposals of {_one} committed by {_other}"] = 2
 
 
 def lacking(done: Counter[str], steps: int) -> list[str]:
