@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from mls.making import GROUP_ID, LIFETIME, NOW, SUITE, client
 from mls.making import capabilities as caps
 from tacit import errors
 from tacit.mls import leaf_validation
-from tacit.mls.credential import BasicCredential, CustomCredential
+from tacit.mls.credential import BasicCredential, Certificate, CustomCredential, X509Credential
 from tacit.mls.extensions import ApplicationId, Extension, RequiredCapabilities, as_extension
 from tacit.mls.leaf_node import Committed, LeafNode, Updated
 from tacit.mls.suites import SUITES
@@ -221,3 +226,35 @@ def test_every_member_supports_every_others_credential() -> None:
     ):
         with refused("7.3"):
             leaf_validation.check_credentials(leaves)
+
+
+# --- certificates ------------------------------------------------------------------------
+
+
+def certified(key: Ed25519PrivateKey) -> bytes:
+    """A certificate of a key by itself."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "alice")])
+    begun = dt.datetime.fromtimestamp(NOW, dt.UTC)
+    built = x509.CertificateBuilder(name, name, key.public_key(), 1, begun, begun + dt.timedelta(days=1))
+    return built.sign(key, None).public_bytes(Encoding.DER)
+
+
+def test_a_leafs_key_is_that_of_its_certificate() -> None:
+    own = certified(Ed25519PrivateKey.from_private_bytes(ALICE.signer.seed.reveal()))
+    other = certified(Ed25519PrivateKey.from_private_bytes(BOB.signer.seed.reveal()))
+    able = caps(credentials=(2,))
+
+    def check(*chain: bytes) -> None:
+        credential = X509Credential(tuple(map(Certificate, chain)))
+        leaf_validation.check_form(SUITE, ALICE.leaf(credential=credential, capabilities=able))
+
+    check(own)
+    check(own, other)
+    with refused("5.3"):
+        check()
+    with refused("5.3"):
+        check(other)
+    with refused("5.3"):
+        check(other, own)
+    with pytest.raises(errors.Malformed, match="no certificate"):
+        check(b"no certificate")

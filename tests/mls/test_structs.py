@@ -13,7 +13,7 @@ from tacit.mls import limits
 from tacit.mls.commit import Ciphertexts, Commit, UpdatePath, UpdatePathNode
 from tacit.mls.credential import BasicCredential, Certificate, CustomCredential, X509Credential
 from tacit.mls.extensions import Extension
-from tacit.mls.key_package import KeyPackage
+from tacit.mls.key_package import LAST_RESORT, KeyPackage
 from tacit.mls.leaf_node import Capabilities, Committed, LeafNode, Lifetime, Updated
 from tacit.mls.nodes import OptionalNode, ParentNode, RatchetTree
 from tacit.mls.proposals import (
@@ -131,6 +131,13 @@ def test_what_is_signed_of_a_key_package_is_all_but_the_signature() -> None:
     assert PACKAGE.to_be_signed() == hexed(body)
     assert encode(PACKAGE) == hexed(body + vector(PACKAGE.signature))
     assert decode(KeyPackage, encode(PACKAGE)) == PACKAGE
+
+
+def test_a_key_package_of_last_resort_says_so() -> None:
+    assert not PACKAGE.is_last_resort
+    other, marked = Extension(LAST_RESORT + 1, b""), Extension(LAST_RESORT, b"")
+    assert not dataclasses.replace(PACKAGE, extensions=(other,)).is_last_resort
+    assert dataclasses.replace(PACKAGE, extensions=(other, marked)).is_last_resort
 
 
 def test_what_is_signed_of_a_group_info_is_all_but_the_signature() -> None:

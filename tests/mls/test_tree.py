@@ -171,6 +171,11 @@ def test_figure_10_its_resolutions() -> None:
     assert list(tree.root.resolution()) == [3, 2, 9, 14]
 
 
+def test_an_unmerged_leaf_that_is_blank_is_nobody() -> None:
+    """A tree that was not validated yet."""
+    assert list(figure("A_", x1=parent(1, 1)).root.resolution()) == [1]
+
+
 def test_figure_11_its_filtered_direct_paths() -> None:
     tree = figure("AB__EFG_", t1=parent(1), y11=parent(2), x9=parent(3))
     t, w, x, y = 1, 7, 9, 11

@@ -348,3 +348,165 @@ def test_other_metadata_of_an_annotation_is_left_alone() -> None:
     write(out, 258)
     assert out == b"\1\2"
     assert read(Reader(b"\1\2")) == 258
+
+
+# --- a select ----------------------------------------------------------------------------
+
+
+@struct
+class Round:
+    radius: U8
+
+
+@struct
+class Flat:
+    pass
+
+
+@struct
+class OtherShape:
+    kind: U16
+    data: Annotated[bytes, encodings.Variable(9)]
+
+
+@struct
+class Drawn:
+    shape: Annotated[Round | Flat | OtherShape, codec.Variant(2, {1: Round, 258: Flat}, OtherShape)]
+    after: U8
+
+
+@struct
+class Strict:
+    shape: Annotated[Round | Flat, codec.Variant(1, {1: Round, 2: Flat})]
+
+
+@pytest.mark.parametrize(
+    ("value", "raw"),
+    [
+        (Drawn(Round(7), 9), "0001 07 09"),
+        (Drawn(Flat(), 9), "0102 09"),
+        (Drawn(OtherShape(3, b"ab"), 9), "0003 02 6162 09"),
+        (Strict(Round(7)), "01 07"),
+        (Strict(Flat()), "02"),
+    ],
+)
+def test_a_select_is_its_number_and_the_struct_of_it(value: Any, raw: str) -> None:
+    assert encode(value).hex() == raw.replace(" ", "")
+    assert decode(type(value), bytes.fromhex(raw)) == value
+
+
+def test_a_number_without_a_struct_is_an_unknown_version() -> None:
+    for number in (0, 3, 255):
+        with pytest.raises(errors.UnknownVersion, match=f"case {number}"):
+            decode(Strict, bytes((number, 7)))
+
+
+def test_a_select_that_ends_early_is_malformed() -> None:
+    for raw in ("", "00", "0001", "0003", "0003 02 61", "0003 0a 6162"):
+        with pytest.raises(errors.PeerError):
+            decode(Drawn, bytes.fromhex(raw))
+
+
+# --- structs with functions of their own, and such as keep their bytes --------------------
+
+
+@struct
+class Sized:
+    wide: Annotated[bool, encodings.Flag()]
+    number: int
+
+
+def _write_sized(out: bytearray, value: Sized) -> None:
+    out += bytes((value.wide,)) + value.number.to_bytes(4 if value.wide else 1, "big")
+
+
+def _read_sized(reader: Reader) -> Sized:
+    wide = bool(reader.uint(1))
+    return Sized(wide, reader.uint(4 if wide else 1))
+
+
+codec.own_functions(Sized, _write_sized, _read_sized)
+
+
+@struct
+class Two:
+    sizes: Annotated[tuple[Sized, ...], codec.Many(2)]
+
+
+def test_a_struct_may_have_functions_of_its_own_also_within_others() -> None:
+    for value, raw in ((Sized(False, 7), "0007"), (Sized(True, 7), "0100000007")):
+        assert encode(value) == bytes.fromhex(raw)
+        assert decode(Sized, bytes.fromhex(raw)) == value
+    two = Two((Sized(True, 1), Sized(False, 2)))
+    assert decode(Two, encode(two)) == two
+    assert encode(two) == bytes.fromhex("07 0100000001 0002")
+
+
+@struct
+class Kept(codec.EncodedOnce):
+    number: U16
+    name: Annotated[bytes, encodings.Variable(99)]
+
+
+@struct
+class Around:
+    before: U8
+    kept: Kept
+    after: U8
+
+
+def test_a_struct_that_keeps_its_bytes_has_those_it_was_read_from_and_is_equal_to_one_that_was_made() -> None:
+    made = Kept(1, b"name")
+    raw = b"\0\1\4name"
+    for value in (Kept(1, b"name"), decode(Kept, raw), decode(Around, b"\7" + raw + b"\x08").kept):
+        assert value == made
+        assert hash(value) == hash(made)
+        assert encode(value) == encode(value) == raw
+    assert encode(Around(7, decode(Kept, raw), 8)) == b"\7" + raw + b"\x08"
+
+
+def test_another_value_of_a_struct_that_keeps_its_bytes_has_its_own() -> None:
+    value = decode(Kept, b"\0\1\4name")
+    encode(value)
+    assert encode(dataclasses.replace(value, number=2)) == b"\0\2\4name"
+
+
+# --- vectors of single fields, and bytes that are passed over -----------------------------
+
+
+@struct
+class Lists:
+    fixed: Annotated[tuple[Annotated[bytes, encodings.Fixed(2)], ...], codec.Many(3)]
+    texts: Annotated[tuple[Annotated[str, encodings.Text(3)], ...], codec.Many(3)]
+    blobs: Annotated[tuple[Annotated[bytes, encodings.Variable(100, 1)], ...], codec.Many(3)]
+
+
+def test_vectors_of_single_fields() -> None:
+    value = Lists((b"ab", b"cd"), ("a", "\u20ac"), (b"x", bytes(70)))
+    raw = bytes.fromhex("04 61626364 06 0161 03e282ac 404a 0178 4046") + bytes(70)
+    assert encode(value) == raw
+    assert decode(Lists, raw) == value
+    for wrong, error in (
+        (Lists((b"abc",), (), ()), errors.WrongLength),
+        (Lists((), ("\u20ac\u20ac",), ()), errors.TooLarge),
+        (Lists((), (), (b"",)), errors.WrongLength),
+        (Lists((), ("\ud800",), ()), errors.Malformed),
+    ):
+        with pytest.raises(error):
+            encode(wrong)
+
+
+def test_bytes_do_not_reach_over_the_end_of_what_they_are_in() -> None:
+    for raw in ("00 00 02 0261", "00 00 03 0261 61 00"):
+        with pytest.raises(errors.Malformed):
+            decode(Lists, bytes.fromhex(raw))
+
+
+def test_bytes_are_passed_over_up_to_the_end() -> None:
+    reader = Reader(b"abcd", 1, 3)
+    reader.skip(0)
+    reader.skip(2)
+    assert reader.position == reader.end
+    with pytest.raises(errors.Malformed, match="too early"):
+        reader.skip(1)
+    assert reader.position == 3
