@@ -34,7 +34,7 @@ class Open(Policy):
 def keys(name: bytes) -> joining.KeyPackageKeys:
     suite = suite_of(1)
     signer = suite.new_signature_key(RANDOM)
-    return joining.new_key_package(suite, signer, BasicCredential(name), Lifetime(0, 1 << 40), RANDOM)
+    return joining.new_key_package(suite, signer, BasicCredential(name), Lifetime(0, 3600), RANDOM)
 
 
 @pytest.fixture

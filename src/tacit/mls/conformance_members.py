@@ -10,6 +10,7 @@ from tacit.crypto.secret import Randomness, Secret
 from tacit.mls import limits, protection
 from tacit.mls.commit import Commit
 from tacit.mls.conformance_case import Fact, Fields, Format, of, raw, secret, suite
+from tacit.mls.extensions import ExternalSender
 from tacit.mls.framing import AnyMessage, PrivateMessage, ProposalContent, PublicMessage, from_wire
 from tacit.mls.group import Group
 from tacit.mls.joining import KeyPackageKeys
@@ -27,11 +28,15 @@ class _Lenient(Policy):
 
     external_joins = True
     new_member_proposals = True
+    lifetime_seconds = 1 << 64
 
     def __init__(self, psks: Mapping[bytes, Secret]) -> None:
         self.psks = psks
 
     def authenticate(self, leaf: LeafNode) -> None:
+        pass
+
+    def authenticate_external(self, sender: ExternalSender) -> None:
         pass
 
     def is_successor(self, before: LeafNode, after: LeafNode) -> bool:

@@ -218,10 +218,15 @@ def to_wire(body: AnyMessage) -> bytes:
 
 
 def from_wire(data: bytes) -> AnyMessage:
-    """What an MLSMessage carries; raises as `decode`, and `UnknownVersion` for another version of the protocol."""
+    """What an MLSMessage carries; raises as `decode`, and `UnknownVersion` for another version of the protocol.
+
+    A key package of another version than its message (§10) is an `InvalidGroupMessage`.
+    """
     message = decode(MLSMessage, data, limits.MESSAGE_BYTES)
     if message.version != MLS10:
         raise errors.UnknownVersion(f"MLS version {message.version}")
+    if isinstance(message.body, KeyPackage) and message.body.version != message.version:
+        raise errors.InvalidGroupMessage("§10: a key package of another version than its message")
     return message.body
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from tacit import errors
 from tacit.crypto.secret import Secret
 from tacit.mls import extensions as ext
-from tacit.mls import key_schedule, limits, tree_validation
+from tacit.mls import key_schedule, leaf_validation, limits, tree_validation
 from tacit.mls.extensions import Extension, ExtensionType, ExternalPub, as_extension
 from tacit.mls.key_package import MLS10
 from tacit.mls.leaf_node import LeafNode
 from tacit.mls.nodes import RatchetTree
 from tacit.mls.policy import Policy
+from tacit.mls.proposal_list import check_external_senders
 from tacit.mls.state import Epoch
 from tacit.mls.suites import CipherSuite, SignatureKey, suite_of
 from tacit.mls.tree import Tree, from_nodes
@@ -78,7 +79,9 @@ def check(info: GroupInfo, tree: RatchetTree | None, policy: Policy) -> Checked:
     if found.tree_hash(suite) != context.tree_hash:
         raise errors.InvalidGroupMessage("§12.4.3.1: the tree is not that of the group")
     tree_validation.check(found, suite, context.group_id, context.extensions, policy.mapped)
+    check_external_senders(context.extensions, policy)
     for _, leaf in found.leaves():
+        leaf_validation.check_duration(leaf, policy.lifetime_seconds)
         policy.authenticate(leaf)
     return Checked(info, suite, found, signer)
 

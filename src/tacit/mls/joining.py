@@ -15,10 +15,11 @@ from tacit.mls import group_info, key_schedule, protection, transcript, treekem
 from tacit.mls.census import census_of
 from tacit.mls.committing import reference, signed_leaf
 from tacit.mls.credential import AnyCredential
-from tacit.mls.extensions import Extension, ExternalPub
+from tacit.mls.extensions import DEFAULT_EXTENSIONS, Extension, ExternalPub
 from tacit.mls.framing import External, FramedContent, NewMemberProposal, ProposalContent, PublicMessage, WireFormat
 from tacit.mls.key_package import LAST_RESORT, MLS10, KeyPackage
 from tacit.mls.leaf_node import Capabilities, LeafNode, Lifetime
+from tacit.mls.leaf_validation import DEFAULT_PROPOSALS
 from tacit.mls.nodes import RatchetTree
 from tacit.mls.policy import Policy
 from tacit.mls.proposal_list import check_sender
@@ -48,9 +49,13 @@ def capabilities(
     extensions: Iterable[int] = (),
     proposals: Iterable[int] = (),
 ) -> Capabilities:
-    """What a client supports, beside the defaults; every suite of this engine where none is named."""
+    """What a client supports, without the defaults (§7.2); every suite of this engine where none is named."""
     return Capabilities(
-        (MLS10,), tuple(suites) or tuple(SUITES), tuple(extensions), tuple(proposals), tuple(credentials)
+        (MLS10,),
+        tuple(suites) or tuple(SUITES),
+        tuple(each for each in extensions if each not in DEFAULT_EXTENSIONS),
+        tuple(each for each in proposals if each not in DEFAULT_PROPOSALS),
+        tuple(credentials),
     )
 
 
@@ -66,6 +71,12 @@ def greased(plain: Capabilities, random: Randomness) -> Capabilities:
     )
 
 
+def _listing(supports: Capabilities, extensions: Iterable[Extension]) -> Capabilities:
+    """The capabilities with the types of extensions that are there (§7.2, §10)."""
+    missing = ext.types_of(extensions) - DEFAULT_EXTENSIONS - set(supports.extensions)
+    return dataclasses.replace(supports, extensions=(*supports.extensions, *sorted(missing)))
+
+
 def new_key_package(
     suite: CipherSuite,
     signer: SignatureKey,
@@ -78,7 +89,10 @@ def new_key_package(
     extensions: tuple[Extension, ...] = (),
     last_resort: bool = False,
 ) -> KeyPackageKeys:
-    """A key package of new keys (§10); one of last resort may be used again when no other is left."""
+    """A key package of new keys (§10), whose leaf lists its extensions.
+
+    One of last resort may be used again when no other is left.
+    """
     if last_resort:
         extensions = (*extensions, Extension(LAST_RESORT, b""))
     init_key, leaf_key = suite.hpke.kem.generate(random), suite.hpke.kem.generate(random)
@@ -86,7 +100,7 @@ def new_key_package(
         leaf_key.public,
         signer.public,
         credential,
-        supports or capabilities((credential.credential_type,)),
+        _listing(_listing(supports or capabilities((credential.credential_type,)), leaf_extensions), extensions),
         lifetime,
         leaf_extensions,
         b"",
@@ -150,6 +164,8 @@ def join(
         private |= treekem.from_welcome(suite, checked.tree, me, LeafIndex(info.signer), path_secret)
     if follows is not None:
         check_follows(epoch, follows, former, policy)
+    elif former is not None and former.reinit is not None:
+        raise errors.InvalidGroupMessage("§11.2: the Welcome names no key of the group that was reinitialised")
     return first_state(epoch, me, private, keys.signer)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tacit import errors
+from tacit.crypto import kem, verify
 from tacit.crypto.x509 import public_key
 from tacit.mls import extensions as ext
 from tacit.mls.credential import X509Credential
@@ -17,6 +18,14 @@ from tacit.mls.suites import CipherSuite
 
 DEFAULT_PROPOSALS: Final = frozenset(ProposalType)
 """What every implementation supports, so that no leaf lists it (§7.2)."""
+_ALGORITHMS: Final = {
+    kem.X25519.ID: verify.X25519,
+    kem.X448.ID: verify.X448,
+    kem.P256.ID: verify.P256,
+    kem.P384.ID: verify.P384,
+    kem.P521.ID: verify.P521,
+    kem.XWing.ID: verify.X_WING,
+}
 
 
 def check_signature(suite: CipherSuite, leaf: LeafNode, group_id: bytes, index: int) -> None:
@@ -30,6 +39,12 @@ def check_lifetime(leaf: LeafNode, now: int) -> None:
     """A leaf of a key package is used within its lifetime (§7.3); `now` in Unix seconds."""
     if isinstance(leaf.source, Lifetime) and not leaf.source.not_before <= now <= leaf.source.not_after:
         raise errors.InvalidGroupMessage("§7.3: the key package is not valid at this time")
+
+
+def check_duration(leaf: LeafNode, longest: int) -> None:
+    """A key package is not valid for more seconds in all than the application takes (§7.2)."""
+    if isinstance(leaf.source, Lifetime) and leaf.source.not_after - leaf.source.not_before > longest:
+        raise errors.InvalidGroupMessage("§7.2: the key package is valid for too long")
 
 
 def check_form(suite: CipherSuite, leaf: LeafNode) -> None:
@@ -54,8 +69,10 @@ def _check_certificate(leaf: LeafNode) -> None:
 
 
 def _check_key(suite: CipherSuite, public: bytes) -> None:
-    if len(public) != suite.hpke.kem.PUBLIC_BYTES:
-        raise errors.InvalidGroupMessage("§7.3: an encryption key is of the wrong size")
+    try:
+        verify.check_public(_ALGORITHMS[suite.hpke.kem.ID], public)
+    except errors.PeerError:
+        raise errors.InvalidGroupMessage("§7.3: an encryption key is none of the cipher suite's") from None
 
 
 def check_supports(leaf: LeafNode, context_extensions: Iterable[Extension]) -> None:

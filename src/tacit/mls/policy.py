@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from tacit import errors
 from tacit.crypto.secret import Secret
+from tacit.mls.extensions import ExternalSender
 from tacit.mls.framing import AnySender, NewMemberProposal
 from tacit.mls.leaf_node import LeafNode
 from tacit.mls.proposals import AnyProposal, ReInit
@@ -52,6 +53,8 @@ class Policy(ABC):
     past_epochs: ClassVar[int] = 3
     past_seconds: ClassVar[int] = 7 * 24 * 3600
     resumption_epochs: ClassVar[int] = 16
+    lifetime_seconds: ClassVar[int] = 400 * 24 * 3600
+    """How long a key package may be valid in all (§7.2)."""
     tells_clients: ClassVar[bool] = False
     """Whether `client_of` tells clients apart, beside their signature keys."""
     private_handshakes: ClassVar[bool] = True
@@ -74,6 +77,10 @@ class Policy(ABC):
     @abstractmethod
     def authenticate(self, leaf: LeafNode) -> None:
         """Refuse a leaf unless its credential is of whoever has its signature key (§5.3.1)."""
+
+    def authenticate_external(self, sender: ExternalSender) -> None:
+        """Refuse somebody outside of the group who is to propose, unless the credential is theirs; here: everybody."""
+        raise errors.InvalidGroupMessage("§5.3.1: the application knows no external senders")
 
     def is_successor(self, before: LeafNode, after: LeafNode) -> bool:
         """Whether a member's new leaf is of the same member (§5.3.1); here: the same credential."""

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from tacit import errors
 from tacit.mls import extensions as ext
 from tacit.mls import leaf_validation
-from tacit.mls.extensions import Extension
+from tacit.mls.extensions import Extension, ExternalSenders
 from tacit.mls.framing import AnySender, External, Member, NewMemberCommit, NewMemberProposal
 from tacit.mls.group_context import GroupContext
 from tacit.mls.key_package import KeyPackage
@@ -91,6 +91,8 @@ def apply(
     changes = _only(proposals, GroupContextExtensions)
     extensions = changes[0].extensions if changes else context.extensions
     ext.types_of(extensions)
+    if changes:
+        check_external_senders(extensions, policy)
     before = tree
     touched = set[int]()
 
@@ -120,8 +122,10 @@ def apply(
     psks = tuple(each.psk for each in _only(proposals, PreSharedKey))
     _check_psks(suite, context, psks)
     reinits, inits = _only(proposals, ReInit), _only(proposals, ExternalInit)
-    if reinits and reinits[0].version < context.version:
-        raise errors.InvalidGroupMessage("§12.1.5: the group cannot go to an older version")
+    for reinit in reinits:
+        if reinit.version < context.version:
+            raise errors.InvalidGroupMessage("§12.1.5: the group cannot go to an older version")
+        ext.types_of(reinit.extensions)
     return Applied(
         tree,
         extensions,
@@ -159,8 +163,6 @@ def _check_list(proposals: Sequence[Proposed], committer: LeafIndex | None) -> N
         raise errors.InvalidGroupMessage("§12.2: several GroupContextExtensions")
     if _only(proposals, ReInit) and len(proposals) > 1:
         raise errors.InvalidGroupMessage("§12.2: a ReInit beside other proposals")
-    if _only(proposals, ExternalInit):
-        raise errors.InvalidGroupMessage("§12.2: an ExternalInit by a member")
 
 
 def _check_external(proposals: Sequence[Proposed]) -> None:
@@ -170,6 +172,13 @@ def _check_external(proposals: Sequence[Proposed]) -> None:
         raise errors.InvalidGroupMessage("§12.2: an external commit removes one leaf at most")
     if any(each.reference is not None for each in proposals):
         raise errors.InvalidGroupMessage("§12.4.3.2: an external commit has proposals by value only")
+
+
+def check_external_senders(extensions: tuple[Extension, ...], policy: Policy) -> None:
+    """The application knows everybody outside of the group who may propose to it (§5.3.1)."""
+    listed = ext.find(ExternalSenders, extensions)
+    for each in listed.senders if listed else ():
+        policy.authenticate_external(each)
 
 
 def check_new_leaf(
@@ -212,6 +221,7 @@ def _added(
     for each in adds:
         package = each.key_package
         leaf_validation.check_key_package(suite, package, now)
+        leaf_validation.check_duration(package.leaf_node, policy.lifetime_seconds)
         leaf_validation.check_supports(package.leaf_node, extensions)
         policy.authenticate(package.leaf_node)
         if policy.tells_clients:
