@@ -17,9 +17,9 @@ from benchmarks.floors.mls_floor import Floor
 from benchmarks.mls_operations import Case
 
 ROUNDS: Final = 15
-FEWEST: Final = 3
-ENOUGH: Final = 8.0
-"""Seconds after which no further round begins."""
+FEWEST: Final = 2
+ENOUGH: Final = 4.0
+"""Seconds after which an operation is not measured again, once it was often enough."""
 REFERENCE: Final = "verify"
 """pyca's Ed25519 verification of 100 bytes, by which figures of another machine are scaled."""
 
@@ -27,7 +27,7 @@ REFERENCE: Final = "verify"
 def seconds_of(cases: Iterable[Case], floor: Floor, rounds: int = ROUNDS) -> dict[str, float]:
     """The median seconds of each case, of the floor under it (`NAME, floor`), and of the reference.
 
-    Each round calls everything once, in order: what is made is processed afterwards. The garbage collector waits.
+    Each round calls everything in order: what is made is processed afterwards. The garbage collector waits.
     """
     calls: list[tuple[str, Callable[[], object], int]] = [(REFERENCE, _reference(), 30)]
     for case in cases:
@@ -40,12 +40,10 @@ def seconds_of(cases: Iterable[Case], floor: Floor, rounds: int = ROUNDS) -> dic
     gc.freeze()
     gc.disable()
     try:
-        begun = time.thread_time()
         for turn in range(rounds):
-            if turn >= FEWEST and time.thread_time() - begun > ENOUGH:
-                break
             for name, call, batch in calls:
-                samples[name].append(_seconds(call, batch))
+                if turn < FEWEST or sum(samples[name]) * batch < ENOUGH:
+                    samples[name].append(_seconds(call, batch))
             gc.collect()
     finally:
         gc.unfreeze()

@@ -23,6 +23,7 @@ class Rival:
     def __init__(self) -> None:
         self.missing: list[str] = []
         self._node: tuple[str, ...] | None = None
+        self._stopped: set[int] = set()
         installation = _installation()
         try:
             self._node = installation.ready().node
@@ -30,12 +31,18 @@ class Rival:
             self.missing.append(f"ts-mls has no rows: {error}")
 
     def seconds_of(self, suite: int, members: int) -> dict[str, float]:
-        """The median seconds of each operation that it finished in time."""
+        """The median seconds of each operation that it finished in time; a suite is left once it did not."""
         if self._node is None:
+            return {}
+        if suite in self._stopped:
+            self.missing.append(
+                f"ts-mls, {members:,} members, suite {suite:#x}: left out, a smaller group took too long"
+            )
             return {}
         command = [*self._node, str(INTEROP / "timing.mjs"), str(suite), str(members), str(ENOUGH)]
         lines, why = run(command, LONGEST)
         if why:
+            self._stopped.add(suite)
             done = f", after {len(lines)} operations" if lines else ""
             self.missing.append(f"ts-mls, {members:,} members, suite {suite:#x}: {why}{done}")
         rows = [json.loads(line) for line in lines]

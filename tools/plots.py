@@ -1,6 +1,7 @@
-"""Draw docs/images/*.svg from what `./dev bench server --json` printed.
+"""Draw docs/images/*.svg from what `./dev bench server --json` and `./dev bench mls --json` printed.
 
 ./dev bench server --json > server.jsonl; .venv/bin/python tools/plots.py server.jsonl
+./dev bench mls --json > mls.jsonl; .venv/bin/python tools/plots.py mls.jsonl
 """
 
 from __future__ import annotations
@@ -73,6 +74,68 @@ def growing(found: dict[str, float]) -> None:
     save(figure, "growing.svg")
 
 
+PEERS = {
+    "": ("tacit", "#1f6feb", "-"),
+    ", primitives alone": ("primitives alone", "#8c959f", "--"),
+    ", mls-rs": ("mls-rs, scaled", "#bf5700", ":"),
+    ", OpenMLS": ("OpenMLS, scaled", "#8250df", ":"),
+    ", ts-mls": ("ts-mls", "#1a7f37", "-."),
+}
+OPERATIONS = (
+    "add all", "join cold", "add 1 made", "add 1 processed",
+    "update made, cold", "update made, warm", "update processed, cold", "update processed, warm",
+    "remove made", "remove processed", "protect 100 B", "unprotect 100 B",
+)  # fmt: skip
+KINDS = {"0x1": ("suite 1", "#1f6feb"), "0x2": ("suite 2", "#bf5700"), "0x53": ("suite 0x0053", "#8250df")}
+GROWN = ("add all", "join warm", "update processed, warm", "load", "save after a message", "protect 100 B")
+WEIGHED = ("welcome for 1", "update commit, cold", "update commit, warm")
+
+
+def by_members(found: dict[str, float], operation: str, suite: str, ending: str = "") -> tuple[list[int], list[float]]:
+    """A figure of an operation by the number of members."""
+    pattern = rf"{re.escape(operation)}, ([\d,]+) members, suite {suite}{re.escape(ending)}"
+    points = sorted(
+        (int(match[1].replace(",", "")), value)
+        for name, value in found.items()
+        if (match := re.fullmatch(pattern, name))
+    )
+    return [at for at, _ in points], [value for _, value in points]
+
+
+def groups(found: dict[str, float]) -> None:
+    """What each operation of suite 1 takes as a group grows, beside the others."""
+    figure, panels = plt.subplots(3, 4, figsize=(11, 7.5), layout="constrained")
+    for axes, operation in zip(panels.flat, OPERATIONS, strict=True):
+        for ending, (label, colour, style) in PEERS.items():
+            points = by_members(found, operation, "0x1", ending)
+            axes.plot(*points, marker="o", ms=3, color=colour, ls=style, label=label)
+        unit = "µs" if "protect" in operation else "ms"
+        axes.set(xscale="log", yscale="log", title=f"{operation}, {unit}")
+        axes.title.set_fontsize(9)
+        axes.grid(alpha=0.3)
+    figure.supxlabel("members", fontsize=9)
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(PEERS), frameon=False, fontsize=9)
+    save(figure, "groups.svg")
+
+
+def suites(found: dict[str, float]) -> None:
+    """The same in three suites, and what travels."""
+    figure, panels = plt.subplots(3, 3, figsize=(9.5, 7.5), layout="constrained")
+    for axes, operation in zip(panels.flat, (*GROWN, *WEIGHED), strict=True):
+        for suite, (label, colour) in KINDS.items():
+            axes.plot(*by_members(found, operation, suite), marker="o", ms=3, color=colour, label=label)
+        micro = operation in ("protect 100 B", "save after a message")
+        unit = "bytes" if operation in WEIGHED else "µs" if micro else "ms"
+        axes.set(xscale="log", yscale="log", title=f"{operation}, {unit}")
+        axes.title.set_fontsize(9)
+        axes.grid(alpha=0.3)
+    figure.supxlabel("members", fontsize=9)
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(KINDS), frameon=False, fontsize=9)
+    save(figure, "group-suites.svg")
+
+
 def save(figure: Figure, name: str) -> None:
     """Write one picture, the same bytes for the same figures."""
     IMAGES.mkdir(exist_ok=True)
@@ -81,5 +144,9 @@ def save(figure: Figure, name: str) -> None:
 
 if __name__ == "__main__":
     given = rows(Path(sys.argv[1]))
-    sending(given)
-    growing(given)
+    if any(name.endswith("suite 0x1") for name in given):
+        groups(given)
+        suites(given)
+    else:
+        sending(given)
+        growing(given)

@@ -50,6 +50,9 @@ def test_where_it_stopped_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     rival = Rival()
     assert rival.seconds_of(1, 1000) == {"create": 0.002}
     assert rival.missing == ["ts-mls, 1,000 members, suite 0x1: not done in 120 s, after 1 operations"]
+    assert rival.seconds_of(1, 10_000) == {}
+    assert rival.missing[1:] == ["ts-mls, 10,000 members, suite 0x1: left out, a smaller group took too long"]
+    assert rival.seconds_of(2, 100) == {"create": 0.002}
 
 
 def test_without_node_there_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:

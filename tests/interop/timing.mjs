@@ -141,13 +141,14 @@ for (const text of [100, 1000]) {
 const saved = await timed("save all", async () => encodeGroupState(one))
 await timed("load", async () => decodeGroupState(saved, 0)[0])
 
-// Those whose subtrees lie beside the first member's path commit, so that each level has a key; the others follow.
+// Those whose subtrees lie beside the first member's path commit, so that each level has a key; until then they follow.
 const few = new Map()
 for (const at of beside()) if (at !== last) few.set(at, await join(added.welcome, packages[at]))
 for (const at of beside()) {
   const made = await commit(at === last ? other : few.get(at), () => [])
+  few.delete(at)
   one = await process_(one, made.message)
-  for (const [each, state] of few) few.set(each, each === at ? made.state : await process_(state, made.message))
+  for (const [each, state] of few) few.set(each, await process_(state, made.message))
   other = at === last ? made.state : await process_(other, made.message)
 }
 await update("warm")
