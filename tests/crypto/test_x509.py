@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import ssl
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from tacit import errors
-from tacit.crypto.x509 import Leaf, check_pin, read_der, read_pem
+from tacit.crypto.x509 import Leaf, check_pin, public_key, read_der, read_pem
 
 P256 = """\
 -----BEGIN CERTIFICATE-----
@@ -84,3 +91,43 @@ def test_what_is_no_certificate_is_malformed() -> None:
 def test_a_pin_has_one_form(text: str) -> None:
     with pytest.raises(errors.InvalidArgument):
         check_pin(text)
+
+
+# --- a certificate's key -----------------------------------------------------------------
+
+NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "chat.example.org")])
+
+
+def certified(key: Any, algorithm: SHA256 | None = None) -> bytes:
+    """A certificate of a key by itself, in DER."""
+    until = datetime(2036, 1, 1, tzinfo=UTC)
+    built = x509.CertificateBuilder(NAME, NAME, key.public_key(), 1, datetime(2026, 1, 1, tzinfo=UTC), until)
+    return built.sign(key, algorithm).public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize(("text", "before", "size"), [(P256, "034200", 65), (ED25519, "032100", 32)])
+def test_a_certificates_key_is_as_signatures_have_it(text: str, before: str, size: int) -> None:
+    der = ssl.PEM_cert_to_DER_cert(text)
+    start = der.index(bytes.fromhex(before)) + 3
+    assert public_key(der) == der[start : start + size]
+
+
+def test_an_ed448_key_has_57_bytes() -> None:
+    key = Ed448PrivateKey.generate()
+    assert public_key(certified(key)) == key.public_key().public_bytes_raw()
+
+
+def test_a_key_of_another_kind_is_refused() -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    with pytest.raises(errors.Malformed, match="of another kind"):
+        public_key(certified(key, SHA256()))
+
+
+def test_what_is_no_certificate_has_no_key() -> None:
+    der = ssl.PEM_cert_to_DER_cert(P256)
+    unknown = der.replace(bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06072a8648ce3d0209"))
+    for bad in (b"", b"x", der[:-1], unknown):
+        with pytest.raises(errors.Malformed, match="no certificate"):
+            public_key(bad)
+    with pytest.raises(errors.InvalidArgument):
+        public_key("text")  # type: ignore[arg-type]
