@@ -10,7 +10,8 @@ import argparse
 import sys
 import time
 from collections import Counter
-from traceback import print_exception
+from concurrent.futures import ThreadPoolExecutor
+from traceback import format_exception
 
 from interop.install import Node, Unavailable, ready
 from interop.persons import SUITES, suite_of, walk
@@ -23,8 +24,7 @@ def one(node: Node, seed: int, steps: int) -> Counter[str] | None:
     try:
         done = walk(node, seed, steps)
     except Exception as error:
-        print_exception(error)
-        print(f"WRONG {name}: {type(error).__name__}: {error}", flush=True)
+        print(f"WRONG {name}: {''.join(format_exception(error))}", flush=True)
         return None
     print(f"ok    {name}: {done['epochs']} epochs in {time.monotonic() - began:.0f} s", flush=True)
     return done
@@ -43,7 +43,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     seeds = range(given.seeds) if given.seed is None else [given.seed]
-    walks = [one(node, seed, given.steps) for seed in seeds]
+    with ThreadPoolExecutor(2) as pool:  # while one walk waits for its Node, the other goes on
+        walks = list(pool.map(lambda seed: one(node, seed, given.steps), seeds))
     done = sum((each for each in walks if each is not None), Counter[str]())
     for what, count in sorted(done.items()):
         print(f"{count:8}  {what}")

@@ -116,7 +116,8 @@ def install(node: Node) -> None:
         except subprocess.TimeoutExpired:
             raise Unavailable(f"ts-mls cannot be installed: npm took more than {SECONDS} s") from None
         if done.returncode:
-            raise Unavailable(f"ts-mls cannot be installed: {done.stderr.strip()[-1000:]}")
+            said = " ".join(done.stderr.replace("npm error", "").split())
+            raise Unavailable(f"ts-mls cannot be installed: {said[:300]}")
         MENDED.write_text(mend(MENDED.read_text(encoding="utf-8")), encoding="utf-8")
         mark.write_text(stamp(), encoding="ascii")
 
