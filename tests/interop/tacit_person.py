@@ -46,6 +46,8 @@ FOREVER: Final = Lifetime(0, 2**63 - 1)
 class Introduced(Policy):
     """Lets in whoever was introduced; handshakes are sent as `private` says, and taken either way."""
 
+    lifetime_seconds = FOREVER.not_after
+
     def __init__(self, known: set[tuple[bytes, bytes]], *, private: bool) -> None:
         self.known = known
         self.private_handshakes = private  # type: ignore[misc]
