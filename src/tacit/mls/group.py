@@ -187,12 +187,14 @@ class Group:
 
     @property
     def epoch_authenticator(self) -> Secret:
-        """What all members of an epoch have alike, and nobody else (§8.7)."""
+        """What all members of an epoch have alike, and nobody else (§8.7); raises `GroupEnded` for who was removed."""
+        self._need_member()
         return self.state.epoch.secrets.epoch_authenticator
 
     @property
     def resumption_psk(self) -> Secret:
-        """The secret by which another group can be tied to this epoch (§8.6)."""
+        """What ties another group to this epoch (§8.6); raises `GroupEnded` for who was removed."""
+        self._need_member()
         return self.state.epoch.secrets.resumption_psk
 
     @property

@@ -208,7 +208,7 @@ def merged(state: State, transition: Transition, policy: Policy, now: int) -> St
     if transition.parent != epoch.context:
         raise errors.WrongEpoch("this commit is of another epoch")
     if transition.epoch is None:
-        return dataclasses.replace(state, keys={}, proposals={}, updates={}, removed=True)
+        return _left(state)
     former = PastEpoch(epoch.context, epoch.tree, epoch.secrets.sender_data_secret, state.secret_tree, now)
     past = (former, *state.past)[: policy.past_epochs]
     resumption = ((epoch.context.epoch, epoch.secrets.resumption_psk), *state.resumption)[: policy.resumption_epochs]
@@ -222,6 +222,22 @@ def merged(state: State, transition: Transition, policy: Policy, now: int) -> St
         tuple(each for each in past if now - each.ended_at <= policy.past_seconds),
         resumption,
         transition.effects.reinit,
+    )
+
+
+def _left(state: State) -> State:
+    """What stays with who was removed: the group as it was and past epochs, but nothing that opens its last one."""
+    epoch = state.epoch
+    nothing = dict.fromkeys(EpochSecrets.__slots__, Secret(b""))
+    secrets = EpochSecrets(**{**nothing, "confirmation_key": epoch.secrets.confirmation_key})
+    return dataclasses.replace(
+        state,
+        epoch=dataclasses.replace(epoch, secrets=secrets),
+        secret_tree=SecretTree(epoch.tree.width, None, {}),
+        keys={},
+        proposals={},
+        updates={},
+        removed=True,
     )
 
 
