@@ -13,7 +13,8 @@ from typing import Final
 INTEROP: Final = Path(__file__).resolve().parents[1] / "tests" / "interop"
 LONGEST: Final = 120
 """Seconds that it has for one suite and size."""
-ENOUGH: Final = 2000
+LATE: Final = "not done in"
+ENOUGH: Final = 800
 """Milliseconds after which an operation is not measured again."""
 
 
@@ -31,7 +32,7 @@ class Rival:
             self.missing.append(f"ts-mls has no rows: {error}")
 
     def seconds_of(self, suite: int, members: int) -> dict[str, float]:
-        """The median seconds of each operation that it finished in time; a suite is left once it did not."""
+        """The median seconds of each operation that it finished; a suite is left once it was late."""
         if self._node is None:
             return {}
         if suite in self._stopped:
@@ -42,7 +43,7 @@ class Rival:
         command = [*self._node, str(INTEROP / "timing.mjs"), str(suite), str(members), str(ENOUGH)]
         lines, why = run(command, LONGEST)
         if why:
-            self._stopped.add(suite)
+            self._stopped |= {suite} if why.startswith(LATE) else set()
             done = f", after {len(lines)} operations" if lines else ""
             self.missing.append(f"ts-mls, {members:,} members, suite {suite:#x}: {why}{done}")
         rows = [json.loads(line) for line in lines]
@@ -55,9 +56,12 @@ def run(command: list[str], longest: float) -> tuple[list[str], str]:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=longest, check=False)
     except subprocess.TimeoutExpired as late:
         # The last line may be torn.
-        return (late.stdout or b"").decode().splitlines(keepends=True)[:-1], f"not done in {longest:g} s"
-    why = done.stderr.decode(errors="replace").strip().splitlines()
-    return done.stdout.decode().splitlines(), f"failed: {why[-1] if why else ''}" if done.returncode else ""
+        return (late.stdout or b"").decode().split("\n")[:-1], f"{LATE} {longest:g} s"
+    lines = done.stdout.decode().splitlines()
+    if not done.returncode:
+        return lines, ""
+    said = done.stderr.decode(errors="replace").splitlines()
+    return lines, next((f"failed: {line}" for line in said if "Error" in line), "failed")
 
 
 def _installation() -> ModuleType:
