@@ -7,8 +7,9 @@ never overlooked.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tacit.crypto.kem import PrivateKey
@@ -24,72 +25,78 @@ Part = tuple[str, bytes]
 SECRET: Final = "secret"
 
 
-def parts(value: Any) -> Iterator[Part]:
+def parts(value: Any) -> list[Part]:
     """Everything in a value: what kind it is of, and its bytes."""
+    out: list[Part] = []
+    _walk(value, out)
+    return out
+
+
+@functools.cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
+
+
+def _walk(value: Any, out: list[Part]) -> None:
     match value:
         case None:
-            yield "none", b""
+            out.append(("none", b""))
         case int():  # an IntEnum is the number that comes back from its bytes
-            yield "int", str(int(value)).encode()
+            out.append(("int", b"%d" % value))
         case bytes():
-            yield "bytes", value
+            out.append(("bytes", value))
         case Secret():
-            yield SECRET, value.reveal()
+            out.append((SECRET, value.reveal()))
         case PrivateKey() | Ed25519Key() | Ed448Key() | EcdsaKey():
-            yield type(value).__name__, value.public
-            yield SECRET, value.seed.reveal()
+            out += (type(value).__name__, value.public), (SECRET, value.seed.reveal())
         case CipherSuite():
-            yield "suite", str(value.id).encode()
+            out.append(("suite", b"%d" % value.id))
         case Tree():
-            yield "tree", str(value.width).encode()
+            out.append(("tree", b"%d" % value.width))
             for each in value.subtrees():
-                yield from parts((int(each.index), each.level, each.occupied, each.resolved, each.node))
+                out.append(("node", b"%d %d %d %d" % (each.index, each.level, each.occupied, each.resolved)))
+                _walk(each.node, out)
         case SecretTree():
-            yield "secret tree", str(value.width).encode()
-            yield from parts((value.top, value.chunks))
+            out.append(("secret tree", b"%d" % value.width))
+            _walk((value.top, value.chunks), out)
         case Keys():
-            yield from parts(frozenset((value._base - value._gone) | value._added))
+            _walk((value._base - value._gone) | value._added, out)
         case State():  # the later of two Updates counts, so their order does too
-            yield from parts(tuple(value.proposals.items()))
-            yield from _fields(value, without="proposals")
+            _walk(tuple(value.proposals.items()), out)
+            _walk_fields(value, out, without="proposals")
         case (None, None):  # a part of a secret tree of which nothing is left
-            yield from parts(None)
+            out.append(("none", b""))
         case tuple():  # a NamedTuple too
-            yield type(value).__name__, str(len(value)).encode()
+            out.append((type(value).__name__, b"%d" % len(value)))
             for each in value:
-                yield from parts(each)
+                _walk(each, out)
         case frozenset() | set():
-            yield from parts(tuple(sorted(value)))
+            _walk(tuple(sorted(value)), out)
         case Mapping():
-            yield "mapping", str(len(value)).encode()
-            for key in sorted(value, key=_digest):
-                yield from parts(key)
-                yield from parts(value[key])
+            out.append(("mapping", b"%d" % len(value)))
+            for key in sorted(value):
+                _walk((key, value[key]), out)
         case _ if dataclasses.is_dataclass(value):
-            yield from _fields(value)
+            _walk_fields(value, out)
         case _:
             raise TypeError(f"a deep hash of {type(value).__name__}")
 
 
-def _fields(value: Any, without: str = "") -> Iterator[Part]:
-    yield type(value).__name__, b""
-    for field in dataclasses.fields(value):
-        if field.name != without:
-            yield field.name, b""
-            yield from parts(getattr(value, field.name))
+def _walk_fields(value: Any, out: list[Part], without: str = "") -> None:
+    out.append((type(value).__name__, b""))
+    for name in _names(value.__class__):
+        if name != without:
+            out.append((name, b""))
+            _walk(getattr(value, name), out)
 
 
-def _digest(value: Any) -> bytes:
-    digest = hashlib.sha256()
+def deep_hash(value: Any) -> str:
+    """One hash over all of a state, or of anything in one."""
+    text = bytearray()
     for kind, data in parts(value):
-        digest.update(f"{kind} {len(data)} ".encode())
-        digest.update(data)
-    return digest.digest()
-
-
-def deep_hash(state: State) -> str:
-    """One hash over all of a state."""
-    return _digest(state).hex()
+        text += b"%s %d " % (kind.encode(), len(data))
+        text += data
+    return hashlib.sha256(text).hexdigest()
 
 
 def secrets_in(value: Any) -> set[bytes]:

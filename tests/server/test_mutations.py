@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from changed_bytes import changed_bytes
 from server.bad_input import GENERATE, PRIVATE, Scene, epoch, message, next_outer, without
 from server.people import KEYS, MESSAGES, Person, rows
 from server.test_accounts import next_outer as newer_outer
@@ -66,26 +67,6 @@ def places(value: Any, before: tuple[str | int, ...] = ()) -> Iterator[tuple[str
     for name, each in inner:
         yield (*before, name)
         yield from places(each, (*before, name))
-
-
-def changed_bytes(raw: bytes, random: Random) -> bytes:
-    """Some bytes, otherwise."""
-    data = bytearray(raw)
-    at = random.randrange(len(data) + 1)
-    match random.randrange(6):
-        case 0 if data:
-            data[at % len(data)] ^= 1 << random.randrange(8)
-        case 1:
-            del data[at:]
-        case 2:
-            data += random.randbytes(random.choice((1, 32, 1000)))
-        case 3:
-            data[at:at] = random.choice((b"\0", b"\xff" * 8, b"\xbf\xff\xff\xff", b"\x80\0\0\0", b"\x40\x3f"))
-        case 4:
-            del data[at : at + random.choice((1, 2, 8, 32))]
-        case _:
-            data[at : at + 4] = random.randbytes(4)
-    return bytes(data)
 
 
 def changed(value: Any, random: Random) -> Any:
