@@ -86,6 +86,12 @@ def test_a_case_of_this_engine_passes(private: bool, with_tree: bool) -> None:
     assert failure(made(private, with_tree)) is None
 
 
+def test_a_tree_that_is_not_named_is_in_the_welcome() -> None:
+    case = made(False)
+    del case["ratchet_tree"]
+    assert failure(case) is None
+
+
 def test_a_tree_of_another_group_fails() -> None:
     case = made(False, with_tree=False)
     case["ratchet_tree"] = encode(RatchetTree((OptionalNode(ALICE.leaf()),))).hex()

@@ -62,7 +62,7 @@ def passive_client_case(case: Fields, random: Randomness) -> Iterator[Fact]:
     yield Fact("encryption_priv", keys.leaf_key.public, leaf.encryption_key)
     yield Fact("signature_priv", keys.signer.public, leaf.signature_key)
     policy = _Lenient({raw(each["psk_id"]): secret(each["psk"]) for each in case["external_psks"]})
-    tree = case["ratchet_tree"]
+    tree = case.get("ratchet_tree")
     given = None if tree is None else decode(RatchetTree, raw(tree), limits.MESSAGE_BYTES)
     group = Group.join(raw(case["welcome"]), keys, policy, tree=given)
     yield Fact("initial_epoch_authenticator", group.epoch_authenticator, secret(case["initial_epoch_authenticator"]))
