@@ -184,7 +184,7 @@ class Party:
 
     def agree(self) -> bool:
         """Whether the members have one epoch, one tree and one secret."""
-        groups = self.active().values()
+        groups = [group for group in self.groups.values() if not group.state.removed]
         return len({(group.context, group.epoch_authenticator.reveal()) for group in groups}) == 1
 
 
