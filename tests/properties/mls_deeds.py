@@ -70,7 +70,7 @@ class World(Carrier):
         """A key package of somebody."""
         signer = self.suite.new_signature_key(self.draw)
         credential = BasicCredential(name.encode())
-        return joining.new_key_package(self.suite, signer, credential, Lifetime(0, 1 << 40), self.draw)
+        return joining.new_key_package(self.suite, signer, credential, Lifetime(0, 1 << 22), self.draw)
 
     def add(self) -> Add:
         """Somebody new, who waits for a Welcome."""
