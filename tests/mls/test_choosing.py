@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mls.making import NOW, SUITE
-from mls.party import OPEN, Party, reinit
+from mls.party import OPEN, Open, Party, reinit
 from tacit import errors
 from tacit.mls import (
     Add,
@@ -151,14 +151,12 @@ def test_what_was_received_may_be_left_out_altogether(four: Party) -> None:
     assert four["dave"].is_active
 
 
-def test_pre_shared_keys_are_told_apart_by_what_they_are_and_nothing_else() -> None:
-    policy = type(OPEN)({b"name": b"key"})
-    party = Party("alice", "bob", policy=policy)
-    for nonce in (b"1" * 32, b"2" * 32):
-        party.propose("bob", PreSharedKey(PreSharedKeyID(ExternalPsk(b"name"), nonce)))
-    [first] = taken(party.commit("alice"))
-    assert isinstance(first, PreSharedKey)
-    assert first.psk.psk_nonce == b"1" * 32
+def test_of_one_pre_shared_key_that_two_propose_one_is_taken() -> None:
+    party = Party("alice", "bob", "carol", policy=Open({b"name": b"key"}))
+    psk = PreSharedKey(PreSharedKeyID(ExternalPsk(b"name"), bytes(32)))
+    party.propose("bob", psk)
+    party.propose("carol", psk)
+    assert taken(party.commit("alice")) == [psk]
     assert party.agree()
 
 

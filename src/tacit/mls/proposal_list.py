@@ -254,7 +254,7 @@ def _check_capabilities(
 
 
 def _check_psks(suite: CipherSuite, context: GroupContext, psks: tuple[PreSharedKeyID, ...]) -> None:
-    if len({each.psk for each in psks}) != len(psks):
+    if len(set(psks)) != len(psks):
         raise errors.InvalidGroupMessage("§12.2: one pre-shared key twice")
     for each in psks:
         if len(each.psk_nonce) != suite.hash_bytes:
