@@ -85,10 +85,16 @@ def codes() -> str:
     return run("python", "-m", "pytest", "-q", "-p", "no:randomly", "tests/architecture/test_problem_codes.py")
 
 
+def musts() -> str:
+    """Every rule of RFC 9420 is classified, and what enforces it and shows that is there; the page of that is fresh."""
+    return run("python", "tools/musts.py", "--check")
+
+
 def docs() -> str:
-    """The pages of structs and limits are fresh, and the documentation builds without a warning."""
+    """The pages of structs, limits and MLS's rules are fresh, and the documentation builds without a warning."""
     run("python", "tools/structs.py", "--check")
     run("python", "tools/limits_table.py", "--check")
+    musts()
     with tempfile.TemporaryDirectory() as scratch:
         return run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "-d", f"{scratch}/trees", "docs", scratch)
 
@@ -112,6 +118,7 @@ STEPS: dict[str, Callable[[], str]] = {
     "imports": imports,
     "locks": pins,
     "codes": codes,
+    "musts": musts,
     "docs": docs,
     "coverage": coverage,
 }
@@ -135,7 +142,7 @@ def main() -> int:
             print(f"FAILED  {name}  ({time.monotonic() - started:.1f} s)\n{error}\n", flush=True)
         else:
             print(f"ok      {name}  ({time.monotonic() - started:.1f} s)", flush=True)
-            if name in ("locks", "coverage") and said:
+            if name in ("locks", "musts", "coverage") and said:
                 print("        " + said.replace("\n", "\n        "), flush=True)
     print(f"check: {', '.join(failed)} failed" if failed else "check: all holds")
     return 1 if failed else 0

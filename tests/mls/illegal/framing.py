@@ -27,6 +27,7 @@ from mls.illegal.members import (
 )
 from tacit import errors
 from tacit.mls import framing, protection
+from tacit.mls.commit import Commit
 from tacit.mls.framing import (
     ApplicationData,
     AuthenticatedContent,
@@ -34,6 +35,7 @@ from tacit.mls.framing import (
     FramedContent,
     Member,
     MLSMessage,
+    NewMemberCommit,
     NewMemberProposal,
     ProposalContent,
     WireFormat,
@@ -211,6 +213,46 @@ def somebody_new_whose_proposal_another_signed(bend: bool) -> Attempt:
     signer = client("frank").signer if bend else erin.signer
     content = signed(four.alice, ProposalContent(Add(erin.package)), sender=NewMemberProposal(), signer=signer)
     return delivered(four.carol, public(four.alice, content))
+
+
+@case(
+    "§12.4.3.2: a new member's commit has a path",
+    instead={"tacit.mls.processing:_key_of": lambda *_: client("erin").signer.public},
+)
+def a_proposal_by_somebody_who_joins_by_a_commit(bend: bool) -> Attempt:
+    four, erin = people(), client("erin")
+    content = signed(four.alice, REMOVE, sender=NewMemberCommit(), signer=erin.signer)
+    return delivered(four.carol, public(four.alice, content if bend else signed(four.alice, REMOVE)))
+
+
+@case(
+    "§12.1.8: a new member proposes to be added, and nothing else",
+    final="a commit has no leaf of somebody who only proposes",
+)
+def a_commit_by_somebody_who_may_only_propose(bend: bool) -> Attempt:
+    four, erin = people(), client("erin")
+    body = Commit((), None) if bend else ProposalContent(Add(erin.package))
+    content = signed(four.alice, body, sender=NewMemberProposal(), signer=erin.signer)
+    return delivered(four.carol, public(four.alice, content))
+
+
+@case("§6.1", error=errors.BadSignature)
+def a_proposal_that_an_external_sender_did_not_sign(bend: bool) -> Attempt:
+    four = people(senders=True)
+    signer = four.alice.state.signer if bend else EXTERNAL
+    content = signed(four.alice, REMOVE, sender=External(0), signer=signer)
+    return delivered(four.carol, public(four.alice, content))
+
+
+@case("§6.1", error=errors.BadSignature)
+def a_commit_that_another_signed(bend: bool) -> Attempt:
+    four, honest = people(), protection.signature
+
+    def signature(suite: CipherSuite, key: SignatureKey, *rest: Any) -> bytes:
+        return honest(suite, four.bob.state.signer if bend else key, *rest)
+
+    with bent({"tacit.mls.protection:signature": signature}, everywhere=False):
+        return delivered(four.carol, committed(four.alice)[1].commit)
 
 
 @case("§6.3.1: the padding is not zero")

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from adversary.bending import bent
 from mls.illegal.case import Attempt, case
@@ -27,13 +33,16 @@ from mls.illegal.members import (
 from tacit import errors
 from tacit.mls import framing
 from tacit.mls.committing import LeafChanges
-from tacit.mls.credential import BasicCredential, CustomCredential
+from tacit.mls.credential import BasicCredential, Certificate, CustomCredential, X509Credential
 from tacit.mls.extensions import Extension, RequiredCapabilities, as_extension
 from tacit.mls.joining import KeyPackageKeys
 from tacit.mls.key_package import KeyPackage
 from tacit.mls.leaf_node import Committed, LeafNode, Lifetime, Updated
 from tacit.mls.proposals import Add, GroupContextExtensions
+from tacit.mls.suites import SignatureKey
 
+NOBODY = "§5.3.1: nobody knows mallory"
+WHOEVER = {"mls.illegal.members:Rules.authenticate": lambda *_: None}
 TWO_OF_A_TYPE = (Extension(CUSTOM, b"1"), Extension(CUSTOM, b"2"))
 
 
@@ -120,9 +129,23 @@ def a_key_package_that_is_valid_for_ever(bend: bool) -> Attempt:
     return added(erin({"source": Lifetime(0, 1 << 63) if bend else LIFETIME}).package)
 
 
-@case("§5.3.1: nobody knows mallory", instead={"mls.illegal.members:Rules.authenticate": lambda *_: None})
+@case(NOBODY, instead=WHOEVER)
 def a_key_package_of_somebody_whom_the_application_does_not_know(bend: bool) -> Attempt:
     return added(client("mallory" if bend else "erin").package)
+
+
+def certified(signer: SignatureKey) -> X509Credential:
+    """A certificate of a signing key, which it signs itself."""
+    key = Ed25519PrivateKey.from_private_bytes(signer.seed.reveal())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "erin")])
+    start = datetime.fromtimestamp(NOW, UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + timedelta(days=1))
+    return X509Credential((Certificate(builder.sign(key, None).public_bytes(Encoding.DER)),))
+
+
+@case("§5.3: the leaf's signature key is not that of its certificate")
+def a_leaf_with_the_certificate_of_another_key(bend: bool) -> Attempt:
+    return added(erin({"credential": certified(client("frank" if bend else "erin").signer)}).package)
 
 
 # --- any leaf, here of a key package -----------------------------------------------------
@@ -254,6 +277,11 @@ def an_update_to_another_identity(bend: bool) -> Attempt:
     return updated(changing(credential=BasicCredential(b"carol" if bend else b"bob")))
 
 
+@case(NOBODY, instead=WHOEVER, also=("§5.3.1: the new credential is not of the same member",))
+def an_update_of_somebody_whom_the_application_does_not_know(bend: bool) -> Attempt:
+    return updated(changing(credential=BasicCredential(b"mallory" if bend else b"bob")))
+
+
 @case("§7.3: the leaf's signature does not verify")
 def an_update_that_another_signed(bend: bool) -> Attempt:
     four = people()
@@ -316,6 +344,11 @@ def a_commit_with_the_former_key(bend: bool) -> Attempt:
 @case("§5.3.1: the new credential is not of the same member")
 def a_commit_to_another_identity(bend: bool) -> Attempt:
     return renewed(changing(credential=BasicCredential(b"bob" if bend else b"alice")))
+
+
+@case(NOBODY, instead=WHOEVER, also=("§5.3.1: the new credential is not of the same member",))
+def a_commit_of_somebody_whom_the_application_does_not_know(bend: bool) -> Attempt:
+    return renewed(changing(credential=BasicCredential(b"mallory" if bend else b"alice")))
 
 
 @case("§7.3: the leaf's signature does not verify")

@@ -77,7 +77,7 @@ def draws(seed: str) -> Draw:
 
 def capabilities(**changes: tuple[int, ...]) -> Capabilities:
     """What everybody here can do."""
-    return dataclasses.replace(Capabilities((1,), tuple(SUITES), (CUSTOM,), (CUSTOM,), (1, CUSTOM)), **changes)
+    return dataclasses.replace(Capabilities((1,), tuple(SUITES), (CUSTOM,), (CUSTOM,), (1, 2, CUSTOM)), **changes)
 
 
 def client(name: str, seed: str = "", suite: CipherSuite = SUITE, **changes: Any) -> KeyPackageKeys:

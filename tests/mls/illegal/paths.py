@@ -30,7 +30,7 @@ from mls.illegal.proposals import Closed
 from tacit import errors
 from tacit.crypto.kem import PrivateKey
 from tacit.crypto.secret import Secret
-from tacit.mls import committing, protection, treekem
+from tacit.mls import committing, key_schedule, protection, treekem
 from tacit.mls.commit import Ciphertexts, Commit, UpdatePath
 from tacit.mls.framing import Member, NewMemberCommit
 from tacit.mls.group import Group
@@ -211,6 +211,27 @@ def an_external_commit_with_a_proposal_by_reference(bend: bool) -> Attempt:
             proposals=(PreSharedKey(psk()),),
         )
     return delivered(carol, commit)
+
+
+@case("§7.3: the leaf's encryption key is the former one")
+def an_external_commit_with_the_key_of_the_leaf_that_it_replaces(bend: bool) -> Attempt:
+    former = people().alice.state.epoch.tree.leaf(1)
+    assert former is not None
+    with leaf_bent(lambda leaf: dataclasses.replace(leaf, encryption_key=former.encryption_key) if bend else leaf):
+        return outside(keys=client("bob", "again"), resync=LeafIndex(1))
+
+
+@case("§12.4.2: the confirmation tag is not right")
+def an_external_commit_with_another_init_secret(bend: bool) -> Attempt:
+    """Than its ExternalInit has for everybody else."""
+    honest = key_schedule.external_init
+
+    def external_init(suite: CipherSuite, public: bytes) -> tuple[bytes, Secret]:
+        kem_output, secret = honest(suite, public)
+        return kem_output, Secret(bytes(32)) if bend else secret
+
+    with bent({"tacit.mls.key_schedule:external_init": external_init}):
+        return outside()
 
 
 @case(

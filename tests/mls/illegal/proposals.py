@@ -184,6 +184,11 @@ def a_remove_of_a_blank_leaf(bend: bool) -> Attempt:
     return delivered(left.carol, committed(left.alice, Remove(1 if bend else 3))[1].commit)
 
 
+@case("§12.1.3: there is no member at the leaf to be removed")
+def a_remove_outside_of_the_tree(bend: bool) -> Attempt:
+    return by_alice(Remove(99 if bend else 3))
+
+
 @case("§12.1.4: a psk_nonce is of the wrong size")
 def a_psk_nonce_that_is_too_short(bend: bool) -> Attempt:
     return by_alice(PreSharedKey(psk(nonce=bytes(16 if bend else 32))))
@@ -319,8 +324,19 @@ def an_empty_confirmation_tag(bend: bool) -> Attempt:
     return _tagged(lambda tag: b"" if bend else tag)
 
 
-def _tagged(change: Callable[[bytes], bytes]) -> Attempt:
-    four = people()
+class Encrypted(Rules):
+    """Commits are encrypted."""
+
+    private_handshakes = True
+
+
+@case("§12.4.2: the confirmation tag is not right")
+def an_encrypted_commit_with_a_truncated_confirmation_tag(bend: bool) -> Attempt:
+    return _tagged(lambda tag: tag[: 16 if bend else None], Encrypted)
+
+
+def _tagged(change: Callable[[bytes], bytes], policy: type[Rules] = Rules) -> Attempt:
+    four = people(policy)
 
     def changed(sent: AuthenticatedContent) -> AuthenticatedContent:
         assert sent.confirmation_tag is not None
