@@ -160,6 +160,17 @@ def test_of_one_pre_shared_key_that_two_propose_one_is_taken() -> None:
     assert party.agree()
 
 
+def test_a_pre_shared_key_that_the_committer_does_not_know_is_left(four: Party) -> None:
+    """Else whoever proposes one nobody has would keep everybody from committing."""
+    psk = PreSharedKey(PreSharedKeyID(ExternalPsk(b"unknown"), bytes(32)))
+    four.propose("bob", psk)
+    four.propose("carol", Remove(3))
+    assert taken(four.commit("alice")) == [Remove(3)]
+    assert four.agree()
+    with pytest.raises(errors.PskMissing):
+        four.commit("alice", psk)
+
+
 def test_the_choice_itself() -> None:
     """`preferred` and `chosen` by themselves: the first ReInit when there is nothing else, nothing for nothing."""
     party = Party("alice")

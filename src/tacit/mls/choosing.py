@@ -9,7 +9,7 @@ from tacit.mls.framing import Member
 from tacit.mls.policy import Policy, Proposed
 from tacit.mls.proposal_list import apply
 from tacit.mls.proposals import ReInit, Remove, Update
-from tacit.mls.state import State
+from tacit.mls.state import State, psk_secret_of
 
 
 def _leaf_of(proposed: Proposed) -> int | None:
@@ -66,6 +66,7 @@ def _refused(state: State, policy: Policy, proposals: tuple[Proposed, ...], now:
     try:
         applied = apply(epoch.suite, epoch.context, epoch.tree, proposals, state.me, policy, now)
         epoch.census.after(epoch.tree, applied.tree)
+        psk_secret_of(epoch.suite, applied.psks, state, policy)
     except errors.PeerError as error:
         return error
     return None
