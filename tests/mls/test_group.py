@@ -292,6 +292,17 @@ def test_who_was_removed_can_do_nothing_and_has_nothing_of_the_new_epoch(three: 
     assert refused == dict.fromkeys(refused, True)
 
 
+def test_who_was_removed_goes_on_with_no_commit_of_its_last_epoch(three: Party) -> None:
+    own = three.pending("carol")
+    pending = three.pending("alice", Remove(three["carol"].me))
+    _, checked = three["carol"].process(pending.commit, NOW)
+    assert isinstance(checked, CommitChecked)
+    three.took("alice", pending)
+    for late in (own, checked):
+        with pytest.raises(errors.GroupEnded, match="removed"):
+            three["carol"].merge(late, NOW)
+
+
 def test_who_was_removed_reads_nothing_more_of_the_epoch_that_ended_for_it(three: Party) -> None:
     late = three.send("bob")
     three.remove("alice", "carol")

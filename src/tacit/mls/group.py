@@ -246,9 +246,9 @@ class Group:
         self, random: Randomness, changes: LeafChanges | None = None, authenticated_data: bytes = b""
     ) -> tuple[Group, bytes]:
         """An Update of the own leaf with a new key (§12.1.2)."""
+        self.state.need_active()
         leaf = self.state.epoch.tree.leaf(self.me)
-        if leaf is None:
-            raise errors.GroupEnded("removed")
+        assert leaf is not None
         key, changes = self.suite.hpke.kem.generate(random), changes or LeafChanges()
         signer = changes.signer or self.state.signer
         unsigned = dataclasses.replace(changes.of(leaf), encryption_key=key.public, source=Updated(), signature=b"")
@@ -291,7 +291,7 @@ class Group:
         return group, PendingCommit(message, welcome, made.transition)
 
     def merge(self, commit: PendingCommit | CommitChecked, now: int) -> Group:
-        """The group after a commit that the delivery service took; raises `WrongEpoch` for one of another epoch."""
+        """The group after a commit that the delivery service took; raises `WrongEpoch`, `GroupEnded`."""
         return Group(merged(self.state, commit.transition, self.policy, now), self.policy)
 
     def process(self, message: bytes, now: int) -> tuple[Group, Outcome]:

@@ -203,7 +203,8 @@ def _begun(epoch: Epoch) -> tuple[Epoch, SecretTree]:
 
 
 def merged(state: State, transition: Transition, policy: Policy, now: int) -> State:
-    """The state after a commit; raises `WrongEpoch` when another one was applied meanwhile."""
+    """The state after a commit; raises `WrongEpoch` when another one was applied meanwhile, `GroupEnded`."""
+    state.need_active()
     epoch = state.epoch
     if transition.parent != epoch.context:
         raise errors.WrongEpoch("this commit is of another epoch")
