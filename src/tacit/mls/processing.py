@@ -129,10 +129,9 @@ def _key_of(epoch: Epoch, content: FramedContent) -> bytes:
             if isinstance(content.content, ProposalContent) and isinstance(content.content.proposal, Add):
                 return content.content.proposal.key_package.leaf_node.signature_key
             raise errors.InvalidGroupMessage("§12.1.8: a new member proposes to be added, and nothing else")
-        case NewMemberCommit():
-            if isinstance(content.content, Commit) and content.content.path is not None:
-                return content.content.path.leaf_node.signature_key
-            raise errors.InvalidGroupMessage("§12.4.3.2: a new member's commit has a path")
+    if isinstance(content.content, Commit) and content.content.path is not None:
+        return content.content.path.leaf_node.signature_key
+    raise errors.InvalidGroupMessage("§12.4.3.2: a new member's commit has a path")
 
 
 def _member(tree: Tree, leaf_index: int) -> LeafNode:

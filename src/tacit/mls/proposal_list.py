@@ -35,7 +35,13 @@ P = TypeVar("P")
 _NO_PATH: Final = (Add, PreSharedKey, ReInit)
 """What needs no path (§12.4); a custom proposal may change the membership, so it does."""
 _FROM_OUTSIDE: Final = (Add, Remove, PreSharedKey, ReInit, GroupContextExtensions)
-"""What an external sender may propose (§12.1.8)."""
+_MAY: Final[dict[type[AnySender], tuple[type[AnyProposal], ...]]] = {
+    Member: (*_FROM_OUTSIDE, Update, CustomProposal),
+    External: _FROM_OUTSIDE,
+    NewMemberProposal: (Add,),
+    NewMemberCommit: (ExternalInit, Remove, PreSharedKey),
+}
+"""Who may propose what (§12.1.8, §12.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +65,7 @@ def needs_path(proposals: Sequence[Proposed]) -> bool:
 
 def check_sender(proposal: AnyProposal, sender: AnySender) -> None:
     """A proposal may come from whoever sends it (§12.1.8); raises `InvalidGroupMessage`."""
-    match sender:
-        case Member():
-            allowed = not isinstance(proposal, ExternalInit)
-        case External():
-            allowed = isinstance(proposal, _FROM_OUTSIDE)
-        case NewMemberProposal():
-            allowed = isinstance(proposal, Add)
-        case NewMemberCommit():
-            allowed = isinstance(proposal, ExternalInit | Remove | PreSharedKey)
-    if not allowed:
+    if not isinstance(proposal, _MAY[type(sender)]):
         raise errors.InvalidGroupMessage("§12.1.8: a proposal of this type cannot come from such a sender")
 
 
