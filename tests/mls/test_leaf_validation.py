@@ -18,7 +18,7 @@ from tacit import errors
 from tacit.mls import leaf_validation
 from tacit.mls.credential import BasicCredential, Certificate, CustomCredential, X509Credential
 from tacit.mls.extensions import ApplicationId, Extension, RequiredCapabilities, as_extension
-from tacit.mls.leaf_node import Committed, LeafNode, Updated
+from tacit.mls.leaf_node import Committed, LeafNode, Lifetime, Updated
 from tacit.mls.suites import SUITES
 
 ALICE = client("alice")
@@ -65,6 +65,16 @@ def test_a_lifetime_has_a_first_and_a_last_second() -> None:
     for now in (LIFETIME.not_before - 1, LIFETIME.not_after + 1):
         with refused("7.3"):
             leaf_validation.check_lifetime(leaf, now)
+
+
+def test_a_lifetime_is_no_longer_than_the_application_takes() -> None:
+    leaf_validation.check_duration(ALICE.leaf(), 7200)
+    with refused("7.2"):
+        leaf_validation.check_duration(ALICE.leaf(), 7199)
+    leaf_validation.check_duration(ALICE.leaf(source=Lifetime(0, (1 << 64) - 1)), (1 << 64) - 1)
+    # One that ends before it begins is never valid, and not too long.
+    leaf_validation.check_duration(ALICE.leaf(source=Lifetime(NOW, 0)), 0)
+    leaf_validation.check_duration(ALICE.leaf(source=Updated()), 0)
 
 
 def test_a_leaf_of_another_source_has_no_lifetime() -> None:
