@@ -160,6 +160,13 @@ def test_a_message_says_its_version_and_wire_format() -> None:
         from_wire(raw + b"\0")
 
 
+def test_a_key_package_is_of_its_messages_version() -> None:
+    other = dataclasses.replace(PACKAGE, version=2)
+    assert from_wire(to_wire(PACKAGE)) == PACKAGE
+    with pytest.raises(errors.InvalidGroupMessage, match="version"):
+        from_wire(to_wire(other))
+
+
 def test_a_message_may_be_larger_than_a_record() -> None:
     large = PrivateMessage(GROUP_ID, 1, ContentType.APPLICATION, b"", b"", bytes(5 << 20))
     received: Any = from_wire(to_wire(large))

@@ -83,8 +83,10 @@ def test_a_leaf_of_another_source_has_no_lifetime() -> None:
 
 # --- form --------------------------------------------------------------------------------
 
+ALL_DEFAULTS = tuple(Extension(number, b"") for number in (1, 2, 3, 4, 5))
 SOUND = [
     {},
+    {"extensions": ALL_DEFAULTS},
     {"capabilities": caps(versions=(2, 1), cipher_suites=(9, 1), credentials=(2, 1))},
     {"extensions": (as_extension(ApplicationId(b"id")),)},
     {"extensions": (ODD,), "capabilities": caps(extensions=(0xF000,))},
@@ -141,6 +143,8 @@ ASKED = [
     (as_extension(ApplicationId(b"id")),),
     required(),
     required(extension_types=(0xF000, 3), proposal_types=(0xF002, 7), credential_types=(1, 0xF003)),
+    required(extension_types=(1, 2, 3, 4, 5, 0xF000), proposal_types=(1, 2, 3, 4, 5, 6, 7, 0xF002)),
+    (ODD, *(each for each in ALL_DEFAULTS if each.extension_type != 3), *required()),
     (ODD,),
 ]
 TOO_MUCH = [
