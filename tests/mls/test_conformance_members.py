@@ -10,6 +10,7 @@ from mls.making import NOW, SUITE, Client, client, draws
 from tacit.crypto.secret import Secret
 from tacit.mls import conformance
 from tacit.mls.credential import BasicCredential
+from tacit.mls.extensions import ExternalSender, ExternalSenders, as_extension
 from tacit.mls.framing import to_wire
 from tacit.mls.group import Group
 from tacit.mls.joining import KeyPackageKeys
@@ -43,7 +44,8 @@ def keys(somebody: Client, **changes: Any) -> KeyPackageKeys:
 def made(private: bool, with_tree: bool = True, begun: int = NOW) -> dict[str, Any]:
     """Alice adds Bob with a pre-shared key, then Carol, first by a proposal, and removes her; Bob is the client."""
     random, bob = draws("case"), keys(BOB)
-    group = Group.create(b"group", keys(ALICE), Open(private), random)
+    outside = as_extension(ExternalSenders((ExternalSender(CAROL.signer.public, BasicCredential(b"outside")),)))
+    group = Group.create(b"group", keys(ALICE), Open(private), random, (outside,))
     psk = PreSharedKey(PreSharedKeyID(ExternalPsk(b"name"), bytes(SUITE.hash_bytes)))
     group, pending = group.commit(Add(bob.package), psk, now=NOW, random=random, with_tree=with_tree)
     group = group.merge(pending, NOW)
