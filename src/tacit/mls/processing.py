@@ -11,7 +11,7 @@ from tacit.crypto.digest import equal
 from tacit.crypto.kem import PrivateKey
 from tacit.crypto.secret import Secret
 from tacit.mls import extensions as ext
-from tacit.mls import key_schedule, protection, treekem
+from tacit.mls import key_schedule, leaf_validation, protection, treekem
 from tacit.mls.commit import Commit, UpdatePath
 from tacit.mls.committing import census_after, effects_of
 from tacit.mls.extensions import ExternalSenders
@@ -277,6 +277,8 @@ def _with_path(
     else:
         place, before = committer, tree.leaf(committer)
     check_new_leaf(base.suite, base.context.group_id, applied.extensions, policy, place, before, path.leaf_node)
+    for node in path.nodes:
+        leaf_validation.check_key(base.suite, node.encryption_key)
     tree, filtered = treekem.applied(base.suite, tree, place, path)
     return tree, place, filtered
 

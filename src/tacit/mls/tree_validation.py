@@ -41,6 +41,9 @@ def check(
     check_structure(tree)
     parent_hash.check(tree, suite)
     check_unique(tree)
+    for subtree in tree.subtrees():
+        if isinstance(subtree.node, ParentNode):
+            leaf_validation.check_key(suite, subtree.node.encryption_key)
     for _, leaf in tree.leaves():
         leaf_validation.check_form(suite, leaf)
         leaf_validation.check_supports(leaf, context_extensions)

@@ -49,17 +49,19 @@ def welcomed(*more: Any, group: Group | None = None, **options: Any) -> Attempt:
     return joins(pending.welcome, keys)
 
 
-def informed(change: Callable[[GroupInfo], GroupInfo], signer: Any = None, group: Group | None = None) -> Attempt:
+def informed(
+    change: Callable[[GroupInfo], GroupInfo], signer: Any = None, group: Group | None = None, **options: Any
+) -> Attempt:
     """Somebody whom alice adds, with a GroupInfo that was changed and signed again."""
     honest = group_info.signed
 
-    def signed(epoch: state.Epoch, me: Any, key: Any, **options: Any) -> GroupInfo:
-        info = change(honest(epoch, me, key, **options))
+    def signed(epoch: state.Epoch, me: Any, key: Any, **parts: Any) -> GroupInfo:
+        info = change(honest(epoch, me, key, **parts))
         signature = epoch.suite.sign_with_label(signer or key, "GroupInfoTBS", info.to_be_signed())
         return dataclasses.replace(info, signature=signature)
 
     with bent({"tacit.mls.group_info:signed": signed}):
-        return welcomed(group=group)
+        return welcomed(group=group, **options)
 
 
 @case("§12.4.3.1: the GroupInfo's", error=errors.BadSignature)
@@ -171,6 +173,16 @@ def a_welcome_with_another_path_secret(bend: bool) -> Attempt:
 
     with bent({"tacit.mls.committing:PathSecret": changed}, everywhere=False):
         return welcomed(with_path=True)
+
+
+@case("§12.4.3.1: a path secret from the joiner itself", final="a leaf has no node that it shares with itself")
+def a_welcome_with_a_path_secret_from_the_joiner(bend: bool) -> Attempt:
+    """By somebody who has the joiner's signing key."""
+
+    def change(info: GroupInfo) -> GroupInfo:
+        return dataclasses.replace(info, signer=4) if bend else info
+
+    return informed(change, client("erin").signer if bend else None, with_path=True)
 
 
 @case("§7.4: a path secret is of the wrong size", also=("§7.5: a path secret does not give the node's public key",))

@@ -110,6 +110,22 @@ def twice(draw: Draw, secret: bytes) -> Draw:
     return lambda size: secret if next(count) == 1 else draw(size)
 
 
+@case("§7.3: an encryption key is none of the cipher suite's")
+def a_path_with_a_key_of_low_order(bend: bool) -> Attempt:
+    """At the node that alice shares with bob: he would notice, and carol only when she encrypts to it."""
+    four, honest, count = people(), treekem.node_key, itertools.count()
+
+    def node_key(suite: CipherSuite, secret: Secret) -> PrivateKey:
+        made = honest(suite, secret)
+        if bend and next(count) == 0:
+            made.public = bytes(32)
+        return made
+
+    with bent({"tacit.mls.treekem:node_key": node_key}, everywhere=False):
+        pending = committed(four.alice)[1]
+    return delivered(four.carol, pending.commit)
+
+
 @case("§12.4.2: a key of the path is in the tree already")
 def a_path_with_the_keys_that_the_tree_has(bend: bool) -> Attempt:
     """Alice's last commit, with another key for her leaf and the same path secrets."""

@@ -37,7 +37,7 @@ from tacit.mls.extensions import Extension, ExternalSender, ExternalSenders, Req
 from tacit.mls.framing import AuthenticatedContent, Member, NewMemberProposal, ProposalContent, WireFormat
 from tacit.mls.group import Group
 from tacit.mls.leaf_node import LeafNode
-from tacit.mls.policy import Proposed
+from tacit.mls.policy import Policy, Proposed
 from tacit.mls.proposal_list import apply
 from tacit.mls.proposals import (
     Add,
@@ -154,6 +154,32 @@ def a_reinit_with_two_extensions_of_one_type(bend: bool) -> Attempt:
 def an_external_sender_whom_the_application_does_not_know(bend: bool) -> Attempt:
     sender = ExternalSender(EXTERNAL.public, BasicCredential(b"mallory" if bend else b"service"))
     return by_alice(GroupContextExtensions((as_extension(ExternalSenders((sender,))),)))
+
+
+class Alone(Rules):
+    """The default: nobody from outside proposes."""
+
+    authenticate_external = Policy.authenticate_external
+
+
+@case("§5.3.1: the application knows no external senders")
+def an_external_sender_where_the_application_expects_none(bend: bool) -> Attempt:
+    four = people(Alone)
+    listed = ExternalSenders((ExternalSender(EXTERNAL.public, BasicCredential(b"service")),) * bend)
+    return delivered(four.carol, committed(four.alice, GroupContextExtensions((as_extension(listed),)))[1].commit)
+
+
+class Discreet(Rules):
+    """Nothing of members is taken in the clear."""
+
+    public_handshakes = False
+
+
+@case("the application takes encrypted proposals and commits only")
+def a_proposal_in_the_clear_where_all_are_encrypted(bend: bool) -> Attempt:
+    four = people()
+    content = signed(four.alice, ProposalContent(Remove(1)))
+    return delivered(Group(four.carol.state, Discreet() if bend else Rules()), public(four.alice, content))
 
 
 @case("two extensions of one type", error=errors.Malformed)
@@ -333,6 +359,14 @@ class Encrypted(Rules):
 @case("§12.4.2: the confirmation tag is not right")
 def an_encrypted_commit_with_a_truncated_confirmation_tag(bend: bool) -> Attempt:
     return _tagged(lambda tag: tag[: 16 if bend else None], Encrypted)
+
+
+@case("epoch 3, here 4", error=errors.WrongEpoch, final="of an epoch that is over only messages are read")
+def an_encrypted_commit_of_the_epoch_before(bend: bool) -> Attempt:
+    four = people(Encrypted)
+    _, late = committed(four.alice, seed="late")
+    _, other = committed(four.bob)
+    return delivered(four.carol, *([other.commit] if bend else []), late.commit)
 
 
 def _tagged(change: Callable[[bytes], bytes], policy: type[Rules] = Rules) -> Attempt:

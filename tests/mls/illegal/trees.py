@@ -207,6 +207,12 @@ def a_node_with_a_leafs_key(bend: bool) -> Attempt:
     return joined(change)
 
 
+@case("§7.3: an encryption key is none of the cipher suite's")
+def a_node_with_a_key_of_low_order(bend: bool) -> Attempt:
+    """Nobody beside it could commit."""
+    return joined(lambda tree: chained(node(tree, 1, encryption_key=bytes(32))) if bend else tree)
+
+
 @case("§7.3: two leaves have one signature key", also=("§7.3: a signature key is there twice",))
 def two_leaves_with_one_signature_key(bend: bool) -> Attempt:
     signer = people().alice.state.signer
@@ -290,6 +296,20 @@ def beside(change: Callable[[RatchetTree], RatchetTree]) -> Attempt:
 @case("a ratchet tree ends with a node that is not blank", error=errors.Malformed)
 def a_tree_that_ends_with_a_blank(bend: bool) -> Attempt:
     return beside(lambda tree: RatchetTree((*tree.nodes, *[OptionalNode(None)] * bend)))
+
+
+@case(
+    "leaves have the even places of a ratchet tree, parents the odd ones",
+    error=errors.Malformed,
+    final="a tree is made of leaves and what is above them",
+)
+def a_tree_with_a_leaf_where_a_parent_belongs(bend: bool) -> Attempt:
+    def change(tree: RatchetTree) -> RatchetTree:
+        nodes = list(tree.nodes)
+        nodes[1] = nodes[2] if bend else nodes[1]
+        return RatchetTree(tuple(nodes))
+
+    return beside(change)
 
 
 @case("§12.4.3.1: the tree is not that of the group")

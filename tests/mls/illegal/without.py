@@ -11,7 +11,7 @@ import functools
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -22,6 +22,7 @@ import tacit.mls
 _MODULES: Final = tuple(
     f"tacit.mls.{each.name}" for each in pkgutil.iter_modules(tacit.mls.__path__) if "conformance" not in each.name
 )
+_OF_RULES: Final = ("InvalidGroupMessage", "BadSignature", "ProposalMissing", "PskMissing")
 
 
 def _says(node: ast.stmt, text: str) -> bool:
@@ -86,6 +87,18 @@ def _refusals() -> tuple[tuple[str, tuple[ast.Raise, ...]], ...]:
         tree = ast.parse(_path(name).read_text(encoding="utf-8"))
         found.append((name, tuple(each for each in ast.walk(tree) if isinstance(each, ast.Raise))))
     return tuple(found)
+
+
+def unshown(texts: Iterable[str]) -> set[str]:
+    """The texts with which the engine refuses what breaks a rule, but for these."""
+    shown, found = tuple(texts), set[str]()
+    for _, refusals in _refusals():
+        for each in refusals:
+            exc = each.exc
+            of_rules = isinstance(exc, ast.Call) and ast.unparse(exc.func).removeprefix("errors.") in _OF_RULES
+            if of_rules and not any(_says(each, text) for text in shown):
+                found.add(ast.unparse(each).partition("(")[2].lstrip("f").strip("'\")"))
+    return found
 
 
 def _path(name: str) -> Path:
