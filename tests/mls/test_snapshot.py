@@ -299,6 +299,12 @@ def test_a_record_that_is_missing_or_of_another_format_is_refused() -> None:
             load(b"\0\0")
 
 
+def test_a_record_that_is_of_no_part_of_the_group_is_not_read() -> None:
+    group = rich()["alice"]
+    others = {"keys/4/1": b"", "keys/4/a": b"", "keys/9/0": b"", "tree/9": b"", "else": b""}
+    assert deep_hash(Group.load({**group.records(), **others}, OPEN).state) == deep_hash(group.state)
+
+
 @pytest.mark.parametrize("width", [0, 3, 1 << 17])
 def test_a_tree_of_secrets_has_a_width_that_is_a_power_of_2(width: int) -> None:
     records = rich()["alice"].records()

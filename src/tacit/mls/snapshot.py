@@ -40,7 +40,7 @@ from tacit.mls.saved import (
     SavedSecrets,
     SavedUpdate,
 )
-from tacit.mls.secret_tree import Branch, Chunk, MessageKey, Ratchet, Ratchets, SecretTree, chunk_root
+from tacit.mls.secret_tree import CHUNK_LEVEL, Branch, Chunk, MessageKey, Ratchet, Ratchets, SecretTree, chunk_root
 from tacit.mls.state import Epoch, OwnUpdate, PastEpoch, PendingCommit, State, Transition, epoch_of
 from tacit.mls.suites import suite_of
 from tacit.mls.tree import Tree, from_nodes
@@ -250,15 +250,15 @@ def _past(found: Records, number: int) -> PastEpoch:
 
 def _secret_tree(found: Records, number: int) -> SecretTree:
     saved = _read(SavedSecrets, found, f"secrets/{number}")
-    width, prefix = saved.width, f"keys/{number}/"
+    width = saved.width
     if width < 1 or width > limits.LEAVES or width & (width - 1):
         raise errors.Malformed("a tree's width is a power of 2")
     root = tree_math.root(width)
     least = tree_math.level(chunk_root(width, 0))
     chunks = {}
-    for name in found:
-        if name.startswith(prefix):
-            where = int(name.removeprefix(prefix))
+    for where in range(max(width >> CHUNK_LEVEL, 1)):
+        name = f"keys/{number}/{where}"
+        if name in found:
             keys = _read(SavedKeys, found, name)
             secrets = {each.index: Secret(each.secret) for each in keys.secrets}
             ratchets = {
