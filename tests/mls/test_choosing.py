@@ -10,6 +10,8 @@ from tacit import errors
 from tacit.mls import (
     Add,
     ExternalPsk,
+    Group,
+    LeafNode,
     Member,
     PendingCommit,
     PreSharedKey,
@@ -105,6 +107,27 @@ def test_what_is_not_valid_with_the_others_is_left(four: Party) -> None:
     four.propose("carol", Add(other))
     assert taken(four.commit("alice")) == [Add(package), Add(other)]
     assert four.agree()
+
+
+def test_one_that_is_not_valid_costs_little_among_many() -> None:
+    """What a committer looks at grows with n log n: whoever sends nonsense should not keep it busy."""
+
+    class Counting(Open):
+        looks = 0
+
+        def authenticate(self, leaf: LeafNode) -> None:
+            self.looks += 1
+
+    party, policy = Party("alice", "bob"), Counting()
+    packages = [party.keys(f"member {number}").package for number in range(40)]
+    for number, package in enumerate((*packages[:20], packages[5], *packages[20:])):
+        party.groups["bob"], message = party["bob"].propose(Add(package), party.random, bytes([number]))
+        party.take(message, "alice")
+    alice = Group(party["alice"].state, policy)
+    assert len(alice.proposals) == 41
+    _, pending = alice.commit(now=NOW, random=party.random)
+    assert taken(pending) == [Add(package) for package in packages]
+    assert policy.looks < 41 * 2 * 6, "one by one they would be over 800"
 
 
 def test_nothing_is_left_of_what_was_received_where_none_of_it_is_valid(four: Party) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tacit import errors
 from tacit.mls.framing import Member
@@ -50,15 +50,28 @@ def chosen(state: State, policy: Policy, by_value: tuple[Proposed, ...], now: in
     everything = (*received, *by_value)
     if not received or _refused(state, policy, everything, now) is None:
         return everything
-    taken: tuple[Proposed, ...] = by_value
-    refused = _refused(state, policy, taken, now) if taken else None
+    refused = _refused(state, policy, by_value, now) if by_value else None
     if refused is not None:
         raise refused
-    for each in received:
-        longer = (*taken[: len(taken) - len(by_value)], each, *by_value)
-        if _refused(state, policy, longer, now) is None:
-            taken = longer
-    return taken
+    return (*_extended(state, policy, (), received, by_value, now), *by_value)
+
+
+def _extended(
+    state: State,
+    policy: Policy,
+    taken: tuple[Proposed, ...],
+    more: Sequence[Proposed],
+    by_value: tuple[Proposed, ...],
+    now: int,
+) -> tuple[Proposed, ...]:
+    """What is taken with as many more as are valid with it, by halves: one that is not costs log n looks, not n."""
+    if _refused(state, policy, (*taken, *more, *by_value), now) is None:
+        return (*taken, *more)
+    if len(more) == 1:
+        return taken
+    half = len(more) // 2
+    taken = _extended(state, policy, taken, more[:half], by_value, now)
+    return _extended(state, policy, taken, more[half:], by_value, now)
 
 
 def _refused(state: State, policy: Policy, proposals: tuple[Proposed, ...], now: int) -> errors.TacitError | None:
