@@ -80,6 +80,13 @@ def test_a_committer_takes_neither_its_own_update_nor_its_own_removal(four: Part
     assert four["alice"].state.removed
 
 
+def test_an_update_of_the_committers_own_keeps_no_reinit_back(four: Party) -> None:
+    four.propose("alice", None)
+    four.propose("bob", reinit(b"next", SUITE))
+    assert taken(four.pending("carol"))[0] == four["alice"].proposals[0].proposal, "anything else goes before it"
+    assert taken(four.pending("alice")) == [reinit(b"next", SUITE)], "and for alice there is nothing else"
+
+
 def test_the_committers_own_proposals_come_last_and_by_value(four: Party) -> None:
     four.propose("bob", Remove(3))
     package = four.keys("erin").package
