@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from tacit import errors
 from tacit.mls import extensions as ext
-from tacit.mls import leaf_validation
+from tacit.mls import leaf_validation, limits
 from tacit.mls.extensions import Extension, ExternalSenders
 from tacit.mls.framing import AnySender, External, Member, NewMemberCommit, NewMemberProposal
 from tacit.mls.group_context import GroupContext
@@ -251,6 +251,8 @@ def _check_capabilities(
 
 
 def _check_psks(suite: CipherSuite, context: GroupContext, psks: tuple[PreSharedKeyID, ...]) -> None:
+    if len(psks) > limits.PSKS:  # joiners could not be told of them
+        raise errors.TooLarge(f"{len(psks)} pre-shared keys where {limits.PSKS} are the most")
     if len(set(psks)) != len(psks):
         raise errors.InvalidGroupMessage("§12.2: one pre-shared key twice")
     for each in psks:
