@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from traceback import print_exception
 from typing import Final
 
-from fuzz import described_api, sockets
+from fuzz import described_api, mls_bytes, sockets
 
 Form = Callable[[Path, float, int], str]
 FORMS: Final[dict[str, Form]] = {
@@ -22,6 +22,7 @@ FORMS: Final[dict[str, Form]] = {
     "sockets": lambda folder, share, seed: sockets.run(
         folder, seed=seed, rounds=max(1, round(20 * share)), mutations=500, step=1
     ),
+    "mls": mls_bytes.run,
 }
 
 

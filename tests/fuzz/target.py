@@ -16,15 +16,12 @@ from typing import Any, Final
 
 import httpx2
 
+from fuzz.failed import Failed as Failed
 from server.people import AUTHORITY, Clock, Town
 
 UNLIMITED: Final = ("--requests-per-device", "0", "--requests-per-address", "0")
 PATIENCE: Final = 30.0
 """Seconds, on a busy machine."""
-
-
-class Failed(AssertionError):
-    """Something came out wrong."""
 
 
 @dataclass(frozen=True, slots=True)
