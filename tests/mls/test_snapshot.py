@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from mls.deep import deep_hash, secrets_in
 from mls.making import NOW, SUITE
 from mls.party import OPEN, Open, Party, reinit
 from tacit import errors
+from tacit.crypto.secret import Secret
 from tacit.mls import (
     Add,
     ExternalPsk,
@@ -28,6 +30,7 @@ from tacit.mls import (
 from tacit.mls import saved as saved_structs
 from tacit.mls.framing import ContentType
 from tacit.mls.secret_tree import SecretTree
+from tacit.mls.state import State
 from tacit.mls.suites import SUITES
 from tacit.wire.codec import decode
 
@@ -106,6 +109,29 @@ def test_what_changed_is_enough() -> None:
     removed = next(name for name in names[3] if name.startswith("past/"))
     assert removed in {"past/2", "past/5"}, "the oldest epoch goes when one is added"
     assert disk.keep(party["alice"]) == {}, "nothing changed"
+
+
+def test_whatever_is_another_in_a_state_is_written() -> None:
+    party = rich()
+    state = party["alice"].state
+    others: dict[str, Any] = {
+        "epoch": (dataclasses.replace(state.epoch), "group"),
+        "secret_tree": (SecretTree(4, Secret(bytes(32)), {}), "secrets/4"),
+        "me": (1, "group"),
+        "keys": ({}, "group"),
+        "signer": (SUITE.new_signature_key(party.random), "group"),
+        "proposals": ({}, "proposals"),
+        "updates": ({}, "proposals"),
+        "past": (state.past[:2], "group"),
+        "resumption": ((), "group"),
+        "reinit": (reinit(b"next", SUITE), "group"),
+        "removed": (True, "group"),
+    }
+    assert set(others) == {field.name for field in dataclasses.fields(State)}
+    for name, (value, record) in others.items():
+        after = Group(dataclasses.replace(state, **{name: value}), OPEN)
+        assert record in after.changed(party["alice"]), name
+    assert party["alice"].changed(Group(dataclasses.replace(state), OPEN)) == {}
 
 
 @pytest.mark.parametrize("end", ["removed", "reinit"])
