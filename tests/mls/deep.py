@@ -64,7 +64,7 @@ def _walk(value: Any, out: list[Part]) -> None:
         case State():  # the later of two Updates counts, so their order does too
             _walk(tuple(value.proposals.items()), out)
             _walk_fields(value, out, without="proposals")
-        case (None, None):  # a part of a secret tree of which nothing is left
+        case (_, _) if _nothing(value):  # a part of a secret tree of which nothing is left
             out.append(("none", b""))
         case tuple():  # a NamedTuple too
             out.append((type(value).__name__, b"%d" % len(value)))
@@ -80,6 +80,10 @@ def _walk(value: Any, out: list[Part]) -> None:
             _walk_fields(value, out)
         case _:
             raise TypeError(f"a deep hash of {type(value).__name__}")
+
+
+def _nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, tuple) and len(value) == 2 and all(_nothing(each) for each in value))
 
 
 def _walk_fields(value: Any, out: list[Part], without: str = "") -> None:
