@@ -56,7 +56,7 @@ def check_form(suite: CipherSuite, leaf: LeafNode) -> None:
         raise errors.InvalidGroupMessage("§7.2: the leaf does not list its own credential's type")
     if not ext.types_of(leaf.extensions) <= DEFAULT_EXTENSIONS | set(can.extensions):
         raise errors.InvalidGroupMessage("§7.3: the leaf has an extension that it does not list")
-    check_key(suite, leaf.encryption_key)
+    check_size(suite, leaf.encryption_key)
     _check_certificate(leaf)
 
 
@@ -68,10 +68,16 @@ def _check_certificate(leaf: LeafNode) -> None:
             raise errors.InvalidGroupMessage("§5.3: the leaf's signature key is not that of its certificate")
 
 
+def check_size(suite: CipherSuite, public: bytes) -> None:
+    """A public key has the size of the suite's (§7.3): all that is asked of a tree of thousands."""
+    if len(public) != suite.hpke.kem.PUBLIC_BYTES:
+        raise errors.InvalidGroupMessage("§7.3: an encryption key is none of the cipher suite's")
+
+
 def check_key(suite: CipherSuite, public: bytes) -> None:
-    """A public key is one of the suite's KEM (§7.3, §10): nobody could encrypt to another one, and so not commit."""
+    """A public key that is new is one of the suite's (§7.3, §10): nobody could encrypt to another."""
     try:
-        verify.check_public(_ALGORITHMS[suite.hpke.kem.ID], public)
+        verify.check_form(_ALGORITHMS[suite.hpke.kem.ID], public)
     except errors.PeerError:
         raise errors.InvalidGroupMessage("§7.3: an encryption key is none of the cipher suite's") from None
 
@@ -107,6 +113,7 @@ def check_key_package(suite: CipherSuite, package: KeyPackage, now: int) -> None
         raise errors.InvalidGroupMessage("§10.1: the key package's signature does not verify")
     if leaf.encryption_key == package.init_key:
         raise errors.InvalidGroupMessage("§10.1: the leaf's key is the init key")
+    check_key(suite, leaf.encryption_key)
     check_key(suite, package.init_key)
     ext.types_of(package.extensions)
 

@@ -192,6 +192,7 @@ def check_new_leaf(
     Without a leaf `before` it is of somebody who joins by an external commit.
     """
     leaf_validation.check_form(suite, leaf)
+    leaf_validation.check_key(suite, leaf.encryption_key)
     leaf_validation.check_supports(leaf, extensions)
     leaf_validation.check_signature(suite, leaf, group_id, index)
     policy.authenticate(leaf)

@@ -43,7 +43,7 @@ def check(
     check_unique(tree)
     for subtree in tree.subtrees():
         if isinstance(subtree.node, ParentNode):
-            leaf_validation.check_key(suite, subtree.node.encryption_key)
+            leaf_validation.check_size(suite, subtree.node.encryption_key)
     for _, leaf in tree.leaves():
         leaf_validation.check_form(suite, leaf)
         leaf_validation.check_supports(leaf, context_extensions)

@@ -341,6 +341,11 @@ def a_commit_with_the_former_key(bend: bool) -> Attempt:
     return renewed(changing(**({"encryption_key": _former(0).encryption_key} if bend else {})))
 
 
+@case("§7.3: an encryption key is none of the cipher suite's")
+def a_commit_with_a_leaf_of_low_order(bend: bool) -> Attempt:
+    return renewed(changing(**({"encryption_key": bytes(32)} if bend else {})))
+
+
 @case("§5.3.1: the new credential is not of the same member")
 def a_commit_to_another_identity(bend: bool) -> Attempt:
     return renewed(changing(credential=BasicCredential(b"bob" if bend else b"alice")))

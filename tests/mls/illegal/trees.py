@@ -208,9 +208,13 @@ def a_node_with_a_leafs_key(bend: bool) -> Attempt:
 
 
 @case("§7.3: an encryption key is none of the cipher suite's")
-def a_node_with_a_key_of_low_order(bend: bool) -> Attempt:
-    """Nobody beside it could commit."""
-    return joined(lambda tree: chained(node(tree, 1, encryption_key=bytes(32))) if bend else tree)
+def a_node_with_a_key_of_another_size(bend: bool) -> Attempt:
+    return joined(lambda tree: chained(node(tree, 1, encryption_key=bytes(range(1, 66)))) if bend else tree)
+
+
+@case("§7.3: an encryption key is none of the cipher suite's")
+def a_member_with_a_key_of_another_size(bend: bool) -> Attempt:
+    return joined(bobs(encryption_key=bytes(range(1, 66))) if bend else same)
 
 
 @case("§7.3: two leaves have one signature key", also=("§7.3: a signature key is there twice",))
