@@ -308,6 +308,7 @@ class World(Carrier):
         if before and number % 4 == 0 and before != side.info:
             self.outdated(side, host, before)
         group, message = self.outside(side.info, keys, place)
+        self.tampered(host, message, "external commit")
         post = Post(message, self.newcomer(group, keys, side), side.epoch, epoch_of(group), external=True)
         assert post.after is not None
         person = post.author

@@ -42,6 +42,7 @@ LEAST: Final = {
     "attack by a removed member": 20,
     "attack: control": 40,
     "catch up": 30,
+    "changed external commit": 10,
     "changed info": 20,
     "changed text": 10,
     "changed welcome": 20,
