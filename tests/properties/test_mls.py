@@ -158,7 +158,7 @@ def test_groups_agree_whatever_happens() -> None:
     run_state_machine_as_test(
         Groups,
         settings=settings(
-            max_examples=80 if LONG else 20, stateful_step_count=50 if LONG else 30, report_multiple_bugs=False
+            max_examples=80 if LONG else 16, stateful_step_count=50 if LONG else 30, report_multiple_bugs=False
         ),
     )
     print("\n".join(f"{count:6} {name}" for name, count in sorted(DONE.items())))
