@@ -29,6 +29,7 @@ class _Lenient(Policy):
     external_joins = True
     new_member_proposals = True
     lifetime_seconds = 1 << 64
+    resumption_epochs = 1 << 32
 
     def __init__(self, psks: Mapping[bytes, Secret]) -> None:
         self.psks = psks

@@ -160,6 +160,11 @@ class PublicMessage:
         return AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, self.content, self.signature, self.confirmation_tag)
 
 
+def sender_data_aad(group_id: bytes, epoch: int, content_type: ContentType) -> bytes:
+    """SenderDataAAD (§6.3.2)."""
+    return vector(group_id) + epoch.to_bytes(8, "big") + bytes((content_type,))
+
+
 @struct
 class PrivateMessage:
     """Encrypted content: who sends it is encrypted too (§6.3)."""
@@ -173,7 +178,7 @@ class PrivateMessage:
 
     def sender_data_aad(self) -> bytes:
         """SenderDataAAD (§6.3.2)."""
-        return vector(self.group_id) + self.epoch.to_bytes(8, "big") + self.content_type.to_bytes(1, "big")
+        return sender_data_aad(self.group_id, self.epoch, self.content_type)
 
     def content_aad(self) -> bytes:
         """PrivateContentAAD (§6.3.1)."""

@@ -26,10 +26,11 @@ from tacit.mls.framing import (
     PublicMessage,
     SenderData,
     WireFormat,
+    sender_data_aad,
 )
 from tacit.mls.group_context import GroupContext
 from tacit.mls.secret_tree import MessageKey, SecretTree, Window
-from tacit.mls.suites import CipherSuite, SignatureKey
+from tacit.mls.suites import CipherSuite, SignatureKey, vector
 from tacit.wire.codec import decode, encode, functions_of
 from tacit.wire.encodings import Variable
 from tacit.wire.reader import Reader
@@ -133,14 +134,12 @@ def private_message(
     guard = random(4)
     plaintext = encode(content.content) + message.auth_data()
     plaintext += bytes(padding(len(plaintext)))
-    shell = PrivateMessage(content.group_id, content.epoch, content.content_type, content.authenticated_data, b"", b"")
-    ciphertext = suite.seal(key.key, _guarded(key, guard), plaintext, shell.content_aad())
-    data = encode(SenderData(leaf, key.generation, guard))
+    kind, aad = content.content_type, content.authenticated_data
+    head = sender_data_aad(content.group_id, content.epoch, kind)
+    ciphertext = suite.seal(key.key, _guarded(key, guard), plaintext, head + vector(aad))
     data_key, data_nonce = sender_data_key(suite, sender_data_secret, ciphertext)
-    sealed = suite.seal(data_key, data_nonce, data, shell.sender_data_aad())
-    return tree, PrivateMessage(
-        shell.group_id, shell.epoch, shell.content_type, shell.authenticated_data, sealed, ciphertext
-    )
+    sealed = suite.seal(data_key, data_nonce, encode(SenderData(leaf, key.generation, guard)), head)
+    return tree, PrivateMessage(content.group_id, content.epoch, kind, aad, sealed, ciphertext)
 
 
 def open_private(

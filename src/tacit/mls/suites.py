@@ -72,6 +72,8 @@ _P521: Final = _ecdsa(sign.P521Key, verify.P521)
 
 def vector(*parts: bytes) -> bytes:
     """Each part as `opaque <V>` (§2.1.2), one after the other."""
+    if len(parts) == 1 and len(parts[0]) < 0x40:
+        return bytes((len(parts[0]),)) + parts[0]
     out = bytearray()
     for part in parts:
         write_varint(out, len(part))
@@ -83,6 +85,12 @@ def vector(*parts: bytes) -> bytes:
 def _kdf_label(label: str, length: int) -> bytes:
     """KDFLabel without its context: the same few all the time."""
     return length.to_bytes(2, "big") + vector(_PREFIX + label.encode())
+
+
+@functools.lru_cache(maxsize=32)
+def _sign_label(label: str) -> bytes:
+    """SignContent without its content."""
+    return vector(_PREFIX + label.encode())
 
 
 @final
@@ -132,9 +140,7 @@ class CipherSuite:
 
     def expand_with_label(self, secret: Secret, label: str, context: bytes, length: int) -> Secret:
         """ExpandWithLabel (§8)."""
-        size = len(context)
-        framed = bytes((size,)) + context if size < 64 else vector(context)
-        return Secret(kdf.expand(secret.reveal(), _kdf_label(label, length) + framed, length, self.hash))
+        return Secret(kdf.expand(secret.reveal(), _kdf_label(label, length) + vector(context), length, self.hash))
 
     def derive_secret(self, secret: Secret, label: str) -> Secret:
         """DeriveSecret (§8)."""
@@ -171,11 +177,11 @@ class CipherSuite:
 
     def sign_with_label(self, key: SignatureKey, label: str, content: bytes) -> bytes:
         """SignWithLabel (§5.1.2)."""
-        return self._scheme.sign(key, vector(_PREFIX + label.encode(), content))
+        return self._scheme.sign(key, _sign_label(label) + vector(content))
 
     def verify_with_label(self, public: bytes, label: str, content: bytes, signature: bytes) -> bool:
         """VerifyWithLabel (§5.1.2); never raises for what the bytes are."""
-        return self._scheme.verify(public, vector(_PREFIX + label.encode(), content), signature)
+        return self._scheme.verify(public, _sign_label(label) + vector(content), signature)
 
     # --- HPKE ----------------------------------------------------------------------------
 
