@@ -32,7 +32,7 @@ from tacit.mls.framing import ContentType
 from tacit.mls.secret_tree import SecretTree
 from tacit.mls.state import State
 from tacit.mls.suites import SUITES
-from tacit.wire.codec import decode
+from tacit.wire.codec import decode, encode
 
 
 class Disk:
@@ -323,6 +323,16 @@ def test_a_record_that_is_missing_or_of_another_format_is_refused() -> None:
     for load, name in ((load_pending, "pending"), (load_keys, "key package")):
         with pytest.raises(errors.UnknownVersion, match=f"the record {name} has another format"):
             load(b"\0\0")
+
+
+@pytest.mark.parametrize("number", [8, 0])
+def test_an_epoch_with_another_number_of_secrets_is_refused(number: int) -> None:
+    records = rich()["alice"].records()
+    saved = decode(saved_structs.SavedGroup, records["group"][2:])
+    epoch = dataclasses.replace(saved.epoch, secrets=saved.epoch.secrets[:number])
+    damaged = records["group"][:2] + encode(dataclasses.replace(saved, epoch=epoch))
+    with pytest.raises(errors.Malformed, match="another number of secrets"):
+        Group.load({**records, "group": damaged}, OPEN)
 
 
 def test_a_record_that_is_of_no_part_of_the_group_is_not_read() -> None:

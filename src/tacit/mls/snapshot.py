@@ -203,7 +203,7 @@ def load(found: Records) -> State:
     group = _read(SavedGroup, found, "group")
     context = group.epoch.context
     suite = suite_of(context.cipher_suite)
-    secrets = EpochSecrets(*(Secret(each) for each in group.epoch.secrets))
+    secrets = _epoch_secrets(group.epoch)
     tree = _tree(found, context)
     proposals = _read(SavedProposals, found, "proposals")
     return State(
@@ -231,6 +231,12 @@ def _read(cls: type[T], found: Records, name: str) -> T:
     if data[:2] != VERSION.to_bytes(2, "big"):
         raise errors.UnknownVersion(f"the record {name} has another format")
     return decode(cls, data[2:], limits.MESSAGE_BYTES)
+
+
+def _epoch_secrets(saved: SavedEpoch) -> EpochSecrets:
+    if len(saved.secrets) != len(EpochSecrets.__slots__):
+        raise errors.Malformed("an epoch has another number of secrets")
+    return EpochSecrets(*(Secret(each) for each in saved.secrets))
 
 
 def _tree(found: Records, context: GroupContext) -> Tree:
@@ -304,7 +310,7 @@ def load_pending(data: bytes) -> PendingCommit:
     saved = _read(SavedPending, {"pending": data}, "pending")
     suite = suite_of(saved.parent.cipher_suite)
     tree = from_nodes(saved.tree)
-    secrets = EpochSecrets(*(Secret(each) for each in saved.epoch.secrets))
+    secrets = _epoch_secrets(saved.epoch)
     effects = Effects(
         saved.effects.epoch,
         LeafIndex(saved.effects.committer),
