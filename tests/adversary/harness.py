@@ -52,7 +52,7 @@ def play(attack: type[Attack], removed: Mapping[str, str], folder: Path) -> Outc
         played = attack(folder, removed)
         try:
             asyncio.run(asyncio.wait_for(played.run(), SECONDS))
-        except Exception as error:
+        except Exception as error:  # whatever it is: an attack that did not come to its end shows nothing
             raise BrokenError(f"it does not play: {type(error).__name__}: {error}") from error
         return Outcome(played.code, played.succeeded())
 
