@@ -281,6 +281,15 @@ class World(Carrier):
         DONE[f"propose {kind}"] += 1
         self.hand_out(side, behind)
 
+    def unheard(self, number: int) -> None:
+        """A commit names a proposal that everybody else lost: they refuse it until they have that too."""
+        author = self.current(number)
+        everybody = range(len(author.side.people))
+        self.propose(author, "psk", number, everybody)
+        self.commit(self.current(number + 2), (), number, everybody, "")
+        for person in list(author.side.people):
+            self.follow(person, len(author.side.log), "lost")
+
     # --- from outside --------------------------------------------------------------------
 
     def external(self, number: int, resync: bool, behind: Sequence[int]) -> None:

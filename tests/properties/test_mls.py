@@ -28,10 +28,11 @@ DEEDS: Final = {
     "external": 1,
     "resync": 1,
     "say": 3,
-    "deliver": 5,
+    "deliver": 7,
     "follow": 5,
     "crash": 1,
     "wait": 1,
+    "unheard": 1,
     "fork": 1,
     "across": 1,
 }
@@ -71,20 +72,20 @@ LEAST: Final = {
 }
 """How often each operation occurs at least in the long profile; in the other one at least once."""
 RARE: Final = {
-    "across": 40,
+    "across": 8,
     "behind": 4,
     "changed commit": 20,
     "changed proposal": 10,
     "early": 8,
     "external, too late": 4,
-    "fork": 10,
+    "fork": 4,
     "lost proposal": 4,
     "propose add": 8,
     "propose extensions": 8,
     "propose psk": 8,
     "propose remove": 8,
     "propose update": 8,
-    "proposal missing": 1,
+    "proposal missing": 20,
     "read: out of window": 10,
     "read: own": 20,
 }
@@ -142,6 +143,8 @@ class Groups(RuleBasedStateMachine):
                 world.crash(world.person(who))
             case "wait":
                 world.now += number % 200
+            case "unheard":
+                world.unheard(number)
             case "fork":
                 world.fork(number)
             case _:
