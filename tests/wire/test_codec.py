@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -510,3 +512,51 @@ def test_bytes_are_passed_over_up_to_the_end() -> None:
     with pytest.raises(errors.Malformed, match="too early"):
         reader.skip(1)
     assert reader.position == 3
+
+
+# --- what is compiled --------------------------------------------------------------------
+
+
+PREFIXES = (b"\x40\x40", b"\x40\x01", b"\xff", b"\x80")
+
+
+def one_by_one(cls: type, data: bytes) -> Any:
+    """The struct whose fields are read by their own readers."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    reader = Reader(data)
+    value = cls(*[codec.functions_of(hints[field.name])[1](reader) for field in dataclasses.fields(cls)])
+    if reader.position != len(data):
+        raise errors.Malformed("bytes are left over")
+    return value
+
+
+def outcome(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except errors.PeerError as error:
+        return type(error), str(error)
+
+
+@given(st.sampled_from([value for value, _ in EXAMPLES]), st.data())
+def test_all_fields_at_once_are_read_and_refused_as_one_after_the_other(value: Any, data: st.DataObject) -> None:
+    raw = bytearray(encode(value))
+    for _ in range(data.draw(st.integers(0, 3))):
+        start, stop = (data.draw(st.integers(0, len(raw))) for _ in range(2))
+        raw[start:stop] = data.draw(st.binary(max_size=3) | st.sampled_from(PREFIXES))
+    cls, changed = type(value), bytes(raw)
+    assert outcome(lambda: decode(cls, changed)) == outcome(lambda: one_by_one(cls, changed))
+
+
+@given(st.sampled_from([type(value) for value, _ in EXAMPLES]), st.binary(max_size=80), st.integers(0, 80))
+def test_fields_at_once_stay_within_the_readers_end(cls: type, data: bytes, end: int) -> None:
+    shorter = data[:end]
+
+    def within() -> tuple[Any, int]:
+        reader = Reader(data, 0, len(shorter))
+        return codec.functions_of(cls)[1](reader), reader.position
+
+    def alone() -> tuple[Any, int]:
+        reader = Reader(shorter)
+        return codec.functions_of(cls)[1](reader), reader.position
+
+    assert outcome(within) == outcome(alone)

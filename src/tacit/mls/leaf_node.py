@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import Annotated
 
@@ -81,7 +80,7 @@ def _known(encoded: bytes) -> Capabilities:
 
 def _read_known(reader: Reader) -> Capabilities:
     start = reader.position
-    for _ in dataclasses.fields(Capabilities):
+    for _ in Capabilities.__slots__:
         reader.skip(reader.varint())
     return _known(reader.data[start : reader.position])
 

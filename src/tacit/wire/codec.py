@@ -22,8 +22,8 @@ import typing
 from typing import Annotated, Any, TypeVar, Union, dataclass_transform, get_args, get_origin
 
 from tacit import errors
-from tacit.wire import limits
-from tacit.wire.encodings import Encoding
+from tacit.wire import compiled, limits
+from tacit.wire.encodings import READ, Encoding
 from tacit.wire.reader import Reader, ReaderFunction, Writer, write_varint
 
 T = TypeVar("T")
@@ -71,6 +71,9 @@ class Many(Encoding):
 
         return write, read
 
+    def reading(self) -> str:
+        return f"if at < end and not data[at]:\n    field = ()\n    at += 1\nelse:\n{textwrap.indent(READ, ' ' * 4)}"
+
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Variant(Encoding):
@@ -87,7 +90,7 @@ class Variant(Encoding):
     def functions(self, hint: Any) -> tuple[Writer, ReaderFunction]:
         size = self.size
         pairs = {number: _struct_functions(cls) for number, cls in self.cases.items()}
-        readers = {number: read for number, (_, read) in pairs.items()}
+        readers = {number.to_bytes(size, "big"): read for number, (_, read) in pairs.items()}
         writers = {
             self.cases[number]: (number.to_bytes(size, "big"), write_case) for number, (write_case, _) in pairs.items()
         }
@@ -103,12 +106,12 @@ class Variant(Encoding):
 
         def read(reader: Reader) -> Any:
             start = reader.position
-            number = reader.uint(size)
+            number = reader.take(size)
             read_case = readers.get(number)
             if read_case is not None:
                 return read_case(reader)
             if read_other is None:
-                raise errors.UnknownVersion(f"case {number}")
+                raise errors.UnknownVersion(f"case {int.from_bytes(number, 'big')}")
             reader.position = start
             return read_other(reader)
 
@@ -153,17 +156,6 @@ def _once(write: Writer) -> Writer:
     return write_once
 
 
-def _kept(read: ReaderFunction) -> ReaderFunction:
-    def read_kept(reader: Reader) -> Any:
-        start = reader.position
-        value = read(reader)
-        # Every struct has one encoding only: these are the bytes that writing it would make.
-        object.__setattr__(value, "_encoded", reader.data[start : reader.position])
-        return value
-
-    return read_kept
-
-
 def functions_of(hint: Any) -> tuple[Writer, ReaderFunction]:
     """The writer and reader of an annotation."""
     origin = get_origin(hint)
@@ -198,44 +190,21 @@ def _optional(hint: Any) -> tuple[Writer, ReaderFunction]:
     return write, read
 
 
-def _compiled(name: str, fields: dict[str, tuple[Any, Writer]]) -> Writer:
-    """One function for all fields of a struct, made as dataclasses make theirs: a call for each costs twice the time.
-
-    It refuses nothing itself: whatever is not simple goes to the field's own writer.
-    """
-    lines = []
-    scope: dict[str, Any] = {"writers": [(field, write) for field, (_, write) in fields.items()]}
-    for number, (field, (hint, write)) in enumerate(fields.items()):
-        scope[f"write_{number}"] = write
-        encoding = next((item for item in get_args(hint)[1:] if isinstance(item, Encoding)), Encoding())
-        lines.append(f"field = value.{field}\n" + encoding.source().replace("write(", f"write_{number}("))
-    body = textwrap.indent("\n".join(lines or ["pass"]), " " * 8)
-    source = (
-        f"def write(out, value):\n    try:\n{body}\n"
-        "    except (OverflowError, UnicodeEncodeError):\n"
-        "        for name, write_alone in writers:\n            write_alone(bytearray(), getattr(value, name))\n"
-        "        raise\n"
-    )
-    exec(compile(source, f"<codec of {name}>", "exec"), scope)  # names of fields and numbers only
-    made: Writer = scope["write"]
-    return made
-
-
 def _struct_functions(cls: type) -> tuple[Writer, ReaderFunction]:
     if known := _FUNCTIONS.get(cls):
         return known
     hints = typing.get_type_hints(cls, include_extras=True)
-    names = [field.name for field in dataclasses.fields(cls)]
-    pairs = [functions_of(hints[name]) for name in names]
-    readers = tuple(pair[1] for pair in pairs)
-    write = _compiled(cls.__name__, {name: (hints[name], pair[0]) for name, pair in zip(names, pairs, strict=True)})
-
-    def read(reader: Reader) -> Any:
-        return cls(*[read_field(reader) for read_field in readers])
-
-    pair = (_once(write), _kept(read)) if issubclass(cls, EncodedOnce) else (write, read)
+    fields = [_field(each.name, hints[each.name]) for each in dataclasses.fields(cls)]
+    once = issubclass(cls, EncodedOnce)
+    write, read = compiled.writer(cls.__name__, fields), compiled.reader(cls, fields, "_encoded" if once else None)
+    pair = (_once(write) if once else write, read)
     _FUNCTIONS[cls] = pair
     return pair
+
+
+def _field(name: str, hint: Any) -> compiled.Field:
+    encoding = next((item for item in get_args(hint)[1:] if isinstance(item, Encoding)), Encoding())
+    return compiled.Field(name, encoding, *functions_of(hint))
 
 
 def encode(value: Any) -> bytes:

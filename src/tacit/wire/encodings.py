@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from enum import IntEnum
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 from tacit import errors
 from tacit.wire import limits
 from tacit.wire.reader import Reader, ReaderFunction, Writer, write_varint
+
+READ: Final = "reader.position = at\nfield = read(reader)\nat = reader.position"
+"""How a field is read that is not common."""
 
 
 class Encoding:
@@ -20,9 +24,16 @@ class Encoding:
         """The field's writer and reader, for the annotated type."""
         raise TypeError(f"{type(self).__name__} encodes nothing")
 
-    def source(self) -> str:
+    def writing(self) -> str:
         """Python that does what the writer does for a common `field`, and calls it as `write` for any other."""
         return "write(out, field)"
+
+    def reading(self) -> str:
+        """Python that does what the reader does for a common `field`, and calls it as `read` for any other.
+
+        `at` is where it stands in `data` and then what follows it, `end` where the data ends.
+        """
+        return READ
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,8 +56,11 @@ class UInt(Encoding):
 
         return write, read
 
-    def source(self) -> str:
+    def writing(self) -> str:
         return f"out += field.to_bytes({self.size}, 'big')"
+
+    def reading(self) -> str:
+        return _until(f"at + {self.size}", "field = int.from_bytes(data[at:stop], 'big')")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,7 +85,7 @@ class Enum(Encoding):
 
         return write, read
 
-    def source(self) -> str:
+    def writing(self) -> str:
         return f"out += field.to_bytes({self.size}, 'big')"
 
 
@@ -111,8 +125,11 @@ class Fixed(Encoding):
 
         return write, read
 
-    def source(self) -> str:
+    def writing(self) -> str:
         return f"if len(field) != {self.size}:\n    write(out, field)\nout += field"
+
+    def reading(self) -> str:
+        return _until(f"at + {self.size}", "field = data[at:stop]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,26 +150,36 @@ class Variable(Encoding):
             out += value
 
         def read(reader: Reader) -> bytes:
-            data, start = reader.data, reader.position
-            # In line what `varint` and `take` do for the usual lengths: most fields of most structs are read here.
-            if start < reader.end and data[start] < 0x40:
-                length = data[start]
-                start += 1
-            else:
-                length = reader.varint()
-                start = reader.position
+            length = reader.varint()
             if not least <= length <= most:
                 _refuse(length, least, most)
-            stop = start + length
-            if stop > reader.end:
-                raise errors.Malformed("it ends too early")
-            reader.position = stop
-            return data[start:stop]
+            return reader.take(length)
 
         return write, read
 
-    def source(self) -> str:
+    def writing(self) -> str:
         return f"raw = field\n{_short(self.least, self.most)}"
+
+    def reading(self) -> str:
+        return _vector(self.least, self.most, "field = data[start:stop]")
+
+
+def _until(stop: str, take: str, allowed: str = "") -> str:
+    """Takes what ends before `stop`."""
+    return (
+        f"stop = {stop}\nif {allowed}stop <= end:\n    {take}\n    at = stop\nelse:\n{textwrap.indent(READ, ' ' * 4)}"
+    )
+
+
+def _vector(least: int, most: int, take: str) -> str:
+    """Takes a vector of a length of one or two bytes, from `start` to `stop`."""
+    longer = (
+        "if size > 63:\n    size = (size << 8 | data[start]) - 0x4000\n    start += 1\n"
+        "    if size < 64:\n        size = -1\n"
+    )
+    return f"size = data[at]\nstart = at + 1\n{longer if most > 63 else ''}" + _until(
+        "start + size", take, f"{least} <= size <= {min(most, 0x3FFF)} and "
+    )
 
 
 def _short(least: int, most: int) -> str:
@@ -201,8 +228,11 @@ class Text(Encoding):
 
         return write, read
 
-    def source(self) -> str:
+    def writing(self) -> str:
         return f"raw = field.encode()\n{_short(self.least, self.most)}"
+
+    def reading(self) -> str:
+        return _vector(self.least, self.most, "field = data[start:stop].decode()")
 
 
 U8 = Annotated[int, UInt(1)]
