@@ -6,42 +6,41 @@ Two trees of which one came from the other have most subtrees in common; only wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import TypeVar, final
 
 from tacit import errors
 from tacit.mls.leaf_node import LeafNode
 from tacit.mls.tree import AnyNode, Subtree, Tree
 
+T = TypeVar("T")
 
-def differences(old: Subtree | None, new: Subtree | None) -> Iterator[tuple[AnyNode | None, AnyNode | None]]:
+
+def differences(old: Subtree | None, new: Subtree | None) -> list[tuple[AnyNode | None, AnyNode | None]]:
     """What stood at each place and what stands there now, where that is not the same subtree."""
-    if old is new:
-        return
-    if old is not None and new is not None and old.level != new.level:
-        # The tree was extended or cut: the lower one is the left half of the higher one, or of its left half.
-        if old.level < new.level:
-            left, right = new.children()
-            yield None, new.node
-            yield from differences(old, left)
-            yield from differences(None, right)
-        else:
-            left, right = old.children()
-            yield old.node, None
-            yield from differences(left, new)
-            yield from differences(right, None)
-        return
-    before, after = old.node if old else None, new.node if new else None
-    if before is not after:
-        yield before, after
-    some = old or new
-    assert some is not None
-    if some.level:
-        old_children = old.children() if old else (None, None)
-        new_children = new.children() if new else (None, None)
-        yield from differences(old_children[0], new_children[0])
-        yield from differences(old_children[1], new_children[1])
+    found, pairs = list[tuple[AnyNode | None, AnyNode | None]](), [(old, new)]
+    while pairs:
+        old, new = pairs.pop()
+        if old is new:
+            continue
+        before, old_left, old_right = _taken_apart(old)
+        after, new_left, new_right = _taken_apart(new)
+        if old is not None and new is not None and old.level != new.level:
+            # The tree was extended or cut: the lower one is the left half of the higher one, or of its left half.
+            if old.level < new.level:
+                before, old_left, old_right = None, old, None
+            else:
+                after, new_left, new_right = None, new, None
+        if before is not after:
+            found.append((before, after))
+        pairs += ((old_right, new_right), (old_left, new_left))
+    return found
+
+
+def _taken_apart(subtree: Subtree | None) -> tuple[AnyNode | None, Subtree | None, Subtree | None]:
+    """A node, and what is below it on the left and on the right."""
+    return (subtree.node, subtree.left, subtree.right) if subtree is not None else (None, None, None)
 
 
 @final
@@ -56,8 +55,10 @@ class Keys:
     def __contains__(self, key: bytes) -> bool:
         return key in self._added or (key in self._base and key not in self._gone)
 
-    def after(self, gone: Iterable[bytes], added: Iterable[bytes], what: str) -> Keys:
+    def after(self, gone: Sequence[bytes], added: Sequence[bytes], what: str) -> Keys:
         """The set without some and with others; raises `InvalidGroupMessage` for one that is there already."""
+        if gone == added:
+            return self
         new_added, new_gone = set(self._added), set(self._gone)
         for key in gone:
             if key in new_added:
@@ -94,29 +95,30 @@ class Census:
 
         Raises `InvalidGroupMessage` for a key that is there twice and a credential type that not everybody supports.
         """
-        gone: list[AnyNode] = []
-        come: list[AnyNode] = []
-        for before, after in differences(old.root if old else None, new.root):
-            if before is not None:
-                gone.append(before)
-            if after is not None:
-                come.append(after)
-        used, supported = Counter(self.used), Counter(self.supported)
-        used.subtract(each.credential.credential_type for each in gone if isinstance(each, LeafNode))
-        used.update(each.credential.credential_type for each in come if isinstance(each, LeafNode))
-        supported.subtract(each.capabilities.credentials for each in gone if isinstance(each, LeafNode))
-        supported.update(each.capabilities.credentials for each in come if isinstance(each, LeafNode))
+        if old is not None and old.root is new.root:
+            return self
+        changes = differences(old.root if old else None, new.root)
+        gone = [before for before, _ in changes if before is not None]
+        come = [after for _, after in changes if after is not None]
+        left = [each for each in gone if isinstance(each, LeafNode)]
+        joined = [each for each in come if isinstance(each, LeafNode)]
         census = Census(
             self.encryption.after(
-                (each.encryption_key for each in gone), (each.encryption_key for each in come), "an encryption key"
+                [each.encryption_key for each in gone], [each.encryption_key for each in come], "an encryption key"
             ),
             self.signature.after(
-                (each.signature_key for each in gone if isinstance(each, LeafNode)),
-                (each.signature_key for each in come if isinstance(each, LeafNode)),
-                "a signature key",
+                [each.signature_key for each in left], [each.signature_key for each in joined], "a signature key"
             ),
-            +used,
-            +supported,
+            _counted(
+                self.used,
+                [each.credential.credential_type for each in left],
+                [each.credential.credential_type for each in joined],
+            ),
+            _counted(
+                self.supported,
+                [each.capabilities.credentials for each in left],
+                [each.capabilities.credentials for each in joined],
+            ),
         )
         if any(not set(types) >= set(census.used) for types in census.supported):
             raise errors.InvalidGroupMessage("§7.3: a credential's type is not supported by every member")
@@ -126,6 +128,16 @@ class Census:
         """Raises `InvalidGroupMessage` for an encryption key that is in the tree already (§12.4.2)."""
         if any(key in self.encryption for key in keys):
             raise errors.InvalidGroupMessage("§12.4.2: a key of the path is in the tree already")
+
+
+def _counted(counts: Mapping[T, int], gone: Sequence[T], come: Sequence[T]) -> Mapping[T, int]:
+    """Counts without what is gone and with what came."""
+    if gone == come:
+        return counts
+    found = Counter(counts)
+    found.subtract(gone)
+    found.update(come)
+    return +found
 
 
 def census_of(tree: Tree) -> Census:
