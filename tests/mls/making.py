@@ -165,4 +165,4 @@ class Grove:
         return Sent(before, leaf, path, context, made.commit_secret)
 
     def _forget(self) -> None:
-        self.keys = {leaf: treekem.kept(keys, self.tree) for leaf, keys in self.keys.items()}
+        self.keys = {leaf: treekem.kept(keys, self.tree, leaf) for leaf, keys in self.keys.items()}

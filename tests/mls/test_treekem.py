@@ -294,9 +294,9 @@ def test_nobody_is_welcomed_by_itself() -> None:
 def test_only_keys_of_nodes_that_are_still_there_are_kept() -> None:
     grove = grown()
     keys = grove.keys[ZERO]
-    assert treekem.kept(keys, grove.tree) == keys
+    assert treekem.kept(keys, grove.tree, ZERO) == keys
     assert set(keys) == {0, 1, 3}
     blank = grove.tree.updated(3, grove.tree.leaf(3))
-    assert set(treekem.kept(keys, blank)) == {0, 1}
+    assert set(treekem.kept(keys, blank, ZERO)) == {0, 1}
     other = {NodeIndex(1): keys[NodeIndex(3)], NodeIndex(99): keys[NodeIndex(0)], NodeIndex(0): keys[NodeIndex(0)]}
-    assert set(treekem.kept(other, grove.tree)) == {0}
+    assert set(treekem.kept(other, grove.tree, ZERO)) == {0}

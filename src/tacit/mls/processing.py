@@ -260,7 +260,7 @@ def _commit(state: State, policy: Policy, message: AuthenticatedContent, commit:
     after = next_epoch(base, provisional, tree, census, message, commit_secret, psk).epoch
     if not equal(after.confirmation_tag, message.confirmation_tag or b""):
         raise errors.InvalidGroupMessage("§12.4.2: the confirmation tag is not right")
-    return Transition(base.context, effects, after, state.me, treekem.kept(keys, tree), signer)
+    return Transition(base.context, effects, after, state.me, treekem.kept(keys, tree, state.me), signer)
 
 
 def _with_path(
@@ -285,7 +285,7 @@ def _with_path(
 
 def _own(state: State, applied: Applied) -> tuple[dict[NodeIndex, PrivateKey], SignatureKey]:
     """This member's keys and signer after the proposals, one of which may be an own Update."""
-    keys = treekem.kept(state.keys, applied.tree)
+    keys = treekem.kept(state.keys, applied.tree, state.me)
     leaf = applied.tree.leaf(state.me)
     update = state.updates.get(leaf.encryption_key) if leaf is not None else None
     if update is None:

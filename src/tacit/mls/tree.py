@@ -117,8 +117,9 @@ class Subtree:
     def below(self, index: int) -> Subtree:
         """The subtree of a node that is this one or below it."""
         here = self
-        while here.index != index:
-            here = here.towards(index)
+        while here.index != index and here.left is not None and here.right is not None:
+            here = here.left if index < here.index else here.right
+        assert here.index == index
         return here
 
 
@@ -206,9 +207,9 @@ class Tree:
 
     def path(self, leaf: int) -> list[Subtree]:
         """The subtrees from the root down to a leaf."""
-        here, path = self.root, [self.root]
-        while here.level:
-            here = here.towards(2 * leaf)
+        here, path, index = self.root, [self.root], 2 * leaf
+        while here.left is not None and here.right is not None:
+            here = here.left if index < here.index else here.right
             path.append(here)
         return path
 

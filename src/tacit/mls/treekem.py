@@ -53,28 +53,20 @@ def _chain(suite: CipherSuite, first: Secret, count: int) -> tuple[list[Secret],
     return secrets, here
 
 
-def _with_nodes(suite: CipherSuite, tree: Tree, leaf: int, filtered: FilteredPath, keys: list[bytes]) -> Tree:
-    """The tree with these keys on the filtered path, from the leaf upwards, and blanks on the rest (§7.5, §7.9).
+def _laid(
+    suite: CipherSuite, tree: Tree, leaf: int, filtered: FilteredPath, keys: Sequence[bytes]
+) -> tuple[dict[NodeIndex, AnyNode | None], bytes]:
+    """Nodes with these keys for the filtered path, from the leaf upwards, and blanks for the rest of the path (§7.5).
 
-    The leaf stays as it is, so that its parent hash can be made or checked afterwards.
+    With them the parent hash that the leaf below them carries, none where nobody is beside it (§7.9).
     """
-    changes: dict[NodeIndex, AnyNode | None] = {each.index: None for each in tree.path(leaf)[:-1]}
+    nodes: dict[NodeIndex, AnyNode | None] = {each.index: None for each in tree.path(leaf)[:-1]}
     above = b""
     for (here, other), key in zip(reversed(filtered), reversed(keys), strict=True):
         node = ParentNode(key, above, ())
-        changes[here.index] = node
+        nodes[here.index] = node
         above = parent_hash(suite, node, other.tree_hash(suite))
-    return tree.changed(changes)
-
-
-def leaf_parent_hash(suite: CipherSuite, tree: Tree, leaf: int, filtered: FilteredPath) -> bytes:
-    """The parent hash that a leaf at the lower end of this path carries (§7.9)."""
-    if not filtered:
-        return b""
-    lowest, other = filtered[0]
-    node = tree.parent(lowest.index)
-    assert node is not None
-    return parent_hash(suite, node, other.tree_hash(suite))
+    return nodes, above
 
 
 def new_path(
@@ -92,11 +84,11 @@ def new_path(
     leaf_key = suite.hpke.kem.generate(random)
     secrets, commit_secret = _chain(suite, Secret(random(suite.hash_bytes)), len(filtered))
     keys = [node_key(suite, secret) for secret in secrets]
-    tree = _with_nodes(suite, tree, leaf, filtered, [key.public for key in keys])
-    leaf_node = made(leaf_key.public, leaf_parent_hash(suite, tree, leaf, filtered))
+    nodes, above = _laid(suite, tree, leaf, filtered, [key.public for key in keys])
+    nodes[NodeIndex(2 * leaf)] = leaf_node = made(leaf_key.public, above)
     places = [here.index for here, _ in filtered]
     return NewPath(
-        tree.changed({NodeIndex(2 * leaf): leaf_node}),
+        tree.changed(nodes),
         leaf_node,
         {NodeIndex(2 * leaf): leaf_key, **dict(zip(places, keys, strict=True))},
         dict(zip(places, secrets, strict=True)),
@@ -132,13 +124,14 @@ def applied(suite: CipherSuite, tree: Tree, leaf: LeafIndex, path: UpdatePath) -
     filtered = tree.filtered_direct_path(leaf)
     if len(path.nodes) != len(filtered):
         raise errors.InvalidGroupMessage("§7.5: the path has not one node for each of the filtered direct path")
-    tree = _with_nodes(suite, tree, leaf, filtered, [node.encryption_key for node in path.nodes])
+    nodes, above = _laid(suite, tree, leaf, filtered, [node.encryption_key for node in path.nodes])
     source = path.leaf_node.source
     if not isinstance(source, Committed):
         raise errors.InvalidGroupMessage("§12.4.2: the leaf of a path has another source")
-    if source.parent_hash != leaf_parent_hash(suite, tree, leaf, filtered):
+    if source.parent_hash != above:
         raise errors.InvalidGroupMessage("§7.9.2: the leaf's parent hash is not that of its path")
-    return tree.changed({NodeIndex(2 * leaf): path.leaf_node}), filtered
+    nodes[NodeIndex(2 * leaf)] = path.leaf_node
+    return tree.changed(nodes), filtered
 
 
 def opened(
@@ -228,12 +221,11 @@ def from_welcome(
     return _derived(suite, above, publics, path_secret)[0]
 
 
-def kept(keys: PrivateKeys, tree: Tree) -> dict[NodeIndex, PrivateKey]:
-    """The keys that are still of nodes of this tree; the others are forgotten."""
+def kept(keys: PrivateKeys, tree: Tree, mine: LeafIndex) -> dict[NodeIndex, PrivateKey]:
+    """The keys that are still of nodes above this member, and of its leaf; the others are forgotten."""
     held = {}
-    width = tree_math.node_width(tree.width)
-    for index, key in keys.items():
-        node = tree.subtree(index).node if index < width else None
-        if node is not None and node.encryption_key == key.public:
-            held[index] = key
+    for here in tree.path(mine):
+        key = keys.get(here.index)
+        if key is not None and here.node is not None and here.node.encryption_key == key.public:
+            held[here.index] = key
     return held
