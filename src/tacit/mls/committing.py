@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tacit.crypto.kem import PrivateKey
 from tacit.crypto.secret import Randomness, Secret
-from tacit.mls import group_info, protection, tree_math, treekem
+from tacit.mls import group_info, key_schedule, protection, tree_math, treekem
 from tacit.mls.census import Census
 from tacit.mls.commit import Commit, UpdatePath
 from tacit.mls.credential import AnyCredential
@@ -161,7 +161,7 @@ class _Maker:
     ) -> Made:
         """The commit with that path; `signer` and `keys` are the committer's after it."""
         base, plan, applied = self.base, self.plan, self.applied
-        provisional = base.provisional(path.tree, applied.extensions)
+        provisional = base.next_context(path.tree, applied.extensions)
         joiners = [index for index, _ in applied.added]
         sent = commit_secret = None
         if isinstance(path, NewPath):
@@ -179,7 +179,7 @@ class _Maker:
         unconfirmed = AuthenticatedContent(plan.wire_format, content, signature, b"")
         census = census_after(base, applied, path.tree, sent)
         zeros = Secret(bytes(base.suite.hash_bytes))
-        after = next_epoch(base, provisional, path.tree, census, unconfirmed, commit_secret or zeros, self.psk)
+        after = next_epoch(base, path.tree, applied.extensions, census, unconfirmed, commit_secret or zeros, self.psk)
         message = dataclasses.replace(unconfirmed, confirmation_tag=after.epoch.confirmation_tag)
         effects = effects_of(
             base, plan.proposals, applied, self.me, path.tree, isinstance(self.sender, NewMemberCommit)
@@ -188,7 +188,7 @@ class _Maker:
         welcome = None
         if applied.added:
             secrets = path.path_secrets if isinstance(path, NewPath) else {}
-            welcome = _welcome(after, plan, self.me, signer, applied, secrets)
+            welcome = _welcome(after, plan, self.me, signer, applied, self.psk, secrets)
         return Made(message, welcome, Transition(base.context, effects, after.epoch, self.me, keys, signer))
 
 
@@ -231,19 +231,21 @@ def _welcome(
     me: LeafIndex,
     signer: SignatureKey,
     applied: Applied,
+    psk: Secret,
     path_secrets: dict[NodeIndex, Secret],
 ) -> Welcome:
     """The Welcome for everybody who is added: the encrypted GroupInfo is hashed once for all of them (§12.4.3.1)."""
     suite = after.epoch.suite
     info = group_info.signed(after.epoch, me, signer, with_tree=plan.with_tree, extra=plan.group_info_extensions)
-    key, nonce = group_info.welcome_key(suite, after.joined.welcome_secret)
+    joiner_secret = after.joiner_secret
+    key, nonce = group_info.welcome_key(suite, key_schedule.welcome_secret(suite, joiner_secret, psk))
     sealed = suite.seal(key, nonce, encode(info), b"")
     prepared = suite.prepare("Welcome", sealed)
     secrets = []
     for index, package in applied.added:
         shared = path_secrets.get(tree_math.common_ancestor(me, index)) if path_secrets else None
         path_secret = None if shared is None else PathSecret(shared.reveal())
-        secret = encode(GroupSecrets(after.joined.joiner_secret.reveal(), path_secret, applied.psks))
+        secret = encode(GroupSecrets(joiner_secret.reveal(), path_secret, applied.psks))
         encrypted = suite.encrypt_with_label(package.init_key, prepared, secret)
         secrets.append(EncryptedGroupSecrets(reference(suite, package), encrypted))
     return Welcome(suite.id, tuple(secrets), sealed)

@@ -152,11 +152,11 @@ def key_schedule_case(case: Fields, random: Randomness) -> Iterator[Fact]:
     for number, epoch in enumerate(case["epochs"]):
         context = group_context(case, number, raw(epoch["tree_hash"]), raw(epoch["confirmed_transcript_hash"]))
         yield Fact(f"epoch {number}: group_context", encode(context), raw(epoch["group_context"]))
-        begun = key_schedule.next_epoch(
-            using, init_secret, secret(epoch["commit_secret"]), secret(epoch["psk_secret"]), context
-        )
-        for name in ("joiner_secret", "welcome_secret"):
-            yield Fact(f"epoch {number}: {name}", getattr(begun, name), secret(epoch[name]))
+        psks = secret(epoch["psk_secret"])
+        begun = key_schedule.next_epoch(using, init_secret, secret(epoch["commit_secret"]), psks, context)
+        yield Fact(f"epoch {number}: joiner_secret", begun.joiner_secret, secret(epoch["joiner_secret"]))
+        welcomed = key_schedule.welcome_secret(using, begun.joiner_secret, psks)
+        yield Fact(f"epoch {number}: welcome_secret", welcomed, secret(epoch["welcome_secret"]))
         for field in dataclasses.fields(begun.epoch):
             yield Fact(f"epoch {number}: {field.name}", getattr(begun.epoch, field.name), secret(epoch[field.name]))
         external = key_schedule.external_key(using, begun.epoch.external_secret).public

@@ -35,7 +35,6 @@ class Joined:
     """The secrets from which an epoch begins: for joiners, and for everybody."""
 
     joiner_secret: Secret
-    welcome_secret: Secret
     epoch: EpochSecrets
 
 
@@ -82,7 +81,7 @@ def next_epoch(
 ) -> Joined:
     """The secrets of the epoch that a commit begins."""
     joiner = joiner_secret(suite, init_secret, commit_secret, context)
-    return Joined(joiner, welcome_secret(suite, joiner, psk), epoch_secrets(suite, joiner, psk, context))
+    return Joined(joiner, epoch_secrets(suite, joiner, psk, context))
 
 
 def exported(suite: CipherSuite, exporter_secret: Secret, label: str, context: bytes, length: int) -> Secret:

@@ -248,7 +248,7 @@ def _commit(state: State, policy: Policy, message: AuthenticatedContent, commit:
         return Transition(base.context, effects, None, state.me, {}, state.signer)
     census = census_after(base, applied, tree, commit.path)
     keys, signer = _own(state, applied)
-    provisional = base.provisional(tree, applied.extensions)
+    provisional = base.next_context(tree, applied.extensions)
     commit_secret = Secret(bytes(base.suite.hash_bytes))
     if commit.path is not None:
         joiners = [index for index, _ in applied.added]
@@ -257,7 +257,7 @@ def _commit(state: State, policy: Policy, message: AuthenticatedContent, commit:
         )
         keys = {**keys, **new_keys}
     psk = psk_secret_of(base.suite, applied.psks, state, policy)
-    after = next_epoch(base, provisional, tree, census, message, commit_secret, psk).epoch
+    after = next_epoch(base, tree, applied.extensions, census, message, commit_secret, psk).epoch
     if not equal(after.confirmation_tag, message.confirmation_tag or b""):
         raise errors.InvalidGroupMessage("§12.4.2: the confirmation tag is not right")
     return Transition(base.context, effects, after, state.me, treekem.kept(keys, tree, state.me), signer)

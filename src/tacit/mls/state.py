@@ -14,7 +14,7 @@ from tacit.mls.census import Census
 from tacit.mls.extensions import Extension
 from tacit.mls.framing import AuthenticatedContent
 from tacit.mls.group_context import GroupContext
-from tacit.mls.key_schedule import EpochSecrets, Joined
+from tacit.mls.key_schedule import EpochSecrets
 from tacit.mls.policy import Effects, Policy, Proposed
 from tacit.mls.proposals import ReInit
 from tacit.mls.psk import ExternalPsk, PreSharedKeyID, psk_secret
@@ -136,13 +136,19 @@ class Base:
     interim_transcript_hash: bytes
     init_secret: Secret
 
-    def provisional(self, tree: Tree, extensions: tuple[Extension, ...]) -> GroupContext:
-        """The next epoch's context as far as it is known before its commit is signed (§12.4.1)."""
-        return dataclasses.replace(
-            self.context,
-            epoch=self.context.epoch + 1,
-            tree_hash=tree.tree_hash(self.suite),
-            extensions=extensions,
+    def next_context(
+        self, tree: Tree, extensions: tuple[Extension, ...], confirmed_transcript_hash: bytes | None = None
+    ) -> GroupContext:
+        """The next epoch's context; before its commit is signed it has the transcript hash of this one (§12.4.1)."""
+        now = self.context
+        return GroupContext(
+            now.version,
+            now.cipher_suite,
+            now.group_id,
+            now.epoch + 1,
+            tree.tree_hash(self.suite),
+            confirmed_transcript_hash or now.confirmed_transcript_hash,
+            extensions,
         )
 
 
@@ -163,13 +169,13 @@ class Next:
     """The epoch that a commit begins, and what joiners need for it."""
 
     epoch: Epoch
-    joined: Joined
+    joiner_secret: Secret
 
 
 def next_epoch(
     base: Base,
-    provisional: GroupContext,
     tree: Tree,
+    extensions: tuple[Extension, ...],
     census: Census,
     commit: AuthenticatedContent,
     commit_secret: Secret,
@@ -178,9 +184,9 @@ def next_epoch(
     """The epoch after a commit, with the confirmation tag that the commit has to have (§12.4.1, §12.4.2)."""
     suite = base.suite
     confirmed = transcript.confirmed(suite, base.interim_transcript_hash, commit)
-    context = dataclasses.replace(provisional, confirmed_transcript_hash=confirmed)
+    context = base.next_context(tree, extensions, confirmed)
     joined = key_schedule.next_epoch(suite, base.init_secret, commit_secret, psk, context)
-    return Next(epoch_of(suite, context, tree, census, joined.epoch), joined)
+    return Next(epoch_of(suite, context, tree, census, joined.epoch), joined.joiner_secret)
 
 
 def epoch_of(suite: CipherSuite, context: GroupContext, tree: Tree, census: Census, secrets: EpochSecrets) -> Epoch:

@@ -121,12 +121,12 @@ def a_group_of_another_version(bend: bool) -> Attempt:
 
 
 def _context_bent(**changes: Any) -> Any:
-    honest = state.Base.provisional
+    honest = state.Base.next_context
 
-    def provisional(self: state.Base, *rest: Any) -> GroupContext:
+    def next_context(self: state.Base, *rest: Any) -> GroupContext:
         return dataclasses.replace(honest(self, *rest), **changes)
 
-    return bent({"tacit.mls.state:Base.provisional": provisional})
+    return bent({"tacit.mls.state:Base.next_context": next_context})
 
 
 @case("§12.4.3.1: the group has another cipher suite than the key package")
