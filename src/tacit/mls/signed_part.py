@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tacit.wire.codec import encode
-from tacit.wire.reader import write_varint
+from tacit.wire.reader import varint
 
 
 class Signed(Protocol):
@@ -18,7 +18,5 @@ class Signed(Protocol):
 
 def without_signature(value: Signed) -> bytes:
     """The encoded struct up to its last field, the signature: KeyPackageTBS, GroupInfoTBS, most of LeafNodeTBS."""
-    length = bytearray()
-    write_varint(length, len(value.signature))
-    encoded = encode(value)
-    return encoded[: len(encoded) - len(length) - len(value.signature)]
+    encoded, size = encode(value), len(value.signature)
+    return encoded[: len(encoded) - len(varint(size)) - size]

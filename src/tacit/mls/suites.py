@@ -19,7 +19,7 @@ from tacit.crypto.secret import Randomness, Secret, revealed
 from tacit.mls import limits
 from tacit.wire.codec import struct
 from tacit.wire.encodings import Variable
-from tacit.wire.reader import write_varint
+from tacit.wire.reader import varint
 
 _HASHES: Final = {kdf.SHA256: hashlib.sha256, kdf.SHA384: hashlib.sha384, kdf.SHA512: hashlib.sha512}
 _PREFIX: Final = b"MLS 1.0 "
@@ -72,13 +72,10 @@ _P521: Final = _ecdsa(sign.P521Key, verify.P521)
 
 def vector(*parts: bytes) -> bytes:
     """Each part as `opaque <V>` (§2.1.2), one after the other."""
-    if len(parts) == 1 and len(parts[0]) < 0x40:
-        return bytes((len(parts[0]),)) + parts[0]
-    out = bytearray()
+    out = b""
     for part in parts:
-        write_varint(out, len(part))
-        out += part
-    return bytes(out)
+        out += varint(len(part)) + part
+    return out
 
 
 @functools.lru_cache(maxsize=256)

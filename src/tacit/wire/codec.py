@@ -209,6 +209,9 @@ def _field(name: str, hint: Any) -> compiled.Field:
 
 def encode(value: Any) -> bytes:
     """The bytes of a struct; raises `WrongLength` or `TooLarge` for values outside the struct's limits."""
+    kept: bytes | None = getattr(value, "_encoded", None)
+    if kept is not None:
+        return kept
     cls = type(value)
     out = bytearray()
     (_FUNCTIONS.get(cls) or _struct_functions(cls))[0](out, value)

@@ -63,13 +63,20 @@ ReaderFunction = Callable[[Reader], Any]
 Writer = Callable[[bytearray, Any], None]
 
 
-def write_varint(out: bytearray, value: int) -> None:
-    """Append a variable-size length (RFC 9420 §2.1.2); raises `TooLarge` above 2^30 - 1."""
+_SHORT: Final = tuple(bytes((value,)) for value in range(0x40))
+
+
+def varint(value: int) -> bytes:
+    """A variable-size length (RFC 9420 §2.1.2); raises `TooLarge` above 2^30 - 1."""
     if value < 0x40:
-        out.append(value)
-    elif value < 0x4000:
-        out += (value | 0x4000).to_bytes(2, "big")
-    elif value <= VARINT_MAX:
-        out += (value | 0x80000000).to_bytes(4, "big")
-    else:
-        raise errors.TooLarge("a vector is longer than 2^30 - 1 bytes")
+        return _SHORT[value]
+    if value < 0x4000:
+        return (value | 0x4000).to_bytes(2, "big")
+    if value <= VARINT_MAX:
+        return (value | 0x80000000).to_bytes(4, "big")
+    raise errors.TooLarge("a vector is longer than 2^30 - 1 bytes")
+
+
+def write_varint(out: bytearray, value: int) -> None:
+    """Append a variable-size length; raises as `varint`."""
+    out += varint(value)
