@@ -83,7 +83,7 @@ def test_a_tree_is_valid_after_any_changes_and_not_with_another_node(
         naive = naive_of(each)
         for subtree in each.subtrees():
             if isinstance(subtree.node, ParentNode):
-                assert parent_hash.is_valid(each, SUITE, subtree) == naive_is_valid(naive, subtree.index)
+                assert parent_hash.is_valid(SUITE, subtree) == naive_is_valid(naive, subtree.index)
 
 
 def bending() -> Grove:

@@ -26,28 +26,30 @@ def carried(node: AnyNode | None) -> bytes | None:
 def check(tree: Tree, suite: CipherSuite) -> None:
     """Every parent node is parent-hash valid (§7.9.2); raises `InvalidGroupMessage`."""
     for subtree in tree.subtrees():
-        if isinstance(subtree.node, ParentNode) and not is_valid(tree, suite, subtree):
+        if isinstance(subtree.node, ParentNode) and not is_valid(suite, subtree):
             raise errors.InvalidGroupMessage(f"§7.9.2: node {subtree.index} has no descendant with its parent hash")
 
 
-def is_valid(tree: Tree, suite: CipherSuite, subtree: Subtree) -> bool:
+def is_valid(suite: CipherSuite, subtree: Subtree) -> bool:
     """Whether a parent node is parent-hash valid with respect to a node below it."""
     node = subtree.node
     assert isinstance(node, ParentNode)
     left, right = subtree.children()
-    return any(_is_of(tree, suite, node, child, sibling) for child, sibling in ((left, right), (right, left)))
+    for child, sibling in ((left, right), (right, left)):
+        found = carried(_beside(child, node.unmerged_leaves))
+        if found is not None:
+            original = sibling.tree_hash_without(suite, node.unmerged_leaves)
+            if found == parent_hash(suite, node, original):
+                return True
+    return False
 
 
-def _is_of(tree: Tree, suite: CipherSuite, node: ParentNode, child: Subtree, sibling: Subtree) -> bool:
-    """Whether it is so with respect to the one node of the child's resolution that the others were added beside."""
-    unmerged = {2 * leaf for leaf in node.unmerged_leaves if child.covers(2 * leaf)}
-    rest = set(child.resolution())
-    if not unmerged <= rest:
-        return False
-    rest -= unmerged
-    if len(rest) != 1:
-        return False
-    found = carried(tree.subtree(rest.pop()).node)
-    if found is None:
-        return False
-    return found == parent_hash(suite, node, sibling.tree_hash_without(suite, node.unmerged_leaves))
+def _beside(child: Subtree, unmerged_leaves: tuple[int, ...]) -> AnyNode | None:
+    """The one node of a resolution that the unmerged leaves in it were added beside, if it is one."""
+    if not unmerged_leaves and child.node is not None:
+        return child.node if child.resolved == 1 else None
+    unmerged = {2 * leaf for leaf in unmerged_leaves if child.covers(2 * leaf)}
+    if child.resolved != 1 + len(unmerged):
+        return None
+    rest = [node for index, node in child.resolved_nodes() if index not in unmerged]
+    return rest[0] if len(rest) == 1 else None
