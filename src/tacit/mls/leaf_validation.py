@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from tacit import errors
@@ -54,7 +54,7 @@ def check_form(suite: CipherSuite, leaf: LeafNode) -> None:
         raise errors.InvalidGroupMessage("§7.2: the leaf does not support the group's version and cipher suite")
     if leaf.credential.credential_type not in can.credentials:
         raise errors.InvalidGroupMessage("§7.2: the leaf does not list its own credential's type")
-    if not ext.types_of(leaf.extensions) <= DEFAULT_EXTENSIONS | set(can.extensions):
+    if leaf.extensions and not ext.types_of(leaf.extensions) <= DEFAULT_EXTENSIONS | set(can.extensions):
         raise errors.InvalidGroupMessage("§7.3: the leaf has an extension that it does not list")
     check_size(suite, leaf.encryption_key)
     _check_certificate(leaf)
@@ -118,12 +118,13 @@ def check_key_package(suite: CipherSuite, package: KeyPackage, now: int) -> None
     ext.types_of(package.extensions)
 
 
-def check_credentials(leaves: Iterable[LeafNode]) -> None:
+def one_for_each(leaves: Iterable[LeafNode]) -> Iterable[LeafNode]:
+    """One leaf for each capabilities that were read: most members have the same."""
+    return {id(leaf.capabilities): leaf for leaf in leaves}.values()
+
+
+def check_credentials(leaves: Collection[LeafNode]) -> None:
     """Every member supports the credential type of every other (§7.3)."""
-    used, supported = set[int](), None
-    for leaf in leaves:
-        used.add(leaf.credential.credential_type)
-        types = frozenset(leaf.capabilities.credentials)
-        supported = types if supported is None or supported is types else supported & types
-    if supported is not None and not used <= supported:
+    used = {leaf.credential.credential_type for leaf in leaves}
+    if any(not used <= set(leaf.capabilities.credentials) for leaf in one_for_each(leaves)):
         raise errors.InvalidGroupMessage("§7.3: a credential's type is not supported by every member")

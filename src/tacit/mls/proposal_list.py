@@ -241,7 +241,7 @@ def _check_capabilities(
 ) -> None:
     """Who goes on supports the group's new extensions (§12.1.7) and every custom proposal (§12.2)."""
     if changed:
-        for _, leaf in after.leaves():
+        for leaf in leaf_validation.one_for_each(leaf for _, leaf in after.leaves()):
             leaf_validation.check_supports(leaf, extensions)
     custom = {each.proposal_type for each in _only(proposals, CustomProposal)}
     if not custom:

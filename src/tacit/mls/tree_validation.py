@@ -44,11 +44,14 @@ def check(
     for subtree in tree.subtrees():
         if isinstance(subtree.node, ParentNode):
             leaf_validation.check_size(suite, subtree.node.encryption_key)
-    for _, leaf in tree.leaves():
+    members = list(tree.leaves())
+    leaves = [leaf for _, leaf in members]
+    for leaf in leaves:
         leaf_validation.check_form(suite, leaf)
+    for leaf in leaf_validation.one_for_each(leaves):
         leaf_validation.check_supports(leaf, context_extensions)
-    collections.deque(mapped(_signature_check(suite, group_id), tree.leaves()), maxlen=0)
-    leaf_validation.check_credentials(leaf for _, leaf in tree.leaves())
+    collections.deque(mapped(_signature_check(suite, group_id), members), maxlen=0)
+    leaf_validation.check_credentials(leaves)
 
 
 def check_unique(tree: Tree) -> None:
