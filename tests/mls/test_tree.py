@@ -235,6 +235,25 @@ def test_several_leaves_are_added_as_one_after_the_other() -> None:
         assert many.encoded() == encode(one.to_nodes())
 
 
+def test_an_encoded_tree_is_written_anew_where_it_changed() -> None:
+    tree, _ = new_tree(leaf(0)).added_all([leaf(number) for number in range(1, 200)])
+    assert tree.encoded() == encode(tree.to_nodes())
+    path = {each.index: parent(1000 + each.index) for each in tree.path(70)[:-1]}
+    for after in (tree.updated(70, leaf(300)), tree.changed(path), tree.removed(199), tree.removed(70), tree):
+        assert after.encoded() == encode(after.to_nodes())
+    for number in range(199, 127, -1):
+        tree = tree.removed(number)
+    assert tree.encoded() == encode(tree.to_nodes())
+
+
+def test_blanks_at_the_end_of_a_tree_are_not_encoded() -> None:
+    tree = figure("ABCD")
+    for after in (tree, tree.added(leaf(4))[0], tree.changed({NodeIndex(6): None}), tree.removed(1)):
+        assert after.encoded() == encode(after.to_nodes())
+    lone = tree.added(leaf(4))[0].changed({NodeIndex(8): None, NodeIndex(9): parent(5)})
+    assert lone.encoded() == encode(lone.to_nodes())
+
+
 def test_a_tree_has_at_most_its_number_of_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     assert limits.LEAVES == 65536
     monkeypatch.setattr(limits, "LEAVES", 4)

@@ -22,6 +22,8 @@ from tacit.wire.codec import encode
 AnyNode = LeafNode | ParentNode
 _LEAF: Final = b"\x01"
 _PARENT: Final = b"\x02"
+_KEPT_LEVEL: Final = 6
+"""Encodings are kept of subtrees of this level: what changed is written anew with the 127 nodes around it."""
 
 
 @final
@@ -31,7 +33,7 @@ class Subtree:
     `occupied` counts the leaves that are not blank, `resolved` the nodes of the resolution (§4.1.1).
     """
 
-    __slots__ = ("_hash", "index", "left", "level", "node", "occupied", "resolved", "right")
+    __slots__ = ("_encoded", "_hash", "index", "left", "level", "node", "occupied", "resolved", "right")
 
     def __init__(self, index: int, node: AnyNode | None, left: Subtree | None, right: Subtree | None) -> None:
         self.index = NodeIndex(index)
@@ -39,6 +41,7 @@ class Subtree:
         self.left = left
         self.right = right
         self._hash: bytes | None = None
+        self._encoded: bytes | None = None
         if left is None or right is None:
             self.level = 0
             self.occupied = self.resolved = int(node is not None)
@@ -267,15 +270,26 @@ class Tree:
         return RatchetTree(tuple(OptionalNode(node) for node in self._array()))
 
     def encoded(self) -> bytes:
-        """What `to_nodes` gives, encoded: the nodes keep their own bytes."""
-        out = bytearray()
-        for node in self._array():
-            if node is None:
-                out += b"\0"
-            else:
-                out += b"\1" + (_LEAF if isinstance(node, LeafNode) else _PARENT)
-                out += encode(node)
-        return vector(bytes(out))
+        """What `to_nodes` gives, encoded; what did not change since it was last asked for is not written again."""
+        parts: list[bytes] = []
+        _write(self.root, parts)
+        nodes = b"".join(parts)
+        return vector(nodes[: len(nodes) - self._blanks()])
+
+    def _blanks(self) -> int:
+        """Blanks at the end of the array, each of them one byte when it is encoded."""
+        count, here = 0, self.root
+        while here.level:
+            left, right = here.children()
+            if right.resolved:
+                here = right
+                continue
+            count += tree_math.node_width(1 << right.level)
+            if here.node is not None:
+                break
+            count += 1
+            here = left
+        return count
 
     def _array(self) -> list[AnyNode | None]:
         nodes = [each.node for each in self.subtrees()]
@@ -291,6 +305,27 @@ def _walk(subtree: Subtree, visit: Callable[[Subtree], None]) -> None:
         _walk(subtree.right, visit)
     else:
         visit(subtree)
+
+
+def _write(subtree: Subtree, parts: list[bytes]) -> None:
+    """Appends the encoded nodes of a subtree, each an `optional<Node>` (§12.4.3.3)."""
+    if subtree.level == _KEPT_LEVEL:
+        if subtree._encoded is None:
+            inner: list[bytes] = []
+            _write_nodes(subtree, inner)
+            subtree._encoded = b"".join(inner)
+        parts.append(subtree._encoded)
+    else:
+        _write_nodes(subtree, parts)
+
+
+def _write_nodes(subtree: Subtree, parts: list[bytes]) -> None:
+    if subtree.left is not None:
+        _write(subtree.left, parts)
+    node = subtree.node
+    parts.append(b"\0" if node is None else b"\1" + (_LEAF if isinstance(node, LeafNode) else _PARENT) + encode(node))
+    if subtree.right is not None:
+        _write(subtree.right, parts)
 
 
 def _free_leaves(subtree: Subtree, most: int, found: list[LeafIndex]) -> None:
