@@ -6,6 +6,8 @@ import dataclasses
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mls.making import GROUP_ID, SUITE, Grove, client, group_context
 from tacit import errors
@@ -27,9 +29,13 @@ from tacit.mls.framing import (
     PublicMessage,
     WireFormat,
     from_wire,
+    members_to_be_signed,
+    private_to_wire,
+    sender_data_aad,
     to_wire,
 )
 from tacit.mls.proposals import Remove
+from tacit.mls.suites import vector
 from tacit.wire.codec import decode, encode
 
 CONTEXT = group_context(Grove(1).tree)
@@ -138,6 +144,26 @@ def test_what_is_authenticated_beside_a_ciphertext() -> None:
     message = PrivateMessage(b"id", 7, ContentType.COMMIT, b"ad", b"sender", b"content")
     assert message.sender_data_aad().hex() == "026964000000000000000703"
     assert message.content_aad().hex() == "026964000000000000000703026164"
+
+
+@given(
+    group_id=st.binary(max_size=100),
+    aad=st.binary(max_size=100),
+    data=st.binary(max_size=100) | st.integers(0, 1 << 15).map(bytes),
+    epoch=st.integers(0, 2**64 - 1),
+    leaf=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(ContentType),
+)
+def test_what_is_put_together_as_bytes_is_what_the_structs_are(
+    group_id: bytes, aad: bytes, data: bytes, epoch: int, leaf: int, kind: ContentType
+) -> None:
+    context = dataclasses.replace(CONTEXT, group_id=group_id, epoch=epoch)
+    content = FramedContent(group_id, epoch, Member(leaf), aad, ApplicationData(data))
+    signed = members_to_be_signed(context, leaf, aad, ContentType.APPLICATION, vector(data))
+    assert signed == content.to_be_signed(WireFormat.PRIVATE_MESSAGE, context)
+    message = PrivateMessage(group_id, epoch, kind, aad, b"sender", data)
+    assert sender_data_aad(group_id, epoch, kind) == message.sender_data_aad()
+    assert private_to_wire(message.content_aad(), b"sender", data) == to_wire(message)
 
 
 # --- MLSMessage --------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from mls.making import draws
 from mls.party import Open, Party
 from tacit import errors
 from tacit.crypto.secret import Secret
@@ -19,6 +20,7 @@ from tacit.mls import limits, secret_tree
 from tacit.mls.extensions import Extension, RequiredCapabilities
 from tacit.mls.framing import MLSMessage, PrivateMessage, from_wire
 from tacit.mls.nodes import OptionalNode, ParentNode, RatchetTree
+from tacit.mls.processing import Application
 from tacit.mls.proposals import PreSharedKey
 from tacit.mls.psk import ExternalPsk, PreSharedKeyID
 from tacit.mls.secret_tree import Window, new_secret_tree
@@ -149,6 +151,17 @@ def test_names_of_more_pre_shared_keys_are_not_read() -> None:
     data = vector(bytes(32)) + b"\0" + vector(b"".join(encode(each) for each in (*names, names[0])))
     taken = refusal(lambda: decode(GroupSecrets, data, limits.MESSAGE_BYTES), errors.TooLarge)
     assert taken < 1024 * limits.PSKS + SMALL
+
+
+def test_a_message_that_no_member_would_read_is_not_sent() -> None:
+    party = Party("alice", "bob")
+    alice, bob = party["alice"], party["bob"]
+    most = limits.CONTENT_BYTES - 4 - 2 - 64 - 16
+    _, message = alice.protect(bytes(most), draws("large"), bytes(limits.AAD_BYTES))
+    assert isinstance(bob.process(message, 0)[1], Application)
+    for data, aad in ((bytes(most + 1), b""), (b"", bytes(limits.AAD_BYTES + 1))):
+        with pytest.raises(errors.TooLarge):
+            alice.protect(data, draws("large"), aad)
 
 
 def test_a_refusal_that_takes_much_is_noticed() -> None:

@@ -150,9 +150,27 @@ def test_a_private_message_comes_back(body: AnyContent, padding: int, aad: bytes
     received = from_wire(to_wire(sent(message, padding)))
     assert isinstance(received, PrivateMessage)
     found = opened(received)
-    assert found.message.verified(SUITE, ALICE.signer.public, CONTEXT) == message
+    found.content.verify(SUITE, ALICE.signer.public, CONTEXT)
+    assert found.content.claimed() == message
     with pytest.raises(errors.KeyConsumed):
         opened(received, found.tree)
+
+
+def test_encrypted_content_is_verified_with_its_senders_key_for_its_epoch() -> None:
+    found = opened(sent(signed(PRIVATE, HELLO))).content
+    other = dataclasses.replace(CONTEXT, tree_hash=bytes(32))
+    for key, context in ((client("bob").signer.public, CONTEXT), (ALICE.signer.public, other)):
+        with pytest.raises(errors.BadSignature):
+            found.verify(SUITE, key, context)
+    for bent in (
+        dataclasses.replace(found, encoded=b"\x05jello"),
+        dataclasses.replace(found, leaf_index=0),
+        dataclasses.replace(found, signature=bytes(64)),
+        dataclasses.replace(found, message=dataclasses.replace(found.message, authenticated_data=b"other")),
+        dataclasses.replace(found, message=dataclasses.replace(found.message, content_type=ContentType.PROPOSAL)),
+    ):
+        with pytest.raises(errors.BadSignature):
+            bent.verify(SUITE, ALICE.signer.public, CONTEXT)
 
 
 def test_padding_is_asked_for_the_contents_length() -> None:
@@ -238,7 +256,7 @@ def sealed(plaintext: bytes, content_type: ContentType = ContentType.APPLICATION
 
 def test_padding_is_zero() -> None:
     content = encode(HELLO) + b"\x04sign"
-    assert opened(sealed(content + bytes(9))).message.claimed.content.content == HELLO
+    assert opened(sealed(content + bytes(9))).content.body == HELLO
     for padding in (b"\1", bytes(8) + b"\1", b"\1" + bytes(8)):
         with refused("6.3.1"):
             opened(sealed(content + padding))
@@ -252,14 +270,14 @@ def test_content_that_ends_early_is_malformed(plaintext: bytes) -> None:
 
 def test_a_commit_without_its_tag_is_malformed() -> None:
     plaintext = encode(COMMIT) + b"\x04sign"
-    assert opened(sealed(plaintext + b"\x03tag", ContentType.COMMIT)).message.claimed.confirmation_tag == b"tag"
+    assert opened(sealed(plaintext + b"\x03tag", ContentType.COMMIT)).content.confirmation_tag == b"tag"
     with pytest.raises(errors.Malformed):
         opened(sealed(plaintext, ContentType.COMMIT))
 
 
 def test_sender_data_is_exactly_its_struct() -> None:
     sound, content = encode(SenderData(1, 0, bytes(4))), encode(HELLO) + b"\x04sign"
-    assert opened(sealed(content, data=sound)).message.claimed.content.sender == Member(1)
+    assert opened(sealed(content, data=sound)).content.leaf_index == 1
     for data in (sound[:-1], sound + b"\0", b""):
         with pytest.raises(errors.Malformed):
             opened(sealed(content, data=data))

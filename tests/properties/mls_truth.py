@@ -136,7 +136,7 @@ def content_of(states: list[State], policy: Policy, message: bytes) -> FramedCon
         secret = state.epoch.secrets.sender_data_secret
         with suppress(errors.KeyConsumed):
             opened = protection.open_private(state.epoch.suite, state.secret_tree, secret, parsed, policy.window)
-            return opened.message.claimed.content
+            return opened.content.claimed().content
     raise AssertionError("all of them are too late")
 
 

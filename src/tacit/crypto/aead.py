@@ -52,8 +52,7 @@ def chacha20_poly1305_open(key: Secret, iv: bytes, ciphertext: bytes, aad: bytes
 
 
 def _seal(cipher: Cipher, key_bytes: int, key: Secret, iv: bytes, plaintext: bytes, aad: bytes) -> bytes:
-    raw = _checked(key_bytes, key, iv, plaintext, aad)
-    return cipher(raw).encrypt(iv, plaintext, aad)
+    return cipher(_checked(key_bytes, key, iv, plaintext, aad)).encrypt(iv, plaintext, aad)
 
 
 def _open(cipher: Cipher, key_bytes: int, key: Secret, iv: bytes, ciphertext: bytes, aad: bytes) -> bytes:
@@ -65,7 +64,8 @@ def _open(cipher: Cipher, key_bytes: int, key: Secret, iv: bytes, ciphertext: by
 
 
 def _checked(key_bytes: int, key: Secret, iv: bytes, text: bytes, aad: bytes) -> bytes:
-    need_bytes(iv, text, aad)
+    if not type(iv) is type(text) is type(aad) is bytes:
+        need_bytes(iv, text, aad)
     raw = revealed_key(key, key_bytes)
     if len(iv) != IV_BYTES or len(text) > LONGEST or len(aad) > LONGEST:
         raise errors.WrongLength(f"the iv has 12 bytes, text and associated data at most {LONGEST}")

@@ -236,14 +236,14 @@ def _opened(case: Fields, name: str, message: bytes, content: AnyContent) -> Ite
     match from_wire(message):
         case PrivateMessage() as private:
             tree = new_secret_tree(2, secret(case["encryption_secret"]))
-            unverified = protection.open_private(
-                using, tree, secret(case["sender_data_secret"]), private, Window()
-            ).message
+            opened = protection.open_private(using, tree, secret(case["sender_data_secret"]), private, Window()).content
+            opened.verify(using, raw(case["signature_pub"]), context)
+            found = opened.claimed().content
         case PublicMessage() as public:
-            unverified = protection.open_public(using, secret(case["membership_key"]), public, context)
+            claimed = protection.open_public(using, secret(case["membership_key"]), public, context)
+            found = claimed.verified(using, raw(case["signature_pub"]), context).content
         case other:
             raise errors.Malformed(f"{name} is a {type(other).__name__}")
-    found = unverified.verified(using, raw(case["signature_pub"]), context).content
     yield Fact(name, found.content, content)
     yield Fact(f"{name}'s sender", found.sender, Member(_OTHERS_LEAF))
 

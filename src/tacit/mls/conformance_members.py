@@ -112,7 +112,7 @@ def _content(group: Group, message: AnyMessage) -> object:
     opened = protection.open_private(
         group.suite, state.secret_tree, state.epoch.secrets.sender_data_secret, message, group.policy.window
     )
-    return opened.message.claimed.content.content
+    return opened.content.body
 
 
 FORMATS: Final[dict[str, Format]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from tacit import errors
 from tacit.mls import limits
@@ -34,6 +34,12 @@ class ContentType(IntEnum):
     APPLICATION = 1
     PROPOSAL = 2
     COMMIT = 3
+
+
+_KINDS: Final = {kind: bytes((kind,)) for kind in ContentType}
+
+VERSION_AND_FORM: Final = {form: MLS10.to_bytes(2, "big") + form.to_bytes(2, "big") for form in WireFormat}
+"""What an MLSMessage begins with, and FramedContentTBS too."""
 
 
 # --- senders -----------------------------------------------------------------------------
@@ -116,7 +122,7 @@ class FramedContent(EncodedOnce):
 
     def to_be_signed(self, wire_format: WireFormat, context: GroupContext | None) -> bytes:
         """FramedContentTBS; the context only counts for members and for those who join by a commit (§6.1)."""
-        signed = MLS10.to_bytes(2, "big") + wire_format.to_bytes(2, "big") + encode(self)
+        signed = VERSION_AND_FORM[wire_format] + encode(self)
         if isinstance(self.sender, Member | NewMemberCommit):
             if context is None:
                 raise errors.InvalidArgument("what this sender signs holds the group's context")
@@ -160,11 +166,6 @@ class PublicMessage:
         return AuthenticatedContent(WireFormat.PUBLIC_MESSAGE, self.content, self.signature, self.confirmation_tag)
 
 
-def sender_data_aad(group_id: bytes, epoch: int, content_type: ContentType) -> bytes:
-    """SenderDataAAD (§6.3.2)."""
-    return vector(group_id) + epoch.to_bytes(8, "big") + bytes((content_type,))
-
-
 @struct
 class PrivateMessage:
     """Encrypted content: who sends it is encrypted too (§6.3)."""
@@ -183,6 +184,31 @@ class PrivateMessage:
     def content_aad(self) -> bytes:
         """PrivateContentAAD (§6.3.1)."""
         return self.sender_data_aad() + vector(self.authenticated_data)
+
+
+# What is written most, put together without the structs: the tests hold it to them.
+
+
+def sender_data_aad(group_id: bytes, epoch: int, kind: ContentType) -> bytes:
+    """SenderDataAAD (§6.3.2)."""
+    return vector(group_id) + epoch.to_bytes(8, "big") + _KINDS[kind]
+
+
+def members_to_be_signed(context: GroupContext, leaf: int, aad: bytes, kind: ContentType, body: bytes) -> bytes:
+    """FramedContentTBS of what a member of this epoch encrypts (§6.1); the body is encoded already."""
+    where = VERSION_AND_FORM[WireFormat.PRIVATE_MESSAGE] + vector(context.group_id) + context.epoch.to_bytes(8, "big")
+    return where + b"\x01" + leaf.to_bytes(4, "big") + vector(aad) + _KINDS[kind] + body + encode(context)
+
+
+def private_to_wire(content_aad: bytes, encrypted_sender_data: bytes, ciphertext: bytes) -> bytes:
+    """A PrivateMessage as an MLSMessage: it begins with its own PrivateContentAAD (§6.3, §6.3.1).
+
+    Raises `TooLarge` for what no decoder takes.
+    """
+    if len(ciphertext) > limits.CONTENT_BYTES:
+        raise errors.TooLarge(f"{len(ciphertext)} bytes where {limits.CONTENT_BYTES} are the most")
+    head = VERSION_AND_FORM[WireFormat.PRIVATE_MESSAGE] + content_aad
+    return head + vector(encrypted_sender_data) + vector(ciphertext)
 
 
 @struct

@@ -21,6 +21,7 @@ from tacit.mls import (
     leaf_validation,
     processing,
     protection,
+    sending,
     snapshot,
 )
 from tacit.mls.census import census_of
@@ -28,7 +29,6 @@ from tacit.mls.committing import LeafChanges, Plan
 from tacit.mls.extensions import Extension, types_of
 from tacit.mls.framing import (
     AnySender,
-    ApplicationData,
     AuthenticatedContent,
     FramedContent,
     Member,
@@ -233,13 +233,15 @@ class Group:
         """A message of the application (§6.3); raises `InvalidArgument` where proposals wait for a commit (§12.4)."""
         if self.state.proposals:
             raise errors.InvalidArgument("§12.4: proposals were received, commit them before a message is sent")
-        return self._sent(ApplicationData(data), WireFormat.PRIVATE_MESSAGE, authenticated_data, random)[::2]
+        self.state.need_active()
+        state, message = sending.application(self.state, self.policy, data, authenticated_data, random)
+        return Group(state, self.policy), message
 
     def propose(
         self, proposal: AnyProposal, random: Randomness, authenticated_data: bytes = b""
     ) -> tuple[Group, bytes]:
         """A proposal by itself (§12.1); an Update is made by `propose_update`."""
-        group, sent, message = self._sent(ProposalContent(proposal), self._wire_format(), authenticated_data, random)
+        group, sent, message = self._proposed(proposal, authenticated_data, random)
         return group._with_proposal(Proposed(proposal, Member(self.me), sent.reference(self.suite))), message
 
     def propose_update(
@@ -286,9 +288,9 @@ class Group:
             changes or LeafChanges(),
         )
         made = committing.commit(self.state, self.policy, plan, now, random)
-        group, message = self._protected(made.message, random)
+        state, message = sending.protected(self.state, self.policy, made.message, random)
         welcome = framing.to_wire(made.welcome) if made.welcome else None
-        return group, PendingCommit(message, welcome, made.transition)
+        return Group(state, self.policy), PendingCommit(message, welcome, made.transition)
 
     def merge(self, commit: PendingCommit | CommitChecked, now: int) -> Group:
         """The group after a commit that the delivery service took; raises `WrongEpoch`, `GroupEnded`."""
@@ -318,32 +320,14 @@ class Group:
         proposals = {**self.state.proposals, proposed.reference: proposed}
         return Group(dataclasses.replace(self.state, proposals=proposals), self.policy)
 
-    def _sent(
-        self,
-        body: ApplicationData | ProposalContent,
-        wire_format: WireFormat,
-        authenticated_data: bytes,
-        random: Randomness,
+    def _proposed(
+        self, proposal: AnyProposal, authenticated_data: bytes, random: Randomness
     ) -> tuple[Group, AuthenticatedContent, bytes]:
         self.state.need_active()
         sender: AnySender = Member(self.me)
-        content = FramedContent(self.group_id, self.epoch, sender, authenticated_data, body)
-        signature = protection.signature(self.suite, self.state.signer, wire_format, content, self.context)
-        sent = AuthenticatedContent(wire_format, content, signature, None)
-        group, message = self._protected(sent, random)
-        return group, sent, message
-
-    def _protected(self, sent: AuthenticatedContent, random: Randomness) -> tuple[Group, bytes]:
-        epoch = self.state.epoch
-        if sent.wire_format is WireFormat.PUBLIC_MESSAGE:
-            message = protection.public_message(self.suite, epoch.secrets.membership_key, sent, epoch.context)
-            return self, framing.to_wire(message)
-        tree, encrypted = protection.private_message(
-            self.suite,
-            self.state.secret_tree,
-            epoch.secrets.sender_data_secret,
-            sent,
-            self.policy.padding,
-            random,
-        )
-        return Group(self.state.with_message_keys(tree), self.policy), framing.to_wire(encrypted)
+        content = FramedContent(self.group_id, self.epoch, sender, authenticated_data, ProposalContent(proposal))
+        form = self._wire_format()
+        signature = protection.signature(self.suite, self.state.signer, form, content, self.context)
+        sent = AuthenticatedContent(form, content, signature, None)
+        state, message = sending.protected(self.state, self.policy, sent, random)
+        return Group(state, self.policy), sent, message

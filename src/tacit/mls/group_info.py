@@ -88,5 +88,5 @@ def check(info: GroupInfo, tree: RatchetTree | None, policy: Policy) -> Checked:
 
 def welcome_key(suite: CipherSuite, welcome_secret: Secret) -> tuple[Secret, bytes]:
     """The key and nonce of a Welcome's GroupInfo (§12.4.3.1)."""
-    key = suite.expand_with_label(welcome_secret, "key", b"", suite.key_bytes)
-    return key, suite.expand_with_label(welcome_secret, "nonce", b"", suite.nonce_bytes).reveal()
+    key, nonce = suite.key_and_nonce(welcome_secret, b"")
+    return key, nonce.reveal()

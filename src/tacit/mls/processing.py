@@ -34,7 +34,7 @@ from tacit.mls.leaf_node import LeafNode
 from tacit.mls.policy import Policy, Proposed
 from tacit.mls.proposal_list import Applied, apply, check_new_leaf, check_sender, needs_path
 from tacit.mls.proposals import Add, ByReference, ProposalReference
-from tacit.mls.protection import Unverified
+from tacit.mls.protection import Decrypted
 from tacit.mls.state import Base, Epoch, PastEpoch, State, Transition, base_of, next_epoch, psk_secret_of
 from tacit.mls.suites import CipherSuite, SignatureKey
 from tacit.mls.tree import Tree
@@ -154,11 +154,11 @@ def _private(state: State, policy: Policy, message: PrivateMessage, now: int) ->
     if data.leaf_index == state.me:
         return state, Own(message.content_type, message.epoch)
     opened = protection.open_content(epoch.suite, state.secret_tree, data, message, policy.window)
-    verified, leaf = _from_member(epoch.suite, epoch.context, epoch.tree, opened.message)
+    leaf = _verified(epoch.suite, epoch.context, epoch.tree, opened.content)
     state = state.with_message_keys(opened.tree)
-    if isinstance(verified.content.content, ApplicationData):
-        return state, _application(verified, leaf)
-    return state, _handshake(state, policy, verified, now)
+    if message.content_type is ContentType.APPLICATION:
+        return state, _application(opened.content, leaf)
+    return state, _handshake(state, policy, opened.content.claimed(), now)
 
 
 def _late(state: State, policy: Policy, message: PrivateMessage, now: int) -> tuple[State, Outcome]:
@@ -175,27 +175,24 @@ def _late(state: State, policy: Policy, message: PrivateMessage, now: int) -> tu
         return state, Own(message.content_type, message.epoch)
     opened = protection.open_content(suite, past.secret_tree, data, message, policy.window)
     # The leaf of that epoch: at this place may be somebody else now.
-    verified, leaf = _from_member(suite, past.context, past.tree, opened.message)
+    leaf = _verified(suite, past.context, past.tree, opened.content)
     kept: list[PastEpoch] = list(state.past)
     kept[at] = dataclasses.replace(past, secret_tree=opened.tree)
-    return dataclasses.replace(state, past=tuple(kept)), _application(verified, leaf)
+    return dataclasses.replace(state, past=tuple(kept)), _application(opened.content, leaf)
 
 
-def _from_member(
-    suite: CipherSuite, context: GroupContext, tree: Tree, message: Unverified
-) -> tuple[AuthenticatedContent, LeafNode]:
-    sender = message.claimed.content.sender
-    assert isinstance(sender, Member)
-    leaf = _member(tree, sender.leaf_index)
-    return message.verified(suite, leaf.signature_key, context), leaf
+def _verified(suite: CipherSuite, context: GroupContext, tree: Tree, content: Decrypted) -> LeafNode:
+    """The leaf of who sent it; raises `BadSignature`, and `InvalidGroupMessage` where nobody is."""
+    leaf = _member(tree, content.leaf_index)
+    content.verify(suite, leaf.signature_key, context)
+    return leaf
 
 
-def _application(verified: AuthenticatedContent, leaf: LeafNode) -> Application:
-    content = verified.content
-    assert isinstance(content.content, ApplicationData)
-    assert isinstance(content.sender, Member)
-    index = LeafIndex(content.sender.leaf_index)
-    return Application(content.content.application_data, content.authenticated_data, index, leaf, content.epoch)
+def _application(content: Decrypted, leaf: LeafNode) -> Application:
+    message, body = content.message, content.body
+    assert isinstance(body, ApplicationData)
+    sender = LeafIndex(content.leaf_index)
+    return Application(body.application_data, message.authenticated_data, sender, leaf, message.epoch)
 
 
 # --- proposals and commits ---------------------------------------------------------------

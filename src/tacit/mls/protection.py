@@ -26,6 +26,7 @@ from tacit.mls.framing import (
     PublicMessage,
     SenderData,
     WireFormat,
+    members_to_be_signed,
     sender_data_aad,
 )
 from tacit.mls.group_context import GroupContext
@@ -35,12 +36,7 @@ from tacit.wire.codec import decode, encode, functions_of
 from tacit.wire.encodings import Variable
 from tacit.wire.reader import Reader
 
-_LABEL: Final = "FramedContentTBS"
-_BODIES: Final = {
-    ContentType.APPLICATION: ApplicationData,
-    ContentType.PROPOSAL: ProposalContent,
-    ContentType.COMMIT: Commit,
-}
+LABEL: Final = "FramedContentTBS"
 Padding = Callable[[int], int]
 """How many zero bytes follow a content of so many bytes."""
 
@@ -56,7 +52,7 @@ class Unverified:
         """The content, signed by this key (§6.1); raises `BadSignature`."""
         content = self.claimed
         signed = content.content.to_be_signed(content.wire_format, context)
-        if not suite.verify_with_label(public, _LABEL, signed, content.signature):
+        if not suite.verify_with_label(public, LABEL, signed, content.signature):
             raise errors.BadSignature("§6.1")
         return content
 
@@ -69,7 +65,7 @@ def signature(
     context: GroupContext | None,
 ) -> bytes:
     """The signature of content that is to travel in that form (§6.1)."""
-    return suite.sign_with_label(key, _LABEL, content.to_be_signed(wire_format, context))
+    return suite.sign_with_label(key, LABEL, content.to_be_signed(wire_format, context))
 
 
 # --- PublicMessage -----------------------------------------------------------------------
@@ -110,10 +106,45 @@ def open_public(
 # --- PrivateMessage ----------------------------------------------------------------------
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Decrypted:
+    """What was in a private message, by whoever has that leaf: nobody checked the signature yet."""
+
+    message: PrivateMessage
+    leaf_index: int
+    body: AnyContent
+    encoded: bytes
+    """The body as it came."""
+    signature: bytes
+    confirmation_tag: bytes | None
+
+    def verify(self, suite: CipherSuite, public: bytes, context: GroupContext) -> None:
+        """Raises `BadSignature` unless the content is signed by this key, for this epoch (§6.1)."""
+        aad, kind = self.message.authenticated_data, self.message.content_type
+        signed = members_to_be_signed(context, self.leaf_index, aad, kind, self.encoded)
+        if not suite.verify_with_label(public, LABEL, signed, self.signature):
+            raise errors.BadSignature("§6.1")
+
+    def claimed(self) -> AuthenticatedContent:
+        """The content as it is said to be."""
+        message, sender = self.message, Member(self.leaf_index)
+        content = FramedContent(message.group_id, message.epoch, sender, message.authenticated_data, self.body)
+        return AuthenticatedContent(WireFormat.PRIVATE_MESSAGE, content, self.signature, self.confirmation_tag)
+
+
 class Opened(NamedTuple):
     """What was in a private message, and the secret tree without its key."""
 
-    message: Unverified
+    content: Decrypted
+    tree: SecretTree
+
+
+class Sealed(NamedTuple):
+    """The encrypted parts of a private message, and the secret tree without its key."""
+
+    sender_data: bytes
+    ciphertext: bytes
     tree: SecretTree
 
 
@@ -128,18 +159,36 @@ def private_message(
     """A message encrypted with the sender's next key, and the secret tree without that key (§6.3)."""
     content = message.content
     assert isinstance(content.sender, Member)
-    leaf = content.sender.leaf_index
-    handshake = content.content_type is not ContentType.APPLICATION
-    tree, key = tree.next(suite, leaf, handshake)
-    guard = random(4)
+    leaf, kind, aad = content.sender.leaf_index, content.content_type, content.authenticated_data
     plaintext = encode(content.content) + message.auth_data()
-    plaintext += bytes(padding(len(plaintext)))
-    kind, aad = content.content_type, content.authenticated_data
     head = sender_data_aad(content.group_id, content.epoch, kind)
-    ciphertext = suite.seal(key.key, _guarded(key, guard), plaintext, head + vector(aad))
+    sealed = sealed_content(
+        suite, tree, sender_data_secret, leaf, kind, plaintext, head, head + vector(aad), padding, random
+    )
+    sent = PrivateMessage(content.group_id, content.epoch, kind, aad, sealed.sender_data, sealed.ciphertext)
+    return sealed.tree, sent
+
+
+def sealed_content(
+    suite: CipherSuite,
+    tree: SecretTree,
+    sender_data_secret: Secret,
+    leaf: int,
+    kind: ContentType,
+    plaintext: bytes,
+    sender_data_aad: bytes,
+    content_aad: bytes,
+    padding: Padding,
+    random: Randomness,
+) -> Sealed:
+    """PrivateMessageContent and SenderData, encrypted (§6.3.1, §6.3.2)."""
+    tree, key = tree.next(suite, leaf, kind is not ContentType.APPLICATION)
+    guard = random(4)
+    plaintext += bytes(padding(len(plaintext)))
+    ciphertext = suite.seal(key.key, _guarded(key, guard), plaintext, content_aad)
     data_key, data_nonce = sender_data_key(suite, sender_data_secret, ciphertext)
-    sealed = suite.seal(data_key, data_nonce, encode(SenderData(leaf, key.generation, guard)), head)
-    return tree, PrivateMessage(content.group_id, content.epoch, kind, aad, sealed, ciphertext)
+    data = leaf.to_bytes(4, "big") + key.generation.to_bytes(4, "big") + guard
+    return Sealed(suite.seal(data_key, data_nonce, data, sender_data_aad), ciphertext, tree)
 
 
 def open_private(
@@ -156,12 +205,17 @@ def open_content(
 
     Raises `DecryptionError`, `KeyConsumed`, `Malformed`, and `InvalidGroupMessage` for padding that is not zero.
     """
-    handshake = message.content_type is not ContentType.APPLICATION
-    tree, key = tree.at(suite, data.leaf_index, handshake, data.generation, window)
+    leaf, kind = data.leaf_index, message.content_type
+    tree, key = tree.at(suite, leaf, kind is not ContentType.APPLICATION, data.generation, window)
     plaintext = suite.open(key.key, _guarded(key, data.reuse_guard), message.ciphertext, message.content_aad())
-    body, signed, tag = _parsed(message.content_type, plaintext)
-    content = FramedContent(message.group_id, message.epoch, Member(data.leaf_index), message.authenticated_data, body)
-    return Opened(Unverified(AuthenticatedContent(WireFormat.PRIVATE_MESSAGE, content, signed, tag)), tree)
+    reader = Reader(plaintext)
+    body = _READ_BODY[kind](reader)
+    encoded = plaintext[: reader.position]
+    signature = _read_signature(reader)
+    tag = _read_tag(reader) if kind is ContentType.COMMIT else None
+    if any(plaintext[reader.position :]):
+        raise errors.InvalidGroupMessage("§6.3.1: the padding is not zero")
+    return Opened(Decrypted(message, leaf, body, encoded, signature, tag), tree)
 
 
 def sender_data(suite: CipherSuite, sender_data_secret: Secret, message: PrivateMessage) -> SenderData:
@@ -172,9 +226,8 @@ def sender_data(suite: CipherSuite, sender_data_secret: Secret, message: Private
 
 def sender_data_key(suite: CipherSuite, secret: Secret, ciphertext: bytes) -> tuple[Secret, bytes]:
     """The key and nonce of a message's sender data, from a sample of its ciphertext (§6.3.2)."""
-    sample = ciphertext[: suite.hash_bytes]
-    key = suite.expand_with_label(secret, "key", sample, suite.key_bytes)
-    return key, suite.expand_with_label(secret, "nonce", sample, suite.nonce_bytes).reveal()
+    key, nonce = suite.key_and_nonce(secret, ciphertext[: suite.hash_bytes])
+    return key, nonce.reveal()
 
 
 def _guarded(key: MessageKey, guard: bytes) -> bytes:
@@ -184,16 +237,10 @@ def _guarded(key: MessageKey, guard: bytes) -> bytes:
     return mixed.to_bytes(4, "big") + nonce[4:]
 
 
+_READ_BODY: Final = {
+    ContentType.APPLICATION: functions_of(ApplicationData)[1],
+    ContentType.PROPOSAL: functions_of(ProposalContent)[1],
+    ContentType.COMMIT: functions_of(Commit)[1],
+}
 _read_signature = functions_of(Annotated[bytes, Variable(limits.SIGNATURE_BYTES)])[1]
 _read_tag = functions_of(Annotated[bytes, Variable(limits.SECRET_BYTES)])[1]
-
-
-def _parsed(content_type: ContentType, plaintext: bytes) -> tuple[AnyContent, bytes, bytes | None]:
-    """PrivateMessageContent (§6.3.1)."""
-    reader = Reader(plaintext)
-    body = functions_of(_BODIES[content_type])[1](reader)
-    signed = _read_signature(reader)
-    tag = _read_tag(reader) if content_type is ContentType.COMMIT else None
-    if any(plaintext[reader.position :]):
-        raise errors.InvalidGroupMessage("§6.3.1: the padding is not zero")
-    return body, signed, tag

@@ -7,7 +7,6 @@ kept and the old one is not, nothing that is left can make the key again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple, final
 
 from tacit import errors
@@ -34,9 +33,7 @@ class MessageKey(NamedTuple):
     nonce: Secret
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Ratchet:
+class Ratchet(NamedTuple):
     """A chain of message keys: the secret of the next generation, and keys that were skipped."""
 
     secret: Secret
@@ -45,9 +42,12 @@ class Ratchet:
 
     def next(self, suite: CipherSuite) -> tuple[Ratchet, MessageKey]:
         """The ratchet after the next key, and that key; raises `KeyConsumed` when there is none."""
-        if self.generation >= 2**32:
+        generation = self.generation
+        if generation >= 2**32:
             raise errors.KeyConsumed("all keys of this epoch are used up")
-        return Ratchet(self._after(suite), self.generation + 1, self.skipped), self._key(suite)
+        key, nonce = suite.key_and_nonce(self.secret, generation.to_bytes(4, "big"))
+        secret = suite.derive_tree_secret(self.secret, "secret", generation, suite.hash_bytes)
+        return Ratchet(secret, generation + 1, self.skipped), MessageKey(generation, key, nonce)
 
     def at(self, suite: CipherSuite, generation: int, window: Window) -> tuple[Ratchet, MessageKey]:
         """The ratchet without the key of a generation, and that key; raises `KeyConsumed`."""
@@ -70,17 +70,6 @@ class Ratchet:
         oldest = here.generation - window.behind
         kept = {number: each for number, each in skipped.items() if number >= oldest} if skipped else skipped
         return Ratchet(here.secret, here.generation, kept), key
-
-    def _key(self, suite: CipherSuite) -> MessageKey:
-        number = self.generation
-        return MessageKey(
-            number,
-            suite.derive_tree_secret(self.secret, "key", number, suite.key_bytes),
-            suite.derive_tree_secret(self.secret, "nonce", number, suite.nonce_bytes),
-        )
-
-    def _after(self, suite: CipherSuite) -> Secret:
-        return suite.derive_tree_secret(self.secret, "secret", self.generation, suite.hash_bytes)
 
 
 class Ratchets(NamedTuple):
@@ -131,13 +120,14 @@ class SecretTree:
     def _ratchets(self, suite: CipherSuite, leaf: int) -> tuple[Branch, Chunk, Ratchets]:
         """What is left at the top and in the leaf's chunk when its ratchets are taken out, and those."""
         top, chunk = self.top, self.chunks.get(leaf >> CHUNK_LEVEL)
+        if chunk is not None:
+            found = chunk.ratchets.get(leaf)
+            if found is not None:
+                return top, chunk, found
         below = chunk_root(self.width, leaf >> CHUNK_LEVEL)
         if chunk is None:
             top, secret = _taken(suite, top, tree_math.root(self.width), below)
             chunk = Chunk(secret, {})
-        found = chunk.ratchets.get(leaf)
-        if found is not None:
-            return top, chunk, found
         branch, secret = _taken(suite, chunk.branch, below, 2 * leaf)
         handshake, application = (
             Ratchet(suite.expand_with_label(secret, label, b"", suite.hash_bytes), 0, {})

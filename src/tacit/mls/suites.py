@@ -72,6 +72,8 @@ _P521: Final = _ecdsa(sign.P521Key, verify.P521)
 
 def vector(*parts: bytes) -> bytes:
     """Each part as `opaque <V>` (§2.1.2), one after the other."""
+    if len(parts) == 1:
+        return varint(len(parts[0])) + parts[0]
     out = b""
     for part in parts:
         out += varint(len(part)) + part
@@ -101,6 +103,7 @@ class CipherSuite:
     _seal: Callable[[Secret, bytes, bytes, bytes], bytes]
     _open: Callable[[Secret, bytes, bytes, bytes], bytes]
     _scheme: _Scheme
+    _aead_labels: tuple[bytes, bytes]
     _unlabelled: bool = False
 
     @property
@@ -146,6 +149,15 @@ class CipherSuite:
     def derive_tree_secret(self, secret: Secret, label: str, generation: int, length: int) -> Secret:
         """DeriveTreeSecret (§9)."""
         return self.expand_with_label(secret, label, generation.to_bytes(4, "big"), length)
+
+    def key_and_nonce(self, secret: Secret, context: bytes) -> tuple[Secret, Secret]:
+        """ExpandWithLabel with the labels "key" and "nonce": what all that is encrypted symmetrically takes."""
+        raw, after = secret.reveal(), vector(context)
+        key_label, nonce_label = self._aead_labels
+        return (
+            Secret(kdf.expand(raw, key_label + after, self.key_bytes, self.hash)),
+            Secret(kdf.expand(raw, nonce_label + after, aead.IV_BYTES, self.hash)),
+        )
 
     def ref_hash(self, label: str, value: bytes) -> bytes:
         """RefHash (§5.2); its labels stand there whole."""
@@ -216,7 +228,8 @@ def _suite(
         hpke.AES_256_GCM: (aead.aes_gcm_seal, aead.aes_gcm_open),
         hpke.CHACHA20_POLY1305: (aead.chacha20_poly1305_seal, aead.chacha20_poly1305_open),
     }[of[2]]
-    return CipherSuite(number, hpke.Suite(*of), of[1].hash, seal, opened, scheme, unlabelled)
+    labels = _kdf_label("key", of[2].key_bytes), _kdf_label("nonce", aead.IV_BYTES)
+    return CipherSuite(number, hpke.Suite(*of), of[1].hash, seal, opened, scheme, labels, unlabelled)
 
 
 SUITES: Final[dict[int, CipherSuite]] = {

@@ -40,31 +40,31 @@ def writer(name: str, fields: Iterable[Field]) -> Writer:
 
 def reader(cls: type, fields: Iterable[Field], keep: str | None) -> ReaderFunction:
     """What reads a struct; `keep` is the attribute that keeps the bytes that were read, if there is one."""
-    scope: dict[str, Any] = {"cls": cls, "fields": tuple(fields)}
-    lines, values = [], []
+    scope: dict[str, Any] = {"cls": cls, "new": object.__new__, "fields": tuple(fields)}
+    lines, made = [], []
     for number, field in enumerate(scope["fields"]):
         scope[f"read_{number}"] = field.read
         value = f"field_{number}"
-        values.append(value)
+        scope[f"set_{number}"] = getattr(cls, field.name).__set__  # the class is frozen
+        made.append(f"set_{number}(value, {value})")
         lines.append(field.encoding.reading().replace("field", value).replace("read(", f"read_{number}("))
-    kept = ""
     if keep is not None:
-        scope["keep"] = getattr(cls, keep).__set__  # the class is frozen
+        scope["keep"] = getattr(cls, keep).__set__
         # Every struct has one encoding only: these are the bytes that writing it would make.
-        kept = "    keep(value, data[begin:at])\n"
+        made.append("keep(value, data[begin:at])")
     source = (
         "def read(reader):\n    data, begin, end = reader.data, reader.position, reader.end\n    at = begin\n"
         f"    try:\n{_body(lines)}\n"
         "    except (IndexError, UnicodeDecodeError):\n"
         "        reader.position = begin\n        for field in fields:\n            field.read(reader)\n"
         "        raise\n"
-        f"    reader.position = at\n    value = cls({', '.join(values)})\n{kept}    return value\n"
+        f"    reader.position = at\n    value = new(cls)\n{_body(made, 4)}\n    return value\n"
     )
     return _made(cls.__name__, source, "read", scope)  # type: ignore[no-any-return]
 
 
-def _body(lines: list[str]) -> str:
-    return textwrap.indent("\n".join(lines or ["pass"]), " " * 8)
+def _body(lines: list[str], indent: int = 8) -> str:
+    return textwrap.indent("\n".join(lines or ["pass"]), " " * indent)
 
 
 def _made(name: str, source: str, function: str, scope: dict[str, Any]) -> Any:

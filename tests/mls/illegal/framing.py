@@ -287,16 +287,15 @@ def successor() -> People:
     return People(alice, Group.join(pending.welcome, frank, Rules()), carol, dave)
 
 
-def _in_the_present_tree(
-    suite: CipherSuite, context: GroupContext, _: Tree, message: protection.Unverified
-) -> tuple[AuthenticatedContent, LeafNode]:
-    """In place of `_from_member`: whoever is at that leaf now."""
+def _in_the_present_tree(suite: CipherSuite, context: GroupContext, _: Tree, content: protection.Decrypted) -> LeafNode:
+    """In place of `_verified`: whoever is at that leaf now."""
     leaf = successor().alice.state.epoch.tree.leaf(1)
     assert leaf is not None
-    return message.verified(suite, leaf.signature_key, context), leaf
+    content.verify(suite, leaf.signature_key, context)
+    return leaf
 
 
-@case("§6.1", error=errors.BadSignature, instead={"tacit.mls.processing:_from_member": _in_the_present_tree})
+@case("§6.1", error=errors.BadSignature, instead={"tacit.mls.processing:_verified": _in_the_present_tree})
 def a_late_message_signed_by_who_came_to_the_senders_leaf_since(bend: bool) -> Attempt:
     """Somebody of the former epoch encrypts for frank, who was not there."""
     before, since = people(), successor()

@@ -13,7 +13,7 @@ from adversary.bending import bent
 from mls.illegal.case import Attempt
 from tacit import errors
 from tacit.crypto.secret import Secret
-from tacit.mls import committing, framing, joining, protection
+from tacit.mls import committing, framing, joining, protection, sending
 from tacit.mls.commit import Commit
 from tacit.mls.credential import BasicCredential
 from tacit.mls.extensions import Extension, ExternalSender, ExternalSenders, as_extension
@@ -34,7 +34,7 @@ from tacit.mls.policy import Policy
 from tacit.mls.processing import CommitChecked
 from tacit.mls.proposals import Add, AnyProposal, Remove
 from tacit.mls.psk import ExternalPsk, PreSharedKeyID
-from tacit.mls.state import PendingCommit
+from tacit.mls.state import PendingCommit, State
 from tacit.mls.suites import SUITES, CipherSuite, SignatureKey
 from tacit.mls.tree import Tree
 
@@ -215,12 +215,12 @@ def leaf_bent(change: Callable[[LeafNode], LeafNode], signer: SignatureKey | Non
 @contextmanager
 def content_bent(change: Callable[[AuthenticatedContent], AuthenticatedContent]) -> Iterator[None]:
     """Content is changed after it was signed, and before it is MACed or encrypted."""
-    honest = Group._protected
+    honest = sending.protected
 
-    def protected(self: Group, sent: AuthenticatedContent, random: Draw) -> tuple[Group, bytes]:
-        return honest(self, change(sent), random)
+    def protected(state: State, policy: Policy, sent: AuthenticatedContent, random: Draw) -> tuple[State, bytes]:
+        return honest(state, policy, change(sent), random)
 
-    with bent({"tacit.mls.group:Group._protected": protected}):
+    with bent({"tacit.mls.sending:protected": protected}):
         yield
 
 
