@@ -24,7 +24,8 @@ _X_WING_LABEL: Final = rb"\.//^" + b"\\"
 class PrivateKey(ABC):
     """A private key of a KEM: `seed` has SEED_BYTES, `public` PUBLIC_BYTES, an encapsulation ENC_BYTES.
 
-    Making one costs as much as an agreement (100 µs for ML-KEM): keep it where several things are opened with it.
+    Its first use costs as much as an agreement (100 µs for ML-KEM): keep it where several things are opened with it.
+    What is made of the seed is made then, so that a group is loaded without the keys that nothing needs for now.
     Raises `WrongLength` for a seed of another length, and `InvalidArgument` for one that is no scalar of its group.
     """
 
@@ -33,13 +34,16 @@ class PrivateKey(ABC):
     PUBLIC_BYTES: ClassVar[int]
     ENC_BYTES: ClassVar[int]
 
-    __slots__ = ("public", "seed")
+    __slots__ = ("seed",)
 
-    public: bytes
-    seed: Secret
+    def __init__(self, seed: Secret) -> None:
+        revealed_key(seed, self.SEED_BYTES)
+        self.seed = seed
 
+    @property
     @abstractmethod
-    def __init__(self, seed: Secret) -> None: ...
+    def public(self) -> bytes:
+        """The public key."""
 
     @classmethod
     def from_seed(cls, seed: Secret) -> Self:
@@ -90,12 +94,21 @@ class _Dhkem(PrivateKey):
     GROUP: ClassVar[type[ecdh.EcdhKey]]
     HASH: ClassVar[Hash]
 
-    __slots__ = ("_key",)
+    __slots__ = ("_made",)
 
     def __init__(self, seed: Secret) -> None:
-        self._key = self.GROUP.from_seed(seed)
-        self.seed = seed
-        self.public = self._key.public
+        super().__init__(seed)
+        self._made: ecdh.EcdhKey | None = None
+
+    @property
+    def _key(self) -> ecdh.EcdhKey:
+        if self._made is None:
+            self._made = self.GROUP.from_seed(self.seed)
+        return self._made
+
+    @property
+    def public(self) -> bytes:
+        return self._key.public
 
     @classmethod
     def generate(cls, random: Randomness) -> Self:
@@ -132,6 +145,10 @@ class _Dhkem(PrivateKey):
 
 class _NistDhkem(_Dhkem):
     __slots__ = ()
+
+    def __init__(self, seed: Secret) -> None:
+        super().__init__(seed)
+        self._made = self.GROUP.from_seed(seed)  # not every seed is a scalar
 
     @classmethod
     def _candidate(cls, prk: bytes, counter: int) -> bytes:
@@ -218,12 +235,21 @@ class MLKEM768(PrivateKey):
     PUBLIC_BYTES = _MLKEM_PUBLIC
     ENC_BYTES = _MLKEM_CIPHERTEXT
 
-    __slots__ = ("_key",)
+    __slots__ = ("_made",)
 
     def __init__(self, seed: Secret) -> None:
-        self._key = MLKEM768PrivateKey.from_seed_bytes(revealed_key(seed, self.SEED_BYTES))
-        self.seed = seed
-        self.public = self._key.public_key().public_bytes_raw()
+        super().__init__(seed)
+        self._made: tuple[MLKEM768PrivateKey, bytes] | None = None
+
+    def _key(self) -> tuple[MLKEM768PrivateKey, bytes]:
+        if self._made is None:
+            key = MLKEM768PrivateKey.from_seed_bytes(self.seed.reveal())
+            self._made = key, key.public_key().public_bytes_raw()
+        return self._made
+
+    @property
+    def public(self) -> bytes:
+        return self._key()[1]
 
     @classmethod
     def derive(cls, material: Secret) -> Self:
@@ -244,7 +270,7 @@ class MLKEM768(PrivateKey):
         if len(enc) != self.ENC_BYTES:
             raise errors.DecryptionError()
         # It answers a wrong ciphertext of the right length with another secret (FIPS 203 §6.3).
-        return Secret(self._key.decapsulate(enc))
+        return Secret(self._key()[0].decapsulate(enc))
 
 
 @final
@@ -260,14 +286,22 @@ class XWing(PrivateKey):
     PUBLIC_BYTES = 1216
     ENC_BYTES = 1120
 
-    __slots__ = ("_mlkem", "_x25519")
+    __slots__ = ("_made",)
 
     def __init__(self, seed: Secret) -> None:
-        expanded = hashlib.shake_256(revealed_key(seed)).digest(96)
-        self._mlkem = MLKEM768PrivateKey.from_seed_bytes(expanded[:64])
-        self._x25519 = ecdh.X25519.from_seed(Secret(expanded[64:]))
-        self.seed = seed
-        self.public = self._mlkem.public_key().public_bytes_raw() + self._x25519.public
+        super().__init__(seed)
+        self._made: tuple[MLKEM768, ecdh.X25519] | None = None
+
+    def _keys(self) -> tuple[MLKEM768, ecdh.X25519]:
+        if self._made is None:
+            expanded = hashlib.shake_256(self.seed.reveal()).digest(96)
+            self._made = MLKEM768(Secret(expanded[:64])), ecdh.X25519.from_seed(Secret(expanded[64:]))
+        return self._made
+
+    @property
+    def public(self) -> bytes:
+        mlkem, x25519 = self._keys()
+        return mlkem.public + x25519.public
 
     @classmethod
     def derive(cls, material: Secret) -> Self:
@@ -283,20 +317,23 @@ class XWing(PrivateKey):
         shared, ciphertext = _mlkem_encapsulated(public[:_MLKEM_PUBLIC])
         ephemeral = new_ephemeral(ecdh.X25519)
         theirs = public[_MLKEM_PUBLIC:]
-        return _combined(shared, ephemeral.agree(theirs), ephemeral.public, theirs), ciphertext + ephemeral.public
+        return _combined(
+            Secret(shared), ephemeral.agree(theirs), ephemeral.public, theirs
+        ), ciphertext + ephemeral.public
 
     def decapsulate(self, enc: bytes) -> Secret:
         need_bytes(enc)
         if len(enc) != self.ENC_BYTES:
             raise errors.DecryptionError()
-        shared = self._mlkem.decapsulate(enc[:_MLKEM_CIPHERTEXT])
+        mlkem, x25519 = self._keys()
+        shared = mlkem.decapsulate(enc[:_MLKEM_CIPHERTEXT])
         theirs = enc[_MLKEM_CIPHERTEXT:]
         try:
-            agreed = self._x25519.agree(theirs)
+            agreed = x25519.agree(theirs)
         except errors.Malformed:
             raise errors.DecryptionError() from None
-        return _combined(shared, agreed, theirs, self._x25519.public)
+        return _combined(shared, agreed, theirs, x25519.public)
 
 
-def _combined(mlkem: bytes, agreed: Secret, enc: bytes, public: bytes) -> Secret:
-    return Secret(hashlib.sha3_256(mlkem + agreed.reveal() + enc + public + _X_WING_LABEL).digest())
+def _combined(mlkem: Secret, agreed: Secret, enc: bytes, public: bytes) -> Secret:
+    return Secret(hashlib.sha3_256(mlkem.reveal() + agreed.reveal() + enc + public + _X_WING_LABEL).digest())

@@ -18,16 +18,25 @@ from tacit.crypto.secret import Randomness, Secret, need_bytes, revealed_key
 class Ed25519Key:
     """An Ed25519 signing key (RFC 8032): `public` 32 bytes, `seed` 32 bytes.
 
-    Keep the object: making one costs as much as a signature. Raises `WrongLength` for a seed of another length.
+    Keep the object: its first use costs as much as a signature. Raises `WrongLength` for a seed of another length.
     """
 
-    __slots__ = ("_secret", "public", "seed")
+    __slots__ = ("_made", "seed")
 
     def __init__(self, seed: Secret) -> None:
-        public, secret = nacl.bindings.crypto_sign_seed_keypair(revealed_key(seed))
-        self.public: bytes = public
+        revealed_key(seed)
         self.seed = seed
-        self._secret: bytes = secret
+        self._made: tuple[bytes, bytes] | None = None
+
+    def _pair(self) -> tuple[bytes, bytes]:
+        if self._made is None:
+            self._made = nacl.bindings.crypto_sign_seed_keypair(self.seed.reveal())
+        return self._made
+
+    @property
+    def public(self) -> bytes:
+        """The public key."""
+        return self._pair()[0]
 
     @classmethod
     def from_seed(cls, seed: Secret) -> Ed25519Key:
@@ -43,7 +52,7 @@ class Ed25519Key:
         """The signature, 64 bytes."""
         need_bytes(message)
         # libsodium's combined form is signature and message; the bindings have no detached one.
-        signed: bytes = nacl.bindings.crypto_sign(message, self._secret)
+        signed: bytes = nacl.bindings.crypto_sign(message, self._pair()[1])
         return signed[:64]
 
     def __repr__(self) -> str:

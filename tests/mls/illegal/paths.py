@@ -28,7 +28,7 @@ from mls.illegal.members import (
 )
 from mls.illegal.proposals import Closed
 from tacit import errors
-from tacit.crypto.kem import PrivateKey
+from tacit.crypto.kem import X25519, PrivateKey
 from tacit.crypto.secret import Secret
 from tacit.mls import committing, key_schedule, protection, treekem
 from tacit.mls.commit import Ciphertexts, Commit, UpdatePath
@@ -118,7 +118,8 @@ def a_path_with_a_key_of_low_order(bend: bool) -> Attempt:
     def node_key(suite: CipherSuite, secret: Secret) -> PrivateKey:
         made = honest(suite, secret)
         if bend and next(count) == 0:
-            made.public = bytes(32)
+            assert isinstance(made, X25519)
+            made._key.public = bytes(32)
         return made
 
     with bent({"tacit.mls.treekem:node_key": node_key}, everywhere=False):
