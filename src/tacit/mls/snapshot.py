@@ -49,6 +49,7 @@ from tacit.wire.codec import decode, encode
 
 T = TypeVar("T")
 VERSION: Final = 1
+_VERSION: Final = VERSION.to_bytes(2, "big")
 Records = Mapping[str, bytes]
 
 
@@ -82,7 +83,7 @@ def _same(first: tuple[object, ...], second: tuple[object, ...]) -> bool:
 
 
 def _versioned(value: object) -> bytes:
-    return VERSION.to_bytes(2, "big") + encode(value)
+    return _VERSION + encode(value)
 
 
 def _parts(state: State) -> Iterator[tuple[str, _Part]]:
@@ -107,7 +108,7 @@ def _parts(state: State) -> Iterator[tuple[str, _Part]]:
 
 
 def _tree_part(tree: Tree) -> _Part:
-    return _Part((tree,), lambda: _versioned(tree.to_nodes()))
+    return _Part((tree,), lambda: _VERSION + tree.encoded())
 
 
 # --- the epoch ---------------------------------------------------------------------------
@@ -228,7 +229,7 @@ def _read(cls: type[T], found: Records, name: str) -> T:
     data = found.get(name)
     if data is None:
         raise errors.Malformed(f"the record {name} is missing")
-    if data[:2] != VERSION.to_bytes(2, "big"):
+    if data[:2] != _VERSION:
         raise errors.UnknownVersion(f"the record {name} has another format")
     return decode(cls, data[2:], limits.MESSAGE_BYTES)
 

@@ -24,7 +24,7 @@ from typing import Annotated, Any, TypeVar, Union, dataclass_transform, get_args
 from tacit import errors
 from tacit.wire import compiled, limits
 from tacit.wire.encodings import READ, Encoding
-from tacit.wire.reader import Reader, ReaderFunction, Writer, write_varint
+from tacit.wire.reader import Reader, ReaderFunction, Writer, varint
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Many(Encoding):
             inner = bytearray()
             for item in value:
                 write_one(inner, item)
-            write_varint(out, len(inner))
+            out += varint(len(inner))
             out += inner
 
         def read(reader: Reader) -> tuple[Any, ...]:
@@ -70,6 +70,9 @@ class Many(Encoding):
             return tuple(items)
 
         return write, read
+
+    def writing(self) -> str:
+        return "if not field:\n    out.append(0)\nelse:\n    write(out, field)"
 
     def reading(self) -> str:
         return f"if at < end and not data[at]:\n    field = ()\n    at += 1\nelse:\n{textwrap.indent(READ, ' ' * 4)}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 from tacit import errors
 from tacit.wire import limits
-from tacit.wire.reader import Reader, ReaderFunction, Writer, write_varint
+from tacit.wire.reader import Reader, ReaderFunction, Writer, varint
 
 READ: Final = "reader.position = at\nfield = read(reader)\nat = reader.position"
 """How a field is read that is not common."""
@@ -146,8 +146,7 @@ class Variable(Encoding):
             length = len(value)
             if not least <= length <= most:
                 _refuse(length, least, most)
-            write_varint(out, length)
-            out += value
+            out += varint(length) + value
 
         def read(reader: Reader) -> bytes:
             length = reader.varint()
@@ -183,10 +182,14 @@ def _vector(least: int, most: int, take: str) -> str:
 
 
 def _short(least: int, most: int) -> str:
-    """Appends `raw` with a length of one byte."""
+    """Appends `raw` with a length of one byte or two."""
+    longer = (
+        f"elif {max(least, 0x40)} <= size <= {min(most, 0x3FFF)}:\n"
+        "    out += (size | 0x4000).to_bytes(2, 'big')\n    out += raw\n"
+    )
     return (
-        f"if {least} <= len(raw) < {min(most + 1, 0x40)}:\n    out.append(len(raw))\n    out += raw\n"
-        "else:\n    write(out, field)"
+        f"size = len(raw)\nif {least} <= size < {min(most + 1, 0x40)}:\n    out.append(size)\n    out += raw\n"
+        f"{longer if most > 0x3F else ''}else:\n    write(out, field)"
     )
 
 
@@ -214,8 +217,7 @@ class Text(Encoding):
             length = len(raw)
             if not least <= length <= most:
                 _refuse(length, least, most)
-            write_varint(out, length)
-            out += raw
+            out += varint(length) + raw
 
         def read(reader: Reader) -> str:
             length = reader.varint()
