@@ -33,7 +33,9 @@ def parts(value: Any) -> list[Part]:
 
 
 @functools.cache
-def _names(cls: type) -> tuple[str, ...]:
+def _names(cls: Any) -> tuple[str, ...]:
+    if cls is State:
+        return State._fields
     return tuple(field.name for field in dataclasses.fields(cls))
 
 

@@ -63,8 +63,8 @@ def test_every_field_counts(state: State) -> None:
         "reinit": 1,
         "removed": True,
     }
-    assert set(others) == {field.name for field in dataclasses.fields(State)}
-    hashes = {deep_hash(dataclasses.replace(state, **{name: value})) for name, value in others.items()}
+    assert set(others) == set(State._fields)
+    hashes = {deep_hash(state._replace(**{name: value})) for name, value in others.items()}
     assert len(hashes | {deep_hash(state)}) == len(others) + 1
 
 
@@ -78,7 +78,7 @@ def test_what_was_only_computed_does_not_count(state: State) -> None:
 
 
 def test_the_order_in_which_keys_came_does_not_count(state: State) -> None:
-    turned = dataclasses.replace(state, keys=dict(list(state.keys.items())[::-1]))
+    turned = state._replace(keys=dict(list(state.keys.items())[::-1]))
     assert deep_hash(turned) == deep_hash(state)
 
 

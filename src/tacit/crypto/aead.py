@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from tacit import errors
-from tacit.crypto.secret import Secret, need_bytes, revealed_key
+from tacit.crypto.secret import Secret, need_bytes, revealed
 
 IV_BYTES: Final = 12
 TAG_BYTES: Final = 16
@@ -64,9 +64,13 @@ def _open(cipher: Cipher, key_bytes: int, key: Secret, iv: bytes, ciphertext: by
 
 
 def _checked(key_bytes: int, key: Secret, iv: bytes, text: bytes, aad: bytes) -> bytes:
-    if not type(iv) is type(text) is type(aad) is bytes:
+    if type(key) is Secret and type(iv) is type(text) is type(aad) is bytes:  # what is right is not asked twice
+        raw = key.reveal()
+    else:
         need_bytes(iv, text, aad)
-    raw = revealed_key(key, key_bytes)
+        raw = revealed(key)
+    if len(raw) != key_bytes:
+        raise errors.WrongLength(f"the key has {len(raw)} bytes; {key_bytes} are needed")
     if len(iv) != IV_BYTES or len(text) > LONGEST or len(aad) > LONGEST:
         raise errors.WrongLength(f"the iv has 12 bytes, text and associated data at most {LONGEST}")
     return raw

@@ -257,7 +257,7 @@ class Group:
         signed = committing.signed_leaf(self.suite, signer, unsigned, self.group_id, self.me)
         group, message = self.propose(Update(signed), random, authenticated_data)
         updates = {**group.state.updates, key.public: OwnUpdate(key, signer)}
-        return Group(dataclasses.replace(group.state, updates=updates), self.policy), message
+        return Group(group.state._replace(updates=updates), self.policy), message
 
     def commit(
         self,
@@ -318,7 +318,7 @@ class Group:
     def _with_proposal(self, proposed: Proposed) -> Group:
         assert proposed.reference is not None
         proposals = {**self.state.proposals, proposed.reference: proposed}
-        return Group(dataclasses.replace(self.state, proposals=proposals), self.policy)
+        return Group(self.state._replace(proposals=proposals), self.policy)
 
     def _proposed(
         self, proposal: AnyProposal, authenticated_data: bytes, random: Randomness

@@ -178,7 +178,7 @@ def _late(state: State, policy: Policy, message: PrivateMessage, now: int) -> tu
     leaf = _verified(suite, past.context, past.tree, opened.content)
     kept: list[PastEpoch] = list(state.past)
     kept[at] = dataclasses.replace(past, secret_tree=opened.tree)
-    return dataclasses.replace(state, past=tuple(kept)), _application(opened.content, leaf)
+    return state._replace(past=tuple(kept)), _application(opened.content, leaf)
 
 
 def _verified(suite: CipherSuite, context: GroupContext, tree: Tree, content: Decrypted) -> LeafNode:

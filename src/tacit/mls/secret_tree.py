@@ -78,6 +78,10 @@ class Ratchets(NamedTuple):
     handshake: Ratchet
     application: Ratchet
 
+    def replaced(self, handshake: bool, ratchet: Ratchet) -> Ratchets:
+        """One of them replaced."""
+        return Ratchets(ratchet, self.application) if handshake else Ratchets(self.handshake, ratchet)
+
 
 Branch = Secret | tuple["Branch", "Branch"] | None
 """A part of the tree: a secret from which all of it comes, or its two halves, or nothing any more."""
@@ -91,21 +95,18 @@ class Chunk(NamedTuple):
 
 
 @final
-class SecretTree:
+class SecretTree(NamedTuple):
     """The ratchets of everybody in an epoch, made when they are first needed: `top` and what was taken from it."""
 
-    __slots__ = ("chunks", "top", "width")
-
-    def __init__(self, width: int, top: Branch, chunks: Mapping[int, Chunk]) -> None:
-        self.width = width
-        self.top = top
-        self.chunks = chunks
+    width: int
+    top: Branch
+    chunks: Mapping[int, Chunk]
 
     def next(self, suite: CipherSuite, leaf: int, handshake: bool) -> tuple[SecretTree, MessageKey]:
         """The next key of a member's chain; raises `KeyConsumed`."""
         top, chunk, ratchets = self._ratchets(suite, leaf)
-        ratchet, key = _chain(ratchets, handshake).next(suite)
-        return self._with(top, chunk, leaf, _replaced(ratchets, handshake, ratchet)), key
+        ratchet, key = (ratchets.handshake if handshake else ratchets.application).next(suite)
+        return self._with(top, chunk, leaf, ratchets.replaced(handshake, ratchet)), key
 
     def at(
         self, suite: CipherSuite, leaf: int, handshake: bool, generation: int, window: Window
@@ -114,8 +115,8 @@ class SecretTree:
         if leaf >= self.width:
             raise errors.KeyConsumed(f"there is no leaf {leaf}")
         top, chunk, ratchets = self._ratchets(suite, leaf)
-        ratchet, key = _chain(ratchets, handshake).at(suite, generation, window)
-        return self._with(top, chunk, leaf, _replaced(ratchets, handshake, ratchet)), key
+        ratchet, key = (ratchets.handshake if handshake else ratchets.application).at(suite, generation, window)
+        return self._with(top, chunk, leaf, ratchets.replaced(handshake, ratchet)), key
 
     def _ratchets(self, suite: CipherSuite, leaf: int) -> tuple[Branch, Chunk, Ratchets]:
         """What is left at the top and in the leaf's chunk when its ratchets are taken out, and those."""
@@ -136,9 +137,8 @@ class SecretTree:
         return top, Chunk(branch, chunk.ratchets), Ratchets(handshake, application)
 
     def _with(self, top: Branch, chunk: Chunk, leaf: int, ratchets: Ratchets) -> SecretTree:
-        chunks = dict(self.chunks)
-        chunks[leaf >> CHUNK_LEVEL] = Chunk(chunk.branch, {**chunk.ratchets, leaf: ratchets})
-        return SecretTree(self.width, top, chunks)
+        chunk = Chunk(chunk.branch, {**chunk.ratchets, leaf: ratchets})
+        return SecretTree(self.width, top, {**self.chunks, leaf >> CHUNK_LEVEL: chunk})
 
 
 def chunk_root(width: int, chunk: int) -> int:
@@ -150,14 +150,6 @@ def chunk_root(width: int, chunk: int) -> int:
 def new_secret_tree(width: int, encryption_secret: Secret) -> SecretTree:
     """The secret tree of an epoch with so many leaves, blank ones among them."""
     return SecretTree(width, encryption_secret, {})
-
-
-def _chain(ratchets: Ratchets, handshake: bool) -> Ratchet:
-    return ratchets.handshake if handshake else ratchets.application
-
-
-def _replaced(ratchets: Ratchets, handshake: bool, ratchet: Ratchet) -> Ratchets:
-    return Ratchets(ratchet, ratchets.application) if handshake else Ratchets(ratchets.handshake, ratchet)
 
 
 def _taken(suite: CipherSuite, branch: Branch, index: int, leaf: int) -> tuple[Branch, Secret]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tacit import errors
 from tacit.crypto.kem import PrivateKey
@@ -56,9 +57,8 @@ class OwnUpdate:
     signer: SignatureKey
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """A member's state of a group."""
+class State(NamedTuple):
+    """A member's state of a group: a tuple, since each message makes one."""
 
     epoch: Epoch
     secret_tree: SecretTree
@@ -237,8 +237,7 @@ def _left(state: State) -> State:
     epoch = state.epoch
     nothing = dict.fromkeys(EpochSecrets.__slots__, Secret(b""))
     secrets = EpochSecrets(**{**nothing, "confirmation_key": epoch.secrets.confirmation_key})
-    return dataclasses.replace(
-        state,
+    return state._replace(
         epoch=dataclasses.replace(epoch, secrets=secrets),
         secret_tree=SecretTree(epoch.tree.width, None, {}),
         keys={},

@@ -148,7 +148,8 @@ class CipherSuite:
 
     def derive_tree_secret(self, secret: Secret, label: str, generation: int, length: int) -> Secret:
         """DeriveTreeSecret (§9)."""
-        return self.expand_with_label(secret, label, generation.to_bytes(4, "big"), length)
+        info = _kdf_label(label, length) + b"\x04" + generation.to_bytes(4, "big")
+        return Secret(kdf.expand(secret.reveal(), info, length, self.hash))
 
     def key_and_nonce(self, secret: Secret, context: bytes) -> tuple[Secret, Secret]:
         """ExpandWithLabel with the labels "key" and "nonce": what all that is encrypted symmetrically takes."""

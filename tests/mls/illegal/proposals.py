@@ -126,7 +126,7 @@ def a_proposal_of_a_former_epoch_by_reference(bend: bool) -> Attempt:
         kept = alice.state.proposals
         alice, pending = committed(alice, received=False)
         carol = taken(carol, pending.commit)
-        alice = Group(dataclasses.replace(alice.state, proposals=kept), alice.policy)
+        alice = Group(alice.state._replace(proposals=kept), alice.policy)
     return delivered(carol, committed(alice)[1].commit)
 
 
