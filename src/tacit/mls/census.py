@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeVar, final
 
@@ -49,7 +50,7 @@ class Keys:
 
     __slots__ = ("_added", "_base", "_gone")
 
-    def __init__(self, base: frozenset[bytes], added: frozenset[bytes], gone: frozenset[bytes]) -> None:
+    def __init__(self, base: AbstractSet[bytes], added: AbstractSet[bytes], gone: AbstractSet[bytes]) -> None:
         self._base, self._added, self._gone = base, added, gone
 
     def __contains__(self, key: bytes) -> bool:
@@ -74,7 +75,7 @@ class Keys:
                 new_added.add(key)
         if len(new_added) + len(new_gone) > 64 + len(self._base) // 8:
             return Keys((self._base - new_gone) | new_added, frozenset(), frozenset())
-        return Keys(self._base, frozenset(new_added), frozenset(new_gone))
+        return Keys(self._base, new_added, new_gone)
 
 
 _NONE = Keys(frozenset(), frozenset(), frozenset())

@@ -83,6 +83,8 @@ def apply(
     Raises `InvalidGroupMessage` for an invalid list, and what the policy refuses with.
     """
     _check_list(proposals, committer)
+    if not proposals:
+        return Applied(tree, context.extensions, (), (), (), (), None, None)
     for each in proposals:
         policy.check_proposal(each)
     changes = _only(proposals, GroupContextExtensions)

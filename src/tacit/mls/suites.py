@@ -144,7 +144,8 @@ class CipherSuite:
 
     def derive_secret(self, secret: Secret, label: str) -> Secret:
         """DeriveSecret (§8)."""
-        return self.expand_with_label(secret, label, b"", self.hash.size)
+        size = self.hash.size
+        return Secret(kdf.expand(secret.reveal(), _kdf_label(label, size) + b"\0", size, self.hash))
 
     def derive_tree_secret(self, secret: Secret, label: str, generation: int, length: int) -> Secret:
         """DeriveTreeSecret (§9)."""
