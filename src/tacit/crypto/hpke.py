@@ -137,42 +137,58 @@ def prepare(suite: Suite, info: bytes, psk: Psk | None = None) -> Info:
     return Info(suite, _MODE_PSK + _named(suite, b"psk_id_hash", psk.id) + named, psk.key)
 
 
-def _schedule(info: Info, shared: Secret) -> tuple[bytes, bytes, bytes]:
-    """Key, base nonce and exporter secret; the first two are empty where the suite only exports."""
+def _secret(info: Info, shared: Secret) -> bytes:
+    """What key, nonce and exporter secret are expanded from."""
     suite, psk = info.suite, info.psk.reveal()
-    using, aead = suite.kdf.hash, suite.aead
-    key_bytes, nonce_bytes = aead.key_bytes, _NONCE_BYTES if aead.cipher else 0
     if suite.kdf.one_stage:
-        secrets = _prefixed(psk) + _prefixed(shared.reveal())
-        size = key_bytes + nonce_bytes + using.size
-        made = labeled_derive(suite.id, secrets, b"secret", info.context, size, using.name)
-        return made[:key_bytes], made[key_bytes : -using.size], made[-using.size :]
-    secret = labeled_extract(suite.id, shared.reveal(), b"secret", psk, using)
-    exporter = labeled_expand(suite.id, secret, b"exp", info.context, using.size, using)
-    if not aead.cipher:
-        return b"", b"", exporter
-    key = labeled_expand(suite.id, secret, b"key", info.context, key_bytes, using)
-    return key, labeled_expand(suite.id, secret, b"base_nonce", info.context, nonce_bytes, using), exporter
+        return _prefixed(psk) + _prefixed(shared.reveal())
+    return labeled_extract(suite.id, shared.reveal(), b"secret", psk, suite.kdf.hash)
+
+
+def _key_and_nonce(info: Info, secret: bytes) -> tuple[bytes, bytes]:
+    """Key and base nonce of a suite with a cipher."""
+    suite, size = info.suite, info.suite.aead.key_bytes
+    if suite.kdf.one_stage:
+        made = _in_one_stage(info, secret)
+        return made[:size], made[size : size + _NONCE_BYTES]
+    key = labeled_expand(suite.id, secret, b"key", info.context, size, suite.kdf.hash)
+    return key, labeled_expand(suite.id, secret, b"base_nonce", info.context, _NONCE_BYTES, suite.kdf.hash)
+
+
+def _in_one_stage(info: Info, secret: bytes) -> bytes:
+    """Key, base nonce and exporter secret one after the other; the first two are empty where there is no cipher."""
+    suite = info.suite
+    size = suite.aead.key_bytes + (_NONCE_BYTES if suite.aead.cipher else 0) + suite.kdf.hash.size
+    return labeled_derive(suite.id, secret, b"secret", info.context, size, suite.kdf.hash.name)
 
 
 class _Context:
-    """Keys of one encapsulation (RFC 9180 §5.2, §5.3)."""
+    """Keys of one encapsulation (RFC 9180 §5.2, §5.3); the exporter's is made where it is asked for."""
 
-    __slots__ = ("_base_nonce", "_cipher", "_exporter_secret", "_suite", "sequence")
+    __slots__ = ("_base_nonce", "_cipher", "_info", "_secret", "sequence")
 
     def __init__(self, info: Info, shared: Secret) -> None:
-        key, nonce, self._exporter_secret = _schedule(info, shared)
-        self._suite = info.suite
+        self._info = info
+        self._secret = _secret(info, shared)
+        self._cipher: AESGCM | ChaCha20Poly1305 | None = None
+        self._base_nonce = 0
         cipher = info.suite.aead.cipher
-        self._cipher: AESGCM | ChaCha20Poly1305 | None = cipher(key) if cipher else None
-        self._base_nonce = int.from_bytes(nonce, "big")
+        if cipher:
+            key, nonce = _key_and_nonce(info, self._secret)
+            self._cipher, self._base_nonce = cipher(key), int.from_bytes(nonce, "big")
         self.sequence = 0
+
+    @property
+    def _exporter_secret(self) -> bytes:
+        suite, using = self._info.suite, self._info.suite.kdf.hash
+        if suite.kdf.one_stage:
+            return _in_one_stage(self._info, self._secret)[-using.size :]
+        return labeled_expand(suite.id, self._secret, b"exp", self._info.context, using.size, using)
 
     def export(self, context: bytes, length: int) -> Secret:
         """A secret that both sides have; raises `WrongLength` outside of 1 to 255 times the hash's size."""
         need_bytes(context)
-        suite = self._suite
-        using = suite.kdf.hash
+        suite, using = self._info.suite, self._info.suite.kdf.hash
         if suite.kdf.one_stage:
             if length > 255 * using.size:
                 raise errors.WrongLength(f"HPKE exports 1 to {255 * using.size} bytes, not {length}")

@@ -5,6 +5,7 @@ A class is a KEM and an object of it a private key, made of a seed. DHKEM takes 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from abc import ABC, abstractmethod
 from typing import ClassVar, Final, NoReturn, Self, final
@@ -81,7 +82,9 @@ def new_ephemeral(group: type[ecdh.EcdhKey]) -> ecdh.EcdhKey:
     return group.ephemeral()
 
 
+@functools.cache
 def _suite(number: int) -> bytes:
+    """`suite_id` of a KEM (RFC 9180 §4.1)."""
     return b"KEM" + number.to_bytes(2, "big")
 
 
