@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tacit.crypto.kem import PrivateKey
 from tacit.crypto.secret import Randomness, Secret
-from tacit.mls import treekem
+from tacit.mls import tree_math, treekem
 from tacit.mls.commit import UpdatePath
 from tacit.mls.credential import BasicCredential
 from tacit.mls.extensions import Extension
@@ -16,7 +16,7 @@ from tacit.mls.group_context import GroupContext
 from tacit.mls.key_package import MLS10, KeyPackage
 from tacit.mls.leaf_node import Capabilities, Committed, LeafNode, Lifetime, Updated
 from tacit.mls.suites import SUITES, CipherSuite, SignatureKey
-from tacit.mls.tree import Tree, new_tree
+from tacit.mls.tree import AnyNode, Tree, new_tree
 from tacit.mls.tree_math import LeafIndex, NodeIndex
 
 SUITE: Final = SUITES[1]
@@ -94,6 +94,12 @@ class Sent:
     path: UpdatePath
     context: bytes
     commit_secret: Secret
+
+
+def put(tree: Tree, index: int, node: AnyNode | None) -> Tree:
+    """The tree with another node there."""
+    leftmost = (index + 1 - (1 << tree_math.level(index))) // 2
+    return tree.with_path(leftmost, {NodeIndex(index): node})
 
 
 class Grove:

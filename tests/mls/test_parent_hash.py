@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mls.making import SUITE, Grove
+from mls.making import SUITE, Grove, put
 from mls.naive import Naive, children
 from mls.naive import level as height
 from tacit import errors
@@ -18,7 +18,7 @@ from tacit.mls.leaf_node import Committed, LeafNode
 from tacit.mls.nodes import ParentNode
 from tacit.mls.suites import vector
 from tacit.mls.tree import Tree
-from tacit.mls.tree_math import LeafIndex, NodeIndex
+from tacit.mls.tree_math import LeafIndex
 
 DEEDS = st.lists(st.tuples(st.sampled_from("aarupppp"), st.integers(0, 1 << 20)), max_size=20)
 
@@ -76,7 +76,7 @@ def test_a_tree_is_valid_after_any_changes_and_not_with_another_node(
     chosen = data.draw(st.sampled_from(parents))
     assert isinstance(chosen.node, ParentNode)
     other = dataclasses.replace(chosen.node, encryption_key=bytes(32))
-    bent = tree.changed({chosen.index: other})
+    bent = put(tree, chosen.index, other)
     with pytest.raises(errors.InvalidGroupMessage, match=r"§7.9.2: node \d+ has no descendant"):
         parent_hash.check(bent, SUITE)
     for each in (tree, bent):
@@ -101,7 +101,7 @@ Bend = Callable[[Tree], Tree]
 def parent_at(tree: Tree, index: int, **changes: object) -> Tree:
     node = tree.parent(index)
     assert node is not None
-    return tree.changed({NodeIndex(index): dataclasses.replace(node, **changes)})  # type: ignore[arg-type]
+    return put(tree, index, dataclasses.replace(node, **changes))  # type: ignore[arg-type]
 
 
 def without_leaf(tree: Tree) -> Tree:
@@ -109,7 +109,7 @@ def without_leaf(tree: Tree) -> Tree:
     leaf = tree.leaf(6)
     assert isinstance(leaf, LeafNode)
     assert isinstance(leaf.source, Committed)
-    return tree.changed({NodeIndex(12): Grove(1).clients[LeafIndex(0)].leaf()})
+    return put(tree, 12, Grove(1).clients[LeafIndex(0)].leaf())
 
 
 BENDS: dict[str, Bend] = {
@@ -119,7 +119,7 @@ BENDS: dict[str, Bend] = {
     "who carries it is unmerged": lambda tree: parent_at(tree, 11, unmerged_leaves=(6, 7)),
     "somebody unmerged who is not in the resolution": lambda tree: parent_at(tree, 11, unmerged_leaves=(4, 7)),
     "nobody carries it": without_leaf,
-    "two below it": lambda tree: tree.changed({NodeIndex(11): None}),
+    "two below it": lambda tree: put(tree, 11, None),
     "the sibling is another": lambda tree: parent_at(tree, 3, parent_hash=bytes(32)),
 }
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from mls.making import GROUP_ID, SUITE, Grove, capabilities
+from mls.making import GROUP_ID, SUITE, Grove, capabilities, put
 from tacit import errors
 from tacit.mls import tree_validation
 from tacit.mls.credential import CustomCredential
 from tacit.mls.extensions import Extension, RequiredCapabilities, as_extension
 from tacit.mls.leaf_node import LeafNode, Lifetime, Updated
 from tacit.mls.nodes import OptionalNode, ParentNode, RatchetTree
-from tacit.mls.tree import AnyNode, Tree, from_nodes, new_tree
-from tacit.mls.tree_math import LeafIndex, NodeIndex
+from tacit.mls.tree import Tree, from_nodes, new_tree
+from tacit.mls.tree_math import LeafIndex
 
 
 def refused(section: str, reason: str) -> Any:
@@ -33,10 +33,6 @@ def grown() -> Grove:
         grove.path(leaf)
     assert grove.add() == 7
     return grove
-
-
-def put(tree: Tree, index: int, node: AnyNode | None) -> Tree:
-    return tree.changed({NodeIndex(index): node})
 
 
 def unmerged(tree: Tree, index: int, *leaves: int) -> Tree:

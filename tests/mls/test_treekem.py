@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mls.making import GROUP_ID, SUITE, Grove, Sent
+from mls.making import GROUP_ID, SUITE, Grove, Sent, put
 from tacit import errors
 from tacit.crypto.secret import Secret
 from tacit.mls import tree_math, tree_validation, treekem
@@ -267,7 +267,7 @@ def test_a_path_secret_of_a_blank_node_is_refused() -> None:
     joining = Joining()
     root = tree_math.root(8)
     secret = joining.made.path_secrets[root]
-    blank = joining.made.tree.changed({root: None})
+    blank = put(joining.made.tree, root, None)
     with refused("7.5", "does not give"):
         treekem.from_welcome(SUITE, blank, joining.joiner, ZERO, secret)
 

@@ -141,20 +141,6 @@ def _blank(index: int, level: int) -> Subtree:
     return Subtree(index, None, _blank(tree_math.left(index), level - 1), _blank(tree_math.right(index), level - 1))
 
 
-def _changed(subtree: Subtree, changes: Mapping[NodeIndex, AnyNode | None], order: Sequence[NodeIndex]) -> Subtree:
-    """The subtree with these nodes in place of what was there; `order` are the places within it, ascending."""
-    if not order:
-        return subtree
-    index = subtree.index
-    node = changes.get(index, subtree.node)
-    if subtree.level == 0:
-        return Subtree(index, node, None, None)
-    left, right = subtree.children()
-    middle = bisect.bisect_left(order, index)
-    after = middle + (middle < len(order) and order[middle] == index)
-    return Subtree(index, node, _changed(left, changes, order[:middle]), _changed(right, changes, order[after:]))
-
-
 @final
 class Tree:
     """A ratchet tree: the members' leaves, and the keys above them."""
@@ -227,9 +213,17 @@ class Tree:
 
     # --- changing ------------------------------------------------------------------------
 
-    def changed(self, changes: Mapping[NodeIndex, AnyNode | None]) -> Tree:
-        """The tree with these nodes in place of what was there."""
-        return Tree(_changed(self.root, changes, sorted(changes)))
+    def with_path(self, leaf: int, nodes: Mapping[NodeIndex, AnyNode | None]) -> Tree:
+        """The tree with these nodes on the path of a leaf in place of what was there."""
+        path = self.path(leaf)
+        lowest = path.pop()
+        new = Subtree(lowest.index, nodes.get(lowest.index, lowest.node), None, None)
+        while path:
+            here = path.pop()
+            left, right = here.children()
+            node = nodes.get(here.index, here.node)
+            new = Subtree(here.index, node, *((new, right) if new.index < here.index else (left, new)))
+        return Tree(new)
 
     def added(self, leaf_node: LeafNode) -> tuple[Tree, LeafIndex]:
         """An Add (§12.1.1): the leaf at the first free place, unmerged at every node above; raises `TooLarge`."""
@@ -254,7 +248,7 @@ class Tree:
         """An Update (§12.1.2): another leaf there, and blanks above it."""
         changes: dict[NodeIndex, AnyNode | None] = {each.index: None for each in self.path(leaf)}
         changes[NodeIndex(2 * leaf)] = leaf_node
-        return self.changed(changes)
+        return self.with_path(leaf, changes)
 
     def removed(self, leaf: int) -> Tree:
         """A Remove (§12.1.3): a blank there and above, and the tree cut to what is needed (§7.7)."""

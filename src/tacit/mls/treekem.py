@@ -88,7 +88,7 @@ def new_path(
     nodes[NodeIndex(2 * leaf)] = leaf_node = made(leaf_key.public, above)
     places = [here.index for here, _ in filtered]
     return NewPath(
-        tree.changed(nodes),
+        tree.with_path(leaf, nodes),
         leaf_node,
         {NodeIndex(2 * leaf): leaf_key, **dict(zip(places, keys, strict=True))},
         dict(zip(places, secrets, strict=True)),
@@ -131,7 +131,7 @@ def applied(suite: CipherSuite, tree: Tree, leaf: LeafIndex, path: UpdatePath) -
     if source.parent_hash != above:
         raise errors.InvalidGroupMessage("§7.9.2: the leaf's parent hash is not that of its path")
     nodes[NodeIndex(2 * leaf)] = path.leaf_node
-    return tree.changed(nodes), filtered
+    return tree.with_path(leaf, nodes), filtered
 
 
 def opened(

@@ -25,7 +25,7 @@ from mls.illegal.members import (
     tree_bent,
 )
 from mls.illegal.proposals import IN_A_GROUP
-from mls.illegal.trees import put
+from mls.making import put
 from tacit import errors
 from tacit.crypto.secret import Secret
 from tacit.mls import group_info, state

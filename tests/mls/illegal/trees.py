@@ -21,6 +21,7 @@ from mls.illegal.members import (
     people,
     tree_bent,
 )
+from mls.making import put
 from tacit import errors
 from tacit.mls import committing, parent_hash, tree_math
 from tacit.mls.credential import BasicCredential, CustomCredential
@@ -30,8 +31,7 @@ from tacit.mls.leaf_node import Committed, Lifetime, Updated
 from tacit.mls.nodes import OptionalNode, ParentNode, RatchetTree
 from tacit.mls.proposals import Add, GroupContextExtensions, Remove
 from tacit.mls.suites import SignatureKey
-from tacit.mls.tree import AnyNode, Subtree, Tree, _blank, from_nodes
-from tacit.mls.tree_math import NodeIndex
+from tacit.mls.tree import Subtree, Tree, _blank, from_nodes
 
 Change = Callable[[Tree], Tree]
 
@@ -60,12 +60,7 @@ def node(tree: Tree, index: int, **changes: Any) -> Tree:
     """The tree with a node changed."""
     found = tree.subtree(index).node
     assert found is not None
-    return tree.changed({NodeIndex(index): dataclasses.replace(found, **changes)})
-
-
-def put(tree: Tree, index: int, value: AnyNode | None) -> Tree:
-    """The tree with another node there."""
-    return tree.changed({NodeIndex(index): value})
+    return put(tree, index, dataclasses.replace(found, **changes))
 
 
 def chained(tree: Tree) -> Tree:
