@@ -133,17 +133,17 @@ class Grove:
 
     def remove(self, leaf: LeafIndex) -> None:
         """Somebody goes."""
-        self.tree = self.tree.removed(leaf)
+        before, self.tree = self.tree, self.tree.removed(leaf)
         del self.clients[leaf], self.keys[leaf]
-        self._forget()
+        self._forget(before)
 
     def update(self, leaf: LeafIndex) -> None:
         """An Update of somebody's leaf."""
         key = SUITE.hpke.kem.generate(self.random)
         leaf_node = self.clients[leaf].leaf(leaf, encryption_key=key.public, source=Updated())
-        self.tree = self.tree.updated(leaf, leaf_node)
+        before, self.tree = self.tree, self.tree.updated(leaf, leaf_node)
+        self._forget(before)
         self.keys[leaf] = {NodeIndex(2 * leaf): key}
-        self._forget()
 
     def path(self, leaf: LeafIndex, joiners: tuple[int, ...] = ()) -> Sent:
         """New keys from somebody's leaf to the root, which everybody takes but the joiners."""
@@ -156,6 +156,8 @@ class Grove:
         context = b"a context"
         path = treekem.encrypted(SUITE, made, context, joiners)
         self.tree, filtered = treekem.applied(SUITE, before, leaf, path)
+        held = self.keys
+        self._forget(before)
         for other in self.clients:
             if other == leaf:
                 found, secret = made.keys, made.commit_secret
@@ -164,11 +166,10 @@ class Grove:
                 found = treekem.from_welcome(SUITE, self.tree, other, leaf, made.path_secrets[shared[0]])
                 secret = made.commit_secret
             else:
-                found, secret = treekem.opened(SUITE, filtered, path, other, self.keys[other], context, joiners)
+                found, secret = treekem.opened(SUITE, filtered, path, other, held[other], context, joiners)
             assert secret == made.commit_secret
             self.keys[other] = {**self.keys[other], **found}
-        self._forget()
         return Sent(before, leaf, path, context, made.commit_secret)
 
-    def _forget(self) -> None:
-        self.keys = {leaf: treekem.kept(keys, self.tree, leaf) for leaf, keys in self.keys.items()}
+    def _forget(self, before: Tree) -> None:
+        self.keys = {leaf: dict(treekem.kept(keys, before, self.tree, leaf)) for leaf, keys in self.keys.items()}

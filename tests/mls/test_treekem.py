@@ -15,6 +15,7 @@ from tacit.crypto.secret import Secret
 from tacit.mls import tree_math, tree_validation, treekem
 from tacit.mls.commit import Ciphertexts, UpdatePath
 from tacit.mls.leaf_node import Committed, Updated
+from tacit.mls.nodes import ParentNode
 from tacit.mls.tree import Tree
 from tacit.mls.tree_math import LeafIndex, NodeIndex
 
@@ -294,9 +295,12 @@ def test_nobody_is_welcomed_by_itself() -> None:
 def test_only_keys_of_nodes_that_are_still_there_are_kept() -> None:
     grove = grown()
     keys = grove.keys[ZERO]
-    assert treekem.kept(keys, grove.tree, ZERO) == keys
+    assert treekem.kept(keys, grove.tree, grove.tree, ZERO) == keys
     assert set(keys) == {0, 1, 3}
     blank = grove.tree.updated(3, grove.tree.leaf(3))
-    assert set(treekem.kept(keys, blank, ZERO)) == {0, 1}
-    other = {NodeIndex(1): keys[NodeIndex(3)], NodeIndex(99): keys[NodeIndex(0)], NodeIndex(0): keys[NodeIndex(0)]}
-    assert set(treekem.kept(other, grove.tree, ZERO)) == {0}
+    assert set(treekem.kept(keys, grove.tree, blank, ZERO)) == {0, 1}
+    assert set(treekem.kept(keys, grove.tree, grove.tree.removed(3), ZERO)) == {0, 1}
+    cut = grove.tree.removed(3).removed(2)
+    assert set(treekem.kept(keys, grove.tree, cut, ZERO)) == {0, 1}
+    other = put(grove.tree, 1, ParentNode(b"another", b"", ()))
+    assert set(treekem.kept(keys, grove.tree, other, ZERO)) == {0, 3}

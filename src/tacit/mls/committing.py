@@ -91,8 +91,9 @@ def commit(state: State, policy: Policy, plan: Plan, now: int, random: Randomnes
         path = _new_path(base, policy, applied, applied.tree, me, leaf, plan.changes.of(leaf), signer, random)
     psk = psk_secret_of(base.suite, applied.psks, state, policy)
     maker = _Maker(base, policy, plan, applied, Member(me), me, state.signer, psk)
-    keys = treekem.kept({**state.keys, **(path.keys if path else {})}, path.tree if path else applied.tree, me)
-    return maker.made(path or _Unchanged(applied.tree, leaf), keys, signer, random)
+    after = path or _Unchanged(applied.tree, leaf)
+    keys = {**treekem.kept(state.keys, base.tree, after.tree, me), **(path.keys if path else {})}
+    return maker.made(after, keys, signer, random)
 
 
 def external_commit(

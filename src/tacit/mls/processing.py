@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from tacit import errors
 from tacit.crypto.digest import equal
-from tacit.crypto.kem import PrivateKey
 from tacit.crypto.secret import Secret
 from tacit.mls import extensions as ext
 from tacit.mls import key_schedule, leaf_validation, protection, treekem
@@ -252,12 +251,12 @@ def _commit(state: State, policy: Policy, message: AuthenticatedContent, commit:
         new_keys, commit_secret = treekem.opened(
             base.suite, filtered, commit.path, state.me, keys, encode(provisional), joiners
         )
-        keys = {**keys, **new_keys}
+        keys = {**treekem.kept(keys, applied.tree, tree, state.me), **new_keys}
     psk = psk_secret_of(base.suite, applied.psks, state, policy)
     after = next_epoch(base, tree, applied.extensions, census, message, commit_secret, psk).epoch
     if not equal(after.confirmation_tag, message.confirmation_tag or b""):
         raise errors.InvalidGroupMessage("§12.4.2: the confirmation tag is not right")
-    return Transition(base.context, effects, after, state.me, treekem.kept(keys, tree, state.me), signer)
+    return Transition(base.context, effects, after, state.me, keys, signer)
 
 
 def _with_path(
@@ -280,9 +279,9 @@ def _with_path(
     return tree, place, filtered
 
 
-def _own(state: State, applied: Applied) -> tuple[dict[NodeIndex, PrivateKey], SignatureKey]:
+def _own(state: State, applied: Applied) -> tuple[treekem.PrivateKeys, SignatureKey]:
     """This member's keys and signer after the proposals, one of which may be an own Update."""
-    keys = treekem.kept(state.keys, applied.tree, state.me)
+    keys = treekem.kept(state.keys, state.epoch.tree, applied.tree, state.me)
     leaf = applied.tree.leaf(state.me)
     update = state.updates.get(leaf.encryption_key) if leaf is not None else None
     if update is None:

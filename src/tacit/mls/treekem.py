@@ -221,11 +221,14 @@ def from_welcome(
     return _derived(suite, above, publics, path_secret)[0]
 
 
-def kept(keys: PrivateKeys, tree: Tree, mine: LeafIndex) -> dict[NodeIndex, PrivateKey]:
-    """The keys that are still of nodes above this member, and of its leaf; the others are forgotten."""
+def kept(keys: PrivateKeys, before: Tree, after: Tree, mine: LeafIndex) -> PrivateKeys:
+    """Of a member's keys of one tree those of nodes that the next one has too; the others are forgotten."""
+    if before.root is after.root:
+        return keys
     held = {}
-    for here in tree.path(mine):
-        key = keys.get(here.index)
-        if key is not None and here.node is not None and here.node.encryption_key == key.public:
+    nodes = {here.index: here.node for here in after.path(mine)}
+    for here in before.path(mine):
+        key, old, new = keys.get(here.index), here.node, nodes.get(here.index)
+        if key is not None and old is not None and new is not None and old.encryption_key == new.encryption_key:
             held[here.index] = key
     return held
