@@ -17,7 +17,7 @@ from tacit.mls.framing import AnySender, AuthenticatedContent, FramedContent, Me
 from tacit.mls.key_package import KeyPackage
 from tacit.mls.leaf_node import Capabilities, Committed, LeafNode
 from tacit.mls.policy import Effects, Policy, Proposed
-from tacit.mls.proposal_list import Applied, apply, check_new_leaf, needs_path
+from tacit.mls.proposal_list import Applied, apply, check_made_leaf, needs_path
 from tacit.mls.proposals import ByReference, ByValue, ProposalReference
 from tacit.mls.state import Base, Next, State, Transition, base_of, next_epoch, psk_secret_of
 from tacit.mls.suites import CipherSuite, SignatureKey
@@ -135,7 +135,7 @@ def _new_path(
         return signed_leaf(suite, signer, changed, group_id, me)
 
     path = treekem.new_path(suite, tree, me, made, random)
-    check_new_leaf(suite, group_id, applied.extensions, policy, me, before, path.leaf)
+    check_made_leaf(suite, applied.extensions, policy, before, path.leaf)
     return path
 
 

@@ -193,10 +193,21 @@ def check_new_leaf(
 
     Without a leaf `before` it is of somebody who joins by an external commit.
     """
-    leaf_validation.check_form(suite, leaf)
     leaf_validation.check_key(suite, leaf.encryption_key)
-    leaf_validation.check_supports(leaf, extensions)
     leaf_validation.check_signature(suite, leaf, group_id, index)
+    check_made_leaf(suite, extensions, policy, before, leaf)
+
+
+def check_made_leaf(
+    suite: CipherSuite,
+    extensions: tuple[Extension, ...],
+    policy: Policy,
+    before: LeafNode | None,
+    leaf: LeafNode,
+) -> None:
+    """As `check_new_leaf` of a leaf whose key and signature were made here."""
+    leaf_validation.check_form(suite, leaf)
+    leaf_validation.check_supports(leaf, extensions)
     policy.authenticate(leaf)
     if before is None:
         return
