@@ -22,8 +22,8 @@ from tacit.wire.codec import encode
 AnyNode = LeafNode | ParentNode
 _LEAF: Final = b"\x01"
 _PARENT: Final = b"\x02"
-_KEPT_LEVEL: Final = 6
-"""Encodings are kept of subtrees of this level: what changed is written anew with the 127 nodes around it."""
+_KEPT_LEVEL: Final = 5
+"""Encodings are kept of subtrees of this level: what changed is written anew with the 63 nodes around it."""
 
 
 @final
