@@ -174,6 +174,23 @@ def test_an_x_wing_key_with_a_coefficient_above_q_is_refused() -> None:
             check_public(verify.X_WING, bytes(changed))
 
 
+def _packed(numbers: list[int]) -> bytes:
+    """ByteEncode12 (FIPS 203 §4.2.1), and 32 bytes after it."""
+    return sum(number << 12 * place for place, number in enumerate(numbers)).to_bytes(1152, "little") + bytes(32)
+
+
+@given(st.integers(0, 767), st.integers(3300, 4095), st.sampled_from((0, 3328)))
+def test_the_numbers_of_an_ml_kem_key_are_below_q_as_pyca_has_it(place: int, number: int, others: int) -> None:
+    public = _packed([number if each == place else others for each in range(768)])
+    assert verify.mlkem_is_reduced(public) == (number < 3329)
+    try:
+        mlkem.MLKEM768PublicKey.from_public_bytes(public)
+    except ValueError:
+        assert number >= 3329
+    else:
+        assert number < 3329
+
+
 # --- the other curves -------------------------------------------------------------------
 
 

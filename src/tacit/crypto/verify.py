@@ -13,7 +13,6 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
@@ -56,6 +55,12 @@ _LOW_ORDER_U: Final = frozenset(
     )
 )
 
+# A one at the lowest bit of every other of ML-KEM's 768 numbers of 12 bits.
+_ONES: Final = sum(1 << 24 * pair for pair in range(384))
+_EVERY_OTHER: Final = 0xFFF * _ONES
+_UP_TO_CARRY: Final = (0x1000 - 3329) * _ONES
+_CARRIES: Final = 0x1000 * _ONES
+
 _RSA_LONGEST: Final = 1024
 """Bytes; a key of 4096 bits has 550."""
 
@@ -72,6 +77,15 @@ def scalar_is_reduced(scalar: bytes) -> bool:
 def point_is_canonical(point: bytes) -> bool:
     """Whether the y of an encoded point is below p: else one key has two encodings, and so two fingerprints."""
     return int.from_bytes(point, "little") & _WITHOUT_SIGN < _P
+
+
+def mlkem_is_reduced(public: bytes) -> bool:
+    """Whether the 768 numbers in the 1184 bytes of an ML-KEM-768 key are below q: all that is asked (FIPS 203 §7.2).
+
+    Two of 12 bits are in three bytes. Above one of them is then room for the carry of all at once.
+    """
+    packed = int.from_bytes(public[:-32], "little")
+    return all((((packed >> shift) & _EVERY_OTHER) + _UP_TO_CARRY) & _CARRIES == 0 for shift in (0, 12))
 
 
 def has_small_order(point: bytes) -> bool:
@@ -266,10 +280,8 @@ def _check_x25519(public: bytes) -> None:
 def _check_x_wing(public: bytes) -> None:
     if len(public) != 1216:
         raise errors.WrongLength("an X-Wing public key has 1216 bytes")
-    try:
-        MLKEM768PublicKey.from_public_bytes(public[:1184])
-    except ValueError:
-        raise errors.Malformed("not an ML-KEM-768 public key") from None
+    if not mlkem_is_reduced(public[:1184]):
+        raise errors.Malformed("not an ML-KEM-768 public key")
     _check_x25519(public[1184:])
 
 
