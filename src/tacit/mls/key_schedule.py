@@ -29,6 +29,20 @@ class EpochSecrets:
     epoch_authenticator: Secret
     init_secret: Secret
 
+    def without_encryption_secret(self) -> EpochSecrets:
+        """What stays once the secret tree was made (§9.2); each epoch begins so, hence no `dataclasses.replace`."""
+        return EpochSecrets(
+            self.sender_data_secret,
+            Secret(b""),
+            self.exporter_secret,
+            self.external_secret,
+            self.confirmation_key,
+            self.membership_key,
+            self.resumption_psk,
+            self.epoch_authenticator,
+            self.init_secret,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Joined:

@@ -282,7 +282,7 @@ def _with_path(
 def _own(state: State, applied: Applied) -> tuple[treekem.PrivateKeys, SignatureKey]:
     """This member's keys and signer after the proposals, one of which may be an own Update."""
     keys = treekem.kept(state.keys, state.epoch.tree, applied.tree, state.me)
-    leaf = applied.tree.leaf(state.me)
+    leaf = applied.tree.leaf(state.me) if state.updates else None
     update = state.updates.get(leaf.encryption_key) if leaf is not None else None
     if update is None:
         return keys, state.signer

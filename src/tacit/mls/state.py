@@ -203,9 +203,16 @@ def first_state(epoch: Epoch, me: LeafIndex, keys: Mapping[NodeIndex, PrivateKey
 
 def _begun(epoch: Epoch) -> tuple[Epoch, SecretTree]:
     """An epoch with its ratchets, and without what they come from: used keys could be made again of that (§9.2)."""
-    secrets = dataclasses.replace(epoch.secrets, encryption_secret=Secret(b""))
-    tree = new_secret_tree(epoch.tree.width, epoch.secrets.encryption_secret)
-    return dataclasses.replace(epoch, secrets=secrets), tree
+    begun = Epoch(
+        epoch.suite,
+        epoch.context,
+        epoch.tree,
+        epoch.census,
+        epoch.secrets.without_encryption_secret(),
+        epoch.confirmation_tag,
+        epoch.interim_transcript_hash,
+    )
+    return begun, new_secret_tree(epoch.tree.width, epoch.secrets.encryption_secret)
 
 
 def merged(state: State, transition: Transition, policy: Policy, now: int) -> State:

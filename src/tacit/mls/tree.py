@@ -341,7 +341,7 @@ def _with_leaves(subtree: Subtree, leaf_nodes: Mapping[LeafIndex, LeafNode], ord
         return Subtree(subtree.index, leaf_nodes[order[0]], None, None)
     node = subtree.node
     if isinstance(node, ParentNode):
-        node = dataclasses.replace(node, unmerged_leaves=tuple(sorted((*node.unmerged_leaves, *order))))
+        node = ParentNode(node.encryption_key, node.parent_hash, tuple(sorted((*node.unmerged_leaves, *order))))
     left, right = subtree.children()
     middle = bisect.bisect_left(order, (subtree.index + 1) // 2)
     return Subtree(
