@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TypeVar, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 from tacit import errors
 from tacit.mls.leaf_node import LeafNode
@@ -81,15 +81,31 @@ class Keys:
 _NONE = Keys(frozenset(), frozenset(), frozenset())
 
 
+class _Counted:
+    """What counts a tree when something of it is asked for."""
+
+    __slots__ = ("_tree",)
+
+
 @final
 @dataclass(frozen=True, slots=True)
-class Census:
+class Census(_Counted):
     """Encryption keys of all nodes, signature keys of all leaves, credential types in use and supported."""
 
     encryption: Keys
     signature: Keys
     used: Mapping[int, int]
     supported: Mapping[tuple[int, ...], int]
+
+    if not TYPE_CHECKING:  # every name would be one of its attributes
+
+        def __getattr__(self, name: str) -> object:
+            if name not in Census.__slots__:
+                raise AttributeError(name)
+            made = census_of(self._tree)
+            for each in Census.__slots__:
+                object.__setattr__(self, each, getattr(made, each))
+            return getattr(self, name)
 
     def after(self, old: Tree | None, new: Tree) -> Census:
         """The census of a tree that came from another one.
@@ -144,3 +160,10 @@ def _counted(counts: Mapping[T, int], gone: Sequence[T], come: Sequence[T]) -> M
 def census_of(tree: Tree) -> Census:
     """The census of a whole tree; raises as `Census.after`."""
     return Census(_NONE, _NONE, {}, {}).after(None, tree)
+
+
+def census_later(tree: Tree) -> Census:
+    """The census of a tree that was valid when it was kept: counted when something of it is asked for."""
+    census = Census.__new__(Census)
+    object.__setattr__(census, "_tree", tree)
+    return census

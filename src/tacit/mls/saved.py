@@ -11,8 +11,8 @@ from tacit.mls.key_package import KeyPackage
 from tacit.mls.leaf_node import LeafNode
 from tacit.mls.nodes import RatchetTree
 from tacit.mls.proposals import Proposal, ReInit
-from tacit.wire.codec import Many, struct
-from tacit.wire.encodings import U32, U64, Flag, Variable
+from tacit.wire.codec import EncodedOnce, Many, struct
+from tacit.wire.encodings import U8, U32, U64, Flag, Variable
 
 _SecretBytes = Annotated[bytes, Variable(limits.SECRET_BYTES)]
 _EPOCH_SECRETS = 9
@@ -122,6 +122,38 @@ class SavedSecrets(_Redacted):
 
     width: U32
     secrets: Annotated[tuple[SavedSecret, ...], Many(limits.NODES)]
+
+    __repr__ = _Redacted.__repr__
+
+
+@struct
+class SavedPart(_Redacted):
+    """Some leaves of a tree with the nodes between them: the bytes of their encoding, blanks at the end among them."""
+
+    encoded: U32
+    occupied: U32
+    resolved: U32
+    tree_hash: _SecretBytes
+
+    __repr__ = _Redacted.__repr__
+
+
+@struct
+class SavedParts(_Redacted, EncodedOnce):
+    """The parts of a tree, from the left, each of that level."""
+
+    level: U8
+    parts: Annotated[tuple[SavedPart, ...], Many(limits.LEAVES)]
+
+    __repr__ = _Redacted.__repr__
+
+
+@struct
+class SavedShape(_Redacted):
+    """`shape/EPOCH`: what has to be known of a tree before its nodes are read, and the CRC-32 of that and of those."""
+
+    of: SavedParts
+    check: U32
 
     __repr__ = _Redacted.__repr__
 

@@ -14,9 +14,10 @@ from tacit import errors
 from tacit.crypto.kem import PrivateKey
 from tacit.crypto.secret import Secret
 from tacit.mls import limits, tree_math
-from tacit.mls.census import census_of
+from tacit.mls.census import Census, census_later, census_of
 from tacit.mls.group_context import GroupContext
 from tacit.mls.joining import KeyPackageKeys
+from tacit.mls.kept_tree import WIDE, shape_of, tree_of
 from tacit.mls.key_schedule import EpochSecrets
 from tacit.mls.leaf_node import LeafNode
 from tacit.mls.nodes import RatchetTree
@@ -38,11 +39,12 @@ from tacit.mls.saved import (
     SavedResumption,
     SavedSecret,
     SavedSecrets,
+    SavedShape,
     SavedUpdate,
 )
 from tacit.mls.secret_tree import CHUNK_LEVEL, Branch, Chunk, MessageKey, Ratchet, Ratchets, SecretTree, chunk_root
 from tacit.mls.state import Epoch, OwnUpdate, PastEpoch, PendingCommit, State, Transition, epoch_of
-from tacit.mls.suites import suite_of
+from tacit.mls.suites import CipherSuite, suite_of
 from tacit.mls.tree import Tree, from_nodes
 from tacit.mls.tree_math import LeafIndex, NodeIndex
 from tacit.wire.codec import decode, encode
@@ -97,18 +99,20 @@ def _parts(state: State) -> Iterator[tuple[str, _Part]]:
         ),
     )
     yield "proposals", _Part((state.proposals, state.updates), lambda: _versioned(_proposals(state)))
-    yield f"tree/{number}", _tree_part(epoch.tree)
+    yield from _tree_parts(epoch.suite, number, epoch.tree)
     yield from _message_keys(number, state.secret_tree)
     for past in state.past:
         former = past.context.epoch
         saved = SavedPast(past.context, past.sender_data_secret.reveal(), past.ended_at)
         yield f"past/{former}", _Part((past.context, past.ended_at), lambda saved=saved: _versioned(saved))  # type: ignore[misc]
-        yield f"tree/{former}", _tree_part(past.tree)
+        yield from _tree_parts(epoch.suite, former, past.tree)
         yield from _message_keys(former, past.secret_tree)
 
 
-def _tree_part(tree: Tree) -> _Part:
-    return _Part((tree,), lambda: _VERSION + tree.encoded())
+def _tree_parts(suite: CipherSuite, number: int, tree: Tree) -> Iterator[tuple[str, _Part]]:
+    yield f"tree/{number}", _Part((tree,), lambda: _VERSION + tree.encoded())
+    if tree.width > WIDE:
+        yield f"shape/{number}", _Part((tree,), lambda: _versioned(shape_of(suite, tree)))
 
 
 # --- the epoch ---------------------------------------------------------------------------
@@ -205,10 +209,10 @@ def load(found: Records) -> State:
     context = group.epoch.context
     suite = suite_of(context.cipher_suite)
     secrets = _epoch_secrets(group.epoch)
-    tree = _tree(found, context)
+    tree, census = _tree(found, suite, context)
     proposals = _read(SavedProposals, found, "proposals")
     return State(
-        epoch_of(suite, context, tree, census_of(tree), secrets),
+        epoch_of(suite, context, tree, census, secrets),
         _secret_tree(found, context.epoch),
         LeafIndex(group.me),
         {NodeIndex(each.index): suite.private_key(Secret(each.secret)) for each in group.keys},
@@ -218,7 +222,7 @@ def load(found: Records) -> State:
             each.public: OwnUpdate(suite.private_key(Secret(each.key)), suite.signature_key(Secret(each.signer)))
             for each in proposals.updates
         },
-        tuple(_past(found, name) for name in group.past),
+        tuple(_past(found, suite, name) for name in group.past),
         tuple((each.epoch, Secret(each.secret)) for each in group.resumption),
         group.reinit,
         group.removed,
@@ -226,12 +230,17 @@ def load(found: Records) -> State:
 
 
 def _read(cls: type[T], found: Records, name: str) -> T:
+    return decode(cls, _record(found, name)[len(_VERSION) :], limits.MESSAGE_BYTES)
+
+
+def _record(found: Records, name: str) -> bytes:
+    """A record whose format is this one."""
     data = found.get(name)
     if data is None:
         raise errors.Malformed(f"the record {name} is missing")
-    if data[:2] != _VERSION:
+    if not data.startswith(_VERSION):
         raise errors.UnknownVersion(f"the record {name} has another format")
-    return decode(cls, data[2:], limits.MESSAGE_BYTES)
+    return data
 
 
 def _epoch_secrets(saved: SavedEpoch) -> EpochSecrets:
@@ -240,15 +249,21 @@ def _epoch_secrets(saved: SavedEpoch) -> EpochSecrets:
     return EpochSecrets(*(Secret(each) for each in saved.secrets))
 
 
-def _tree(found: Records, context: GroupContext) -> Tree:
-    return from_nodes(_read(RatchetTree, found, f"tree/{context.epoch}"))
+def _tree(found: Records, suite: CipherSuite, context: GroupContext) -> tuple[Tree, Census]:
+    """A tree and its census, both to be read when they are needed; at once from records that have no shape of it."""
+    name, shape = f"tree/{context.epoch}", f"shape/{context.epoch}"
+    if shape in found:
+        tree = tree_of(_read(SavedShape, found, shape), _record(found, name), len(_VERSION))
+        return tree, census_later(tree)
+    tree = from_nodes(_read(RatchetTree, found, name))
+    return tree, census_of(tree)
 
 
-def _past(found: Records, number: int) -> PastEpoch:
+def _past(found: Records, suite: CipherSuite, number: int) -> PastEpoch:
     saved = _read(SavedPast, found, f"past/{number}")
     return PastEpoch(
         saved.context,
-        _tree(found, saved.context),
+        _tree(found, suite, saved.context)[0],
         Secret(saved.sender_data_secret),
         _secret_tree(found, number),
         saved.ended_at,

@@ -22,11 +22,10 @@ from tacit.wire.codec import encode
 AnyNode = LeafNode | ParentNode
 _LEAF: Final = b"\x01"
 _PARENT: Final = b"\x02"
-_KEPT_LEVEL: Final = 5
+KEPT_LEVEL: Final = 5
 """Encodings are kept of subtrees of this level: what changed is written anew with the 63 nodes around it."""
 
 
-@final
 class Subtree:
     """A node and what is below it, with what was once computed of it.
 
@@ -50,6 +49,20 @@ class Subtree:
         self.occupied = left.occupied + right.occupied
         unmerged = len(node.unmerged_leaves) if isinstance(node, ParentNode) else None
         self.resolved = left.resolved + right.resolved if unmerged is None else 1 + unmerged
+
+    def written(self) -> list[bytes]:
+        """The encoded nodes, each an `optional<Node>` (§12.4.3.3), in pieces; those of `KEPT_LEVEL` are kept as one."""
+        if self._encoded is not None:
+            return [self._encoded]
+        node = self.node
+        own = b"\0" if node is None else b"\1" + (_LEAF if isinstance(node, LeafNode) else _PARENT) + encode(node)
+        if self.left is None or self.right is None:
+            return [own]
+        pieces = [*self.left.written(), own, *self.right.written()]
+        if self.level == KEPT_LEVEL:
+            self._encoded = b"".join(pieces)
+            return [self._encoded]
+        return pieces
 
     def children(self) -> tuple[Subtree, Subtree]:
         """The two below a parent node."""
@@ -261,13 +274,14 @@ class Tree:
 
     def to_nodes(self) -> RatchetTree:
         """The array of the ratchet_tree extension, without the blanks at its end (§12.4.3.3)."""
-        return RatchetTree(tuple(OptionalNode(node) for node in self._array()))
+        nodes = [OptionalNode(each.node) for each in self.subtrees()]
+        while nodes and nodes[-1].node is None:
+            nodes.pop()
+        return RatchetTree(tuple(nodes))
 
     def encoded(self) -> bytes:
         """What `to_nodes` gives, encoded; what did not change since it was last asked for is not written again."""
-        parts: list[bytes] = []
-        _write(self.root, parts)
-        nodes = b"".join(parts)
+        nodes = b"".join(self.root.written())
         return vector(nodes[: len(nodes) - self._blanks()])
 
     def _blanks(self) -> int:
@@ -285,12 +299,6 @@ class Tree:
             here = left
         return count
 
-    def _array(self) -> list[AnyNode | None]:
-        nodes = [each.node for each in self.subtrees()]
-        while nodes and nodes[-1] is None:
-            nodes.pop()
-        return nodes
-
 
 def _walk(subtree: Subtree, visit: Callable[[Subtree], None]) -> None:
     if subtree.left is not None and subtree.right is not None:
@@ -299,27 +307,6 @@ def _walk(subtree: Subtree, visit: Callable[[Subtree], None]) -> None:
         _walk(subtree.right, visit)
     else:
         visit(subtree)
-
-
-def _write(subtree: Subtree, parts: list[bytes]) -> None:
-    """Appends the encoded nodes of a subtree, each an `optional<Node>` (§12.4.3.3)."""
-    if subtree.level == _KEPT_LEVEL:
-        if subtree._encoded is None:
-            inner: list[bytes] = []
-            _write_nodes(subtree, inner)
-            subtree._encoded = b"".join(inner)
-        parts.append(subtree._encoded)
-    else:
-        _write_nodes(subtree, parts)
-
-
-def _write_nodes(subtree: Subtree, parts: list[bytes]) -> None:
-    if subtree.left is not None:
-        _write(subtree.left, parts)
-    node = subtree.node
-    parts.append(b"\0" if node is None else b"\1" + (_LEAF if isinstance(node, LeafNode) else _PARENT) + encode(node))
-    if subtree.right is not None:
-        _write(subtree.right, parts)
 
 
 def _free_leaves(subtree: Subtree, most: int, found: list[LeafIndex]) -> None:
@@ -371,11 +358,16 @@ def from_nodes(nodes: RatchetTree) -> Tree:
     width = 1
     while tree_math.node_width(width) < len(array):
         width *= 2
-    array += [None] * (tree_math.node_width(width) - len(array))
-    level: list[Subtree] = [Subtree(index, array[index], None, None) for index in range(0, len(array), 2)]
+    return Tree(built(array + [None] * (tree_math.node_width(width) - len(array)), 0))
+
+
+def built(array: Sequence[AnyNode | None], first: int) -> Subtree:
+    """The subtree of these nodes, of which the first one has that index."""
+    level: list[Subtree] = [Subtree(first + index, array[index], None, None) for index in range(0, len(array), 2)]
     while len(level) > 1:
         pairs: Iterable[tuple[Subtree, Subtree]] = zip(level[::2], level[1::2], strict=True)
         level = [
-            Subtree(middle := (left.index + right.index) // 2, array[middle], left, right) for left, right in pairs
+            Subtree(middle := (left.index + right.index) // 2, array[middle - first], left, right)
+            for left, right in pairs
         ]
-    return Tree(level[0])
+    return level[0]
