@@ -79,10 +79,18 @@ def _known(encoded: bytes) -> Capabilities:
 
 
 def _read_known(reader: Reader) -> Capabilities:
-    start = reader.position
+    data, start, end = reader.data, reader.position, reader.end
+    at = start
     for _ in Capabilities.__slots__:
-        reader.skip(reader.varint())
-    return _known(reader.data[start : reader.position])
+        if at < end and data[at] < 0x40:
+            at += 1 + data[at]
+        else:
+            reader.position = at
+            reader.skip(reader.varint())
+            at = reader.position
+    reader.position = at
+    reader.skip(0)  # the last one may go beyond the end
+    return _known(data[start:at])
 
 
 own_functions(Capabilities, _write_capabilities, _read_known)
