@@ -15,7 +15,7 @@ from tacit.mls.framing import to_wire
 from tacit.mls.group import Group
 from tacit.mls.joining import KeyPackageKeys
 from tacit.mls.leaf_node import Committed, LeafNode, Lifetime
-from tacit.mls.nodes import OptionalNode, RatchetTree
+from tacit.mls.nodes import RatchetTree
 from tacit.mls.policy import Policy
 from tacit.mls.proposals import Add, GroupContextExtensions, PreSharedKey, Remove
 from tacit.mls.psk import ExternalPsk, PreSharedKeyID
@@ -96,7 +96,7 @@ def test_a_tree_that_is_not_named_is_in_the_welcome() -> None:
 
 def test_a_tree_of_another_group_fails() -> None:
     case = made(False, with_tree=False)
-    case["ratchet_tree"] = encode(RatchetTree((OptionalNode(ALICE.leaf()),))).hex()
+    case["ratchet_tree"] = encode(RatchetTree((ALICE.leaf(),))).hex()
     assert str(failure(case)).startswith("InvalidGroupMessage")
 
 

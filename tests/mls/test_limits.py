@@ -19,7 +19,7 @@ from tacit.crypto.secret import Secret
 from tacit.mls import limits, secret_tree
 from tacit.mls.extensions import Extension, RequiredCapabilities
 from tacit.mls.framing import MLSMessage, PrivateMessage, from_wire
-from tacit.mls.nodes import OptionalNode, ParentNode, RatchetTree
+from tacit.mls.nodes import ParentNode, RatchetTree
 from tacit.mls.processing import Application
 from tacit.mls.proposals import PreSharedKey
 from tacit.mls.psk import ExternalPsk, PreSharedKeyID
@@ -92,7 +92,7 @@ def test_a_tree_that_is_too_wide_is_not_built() -> None:
 
 
 def test_a_tree_of_blanks_is_not_built() -> None:
-    nodes = RatchetTree((OptionalNode(None),) * limits.NODES)
+    nodes = RatchetTree((None,) * limits.NODES)
     assert refusal(lambda: from_nodes(nodes), errors.Malformed) < 16 * limits.NODES + SMALL
 
 

@@ -15,7 +15,7 @@ from tacit.mls.credential import BasicCredential, Certificate, CustomCredential,
 from tacit.mls.extensions import Extension
 from tacit.mls.key_package import LAST_RESORT, KeyPackage
 from tacit.mls.leaf_node import Capabilities, Committed, LeafNode, Lifetime, Updated
-from tacit.mls.nodes import OptionalNode, ParentNode, RatchetTree
+from tacit.mls.nodes import ParentNode, RatchetTree
 from tacit.mls.proposals import (
     TYPES,
     Add,
@@ -165,7 +165,7 @@ def test_a_context_is_its_fields_in_order() -> None:
 
 def test_a_tree_is_an_array_of_optional_nodes() -> None:
     parent = ParentNode(b"key", b"hash", (1, 258))
-    tree = RatchetTree((OptionalNode(LEAF), OptionalNode(parent), OptionalNode(None), OptionalNode(None)))
+    tree = RatchetTree((LEAF, parent, None, None))
     inner = f"01 01 {encode(LEAF).hex()} 01 02 036b6579 0468617368 08 00000001 00000102 00 00"
     assert encode(tree) == hexed(vector(hexed(inner)))
     assert decode(RatchetTree, encode(tree)) == tree
@@ -210,7 +210,7 @@ LIMITS: list[tuple[Any, str, Any, int]] = [
     (Commit((), None), "proposals", (ByReference(b""),), limits.PROPOSALS),
     (ParentNode(b"", b"", ()), "unmerged_leaves", (1,), limits.LEAVES),
     (UpdatePath(LEAF, ()), "nodes", (UpdatePathNode(b"", Ciphertexts.of(())),), limits.PATH),
-    (RatchetTree(()), "nodes", (OptionalNode(None),), limits.NODES),
+    (RatchetTree(()), "nodes", (None,), limits.NODES),
 ]
 
 

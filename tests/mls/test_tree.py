@@ -14,7 +14,7 @@ from tacit import errors
 from tacit.mls import limits
 from tacit.mls.credential import BasicCredential
 from tacit.mls.leaf_node import LeafNode, Updated
-from tacit.mls.nodes import OptionalNode, ParentNode, RatchetTree
+from tacit.mls.nodes import ParentNode, RatchetTree
 from tacit.mls.tree import Tree, from_nodes, new_tree
 from tacit.mls.tree_math import NodeIndex
 from tacit.wire.codec import decode, encode
@@ -104,7 +104,7 @@ def test_it_is_the_same_as_one_that_is_read_from_its_array(deeds: list[tuple[str
     for deed, hint in deeds:
         pair.do(deed, hint)
     nodes = pair.tree.to_nodes()
-    assert [each.node for each in nodes.nodes] == pair.naive.array()
+    assert list(nodes.nodes) == pair.naive.array()
     read = from_nodes(decode(RatchetTree, encode(nodes)))
     assert read.tree_hash(SUITE) == pair.tree.tree_hash(SUITE)
     assert read.width == pair.tree.width
@@ -160,7 +160,7 @@ def figure(members: str, **parents: ParentNode) -> Tree:
         array[int(place[1:])] = node
     while array[-1] is None:
         array.pop()
-    return from_nodes(RatchetTree(tuple(map(OptionalNode, array))))
+    return from_nodes(RatchetTree(tuple(array)))
 
 
 def test_figure_10_its_resolutions() -> None:
@@ -263,7 +263,7 @@ def test_a_tree_has_at_most_its_number_of_leaves(monkeypatch: pytest.MonkeyPatch
 
 
 def read(*nodes: Any) -> Tree:
-    return from_nodes(RatchetTree(tuple(map(OptionalNode, nodes))))
+    return from_nodes(RatchetTree(tuple(nodes)))
 
 
 def test_an_array_that_ends_with_a_blank_is_refused() -> None:

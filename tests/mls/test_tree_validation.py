@@ -13,7 +13,7 @@ from tacit.mls import tree_validation
 from tacit.mls.credential import CustomCredential
 from tacit.mls.extensions import Extension, RequiredCapabilities, as_extension
 from tacit.mls.leaf_node import LeafNode, Lifetime, Updated
-from tacit.mls.nodes import OptionalNode, ParentNode, RatchetTree
+from tacit.mls.nodes import ParentNode, RatchetTree
 from tacit.mls.tree import Tree, from_nodes, new_tree
 from tacit.mls.tree_math import LeafIndex
 
@@ -63,7 +63,7 @@ def test_the_right_half_of_a_tree_is_not_empty() -> None:
         tree_validation.check_structure(put(tree, 2, None))
     # A parent node at the end of the array is the only way to send one.
     array = (tree.leaf(0), ParentNode(bytes(32), b"", ()))
-    sent = from_nodes(RatchetTree(tuple(map(OptionalNode, array))))
+    sent = from_nodes(RatchetTree(tuple(array)))
     with refused("7.7", "right half"):
         check(sent)
 

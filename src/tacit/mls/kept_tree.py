@@ -36,7 +36,7 @@ class _Later(Subtree):
             raise AttributeError(name)
         assert self._encoded is not None
         nodes = decode(RatchetTree, vector(self._encoded), limits.MESSAGE_BYTES).nodes
-        made = built([each.node for each in nodes], self.index - (1 << self.level) + 1)
+        made = built(nodes, self.index - (1 << self.level) + 1)
         self.node, self.left, self.right = made.node, made.left, made.right
         self.__class__ = Subtree  # type: ignore[assignment]
         return getattr(self, name)
@@ -78,7 +78,7 @@ def tree_of(shape: SavedShape, record: bytes, start: int) -> Tree:
     first, below, between = nodes.position, list[Subtree](), []
     for number, part in enumerate(parts):
         if number:
-            between.append(_read_node(nodes).node)
+            between.append(_read_node(nodes))
         index = (number << (level + 1)) + (1 << level) - 1
         below.append(_Later(index, level, part, nodes.take(part.encoded)))
     if zlib.crc32(memoryview(nodes.data)[first : nodes.position], zlib.crc32(encode(shape.of))) != shape.check:

@@ -22,11 +22,8 @@ class ParentNode(EncodedOnce):
 Node = Annotated[LeafNode | ParentNode, Variant(1, {1: LeafNode, 2: ParentNode})]
 
 
-@struct
-class OptionalNode:
-    """A node of the array, or a blank."""
-
-    node: Node | None
+OptionalNode = Node | None
+"""A node of the array, or a blank."""
 
 
 @struct

@@ -14,7 +14,7 @@ from typing import Final, final
 from tacit import errors
 from tacit.mls import limits, tree_math
 from tacit.mls.leaf_node import LeafNode
-from tacit.mls.nodes import OptionalNode, ParentNode, RatchetTree
+from tacit.mls.nodes import ParentNode, RatchetTree
 from tacit.mls.suites import CipherSuite, vector
 from tacit.mls.tree_math import LeafIndex, NodeIndex
 from tacit.wire.codec import encode
@@ -274,8 +274,8 @@ class Tree:
 
     def to_nodes(self) -> RatchetTree:
         """The array of the ratchet_tree extension, without the blanks at its end (§12.4.3.3)."""
-        nodes = [OptionalNode(each.node) for each in self.subtrees()]
-        while nodes and nodes[-1].node is None:
+        nodes = [each.node for each in self.subtrees()]
+        while nodes and nodes[-1] is None:
             nodes.pop()
         return RatchetTree(tuple(nodes))
 
@@ -349,7 +349,7 @@ def from_nodes(nodes: RatchetTree) -> Tree:
 
     Raises `Malformed` when the array is empty, ends with a blank, or has a node of the other kind somewhere.
     """
-    array = [each.node for each in nodes.nodes]
+    array = nodes.nodes
     if not array or array[-1] is None:
         raise errors.Malformed("a ratchet tree ends with a node that is not blank")
     for index, node in enumerate(array):
@@ -358,7 +358,7 @@ def from_nodes(nodes: RatchetTree) -> Tree:
     width = 1
     while tree_math.node_width(width) < len(array):
         width *= 2
-    return Tree(built(array + [None] * (tree_math.node_width(width) - len(array)), 0))
+    return Tree(built(array + (None,) * (tree_math.node_width(width) - len(array)), 0))
 
 
 def built(array: Sequence[AnyNode | None], first: int) -> Subtree:

@@ -28,7 +28,7 @@ from tacit.mls.credential import BasicCredential, CustomCredential
 from tacit.mls.extensions import Extension, RequiredCapabilities, as_extension
 from tacit.mls.group import Group
 from tacit.mls.leaf_node import Committed, Lifetime, Updated
-from tacit.mls.nodes import OptionalNode, ParentNode, RatchetTree
+from tacit.mls.nodes import ParentNode, RatchetTree
 from tacit.mls.proposals import Add, GroupContextExtensions, Remove
 from tacit.mls.suites import SignatureKey
 from tacit.mls.tree import Subtree, Tree, _blank, from_nodes
@@ -294,7 +294,7 @@ def beside(change: Callable[[RatchetTree], RatchetTree]) -> Attempt:
 
 @case("a ratchet tree ends with a node that is not blank", error=errors.Malformed)
 def a_tree_that_ends_with_a_blank(bend: bool) -> Attempt:
-    return beside(lambda tree: RatchetTree((*tree.nodes, *[OptionalNode(None)] * bend)))
+    return beside(lambda tree: RatchetTree((*tree.nodes, *[None] * bend)))
 
 
 @case(
