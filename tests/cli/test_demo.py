@@ -102,7 +102,8 @@ def processes_in(folder: Path) -> list[str]:
 
 
 def test_every_claim_holds_and_is_counted(tmp_path: Path) -> None:
-    done = play(tmp_path)
+    with Nursery() as nursery:
+        done = play(tmp_path, nursery=nursery)
     assert done.returncode == 0, done.stdout + done.stderr
     *lines, last = done.stdout.splitlines()
     assert re.fullmatch(rf"{len(CLAIMS)} of {len(CLAIMS)} claims hold \(27 client processes, [\d.]+ s\)", last)
@@ -117,7 +118,7 @@ def test_every_claim_holds_and_is_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("profile", ["fips", "compat"])
 def test_every_claim_holds_in_the_other_profiles(profile: str, tmp_path: Path) -> None:
-    with Nursery() as nursery:
+    with Nursery(CHEAP) as nursery:
         done = play(tmp_path, "--json", "--profile", profile, nursery=nursery)
     assert done.returncode == 0, done.stdout + done.stderr
     *claims, last = map(json.loads, done.stdout.splitlines())

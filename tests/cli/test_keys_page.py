@@ -6,11 +6,12 @@ import os
 import re
 import shlex
 import subprocess
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from cli.nursery import CHEAP, Nursery
 from cli.test_readme import URL, typed, until
-from tacit.cli.stage import PROGRAM
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "keys.md"
 SECONDS = 60
@@ -34,8 +35,9 @@ def commands() -> list[tuple[str, list[str]]]:
 class Reader:
     """Somebody who does what the page says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: Sequence[str]) -> None:
         self.folder = folder
+        self.program = program
         self.account = "the first password"
         self.passwords: dict[str, str] = {}
         self.words = ""
@@ -53,7 +55,7 @@ class Reader:
             secrets |= {"--password-fd": self.passwords.get(terminal, self.account)}
         if words[1] in ("register", "password", "reset") or words[1:3] == ["devices", "add"]:
             self.passwords[terminal] = self.account
-        said = run([*PROGRAM, *words[1:]], secrets, self.folder, env)
+        said = run([*self.program, *words[1:]], secrets, self.folder, env)
         if len(shown := WORD.findall(said)) == 24:
             self.words = " ".join(shown)
         return said
@@ -88,10 +90,10 @@ def run(command: list[str], secrets: dict[str, str], folder: Path, env: dict[str
 
 def test_the_page_leads_through_every_loss(tmp_path: Path) -> None:
     envs: dict[str, dict[str, str]] = {}
-    reader = Reader(tmp_path)
     said: dict[str, str] = {}
     url = ""
     with ExitStack() as stack:
+        reader = Reader(tmp_path, stack.enter_context(Nursery(CHEAP)).command)
         for terminal, words in commands():
             env = envs.setdefault(terminal, {**os.environ, "HOME": str(tmp_path)})
             if words[0] == "export":

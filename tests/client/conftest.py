@@ -13,12 +13,13 @@ import uvicorn
 
 from client.simulator import Simulator
 from client.world import Clock, Wire, World
+from rsa_pool import rsa_key
+from rsa_pool import rsa_keys_are_read_once as rsa_keys_are_read_once
 from tacit.client.tls import NO_TLS
 from tacit.crypto import rsa
 from tacit.server.app import application, open_backend
 from tacit.server.config import Config
 
-MADE: list[rsa.RsaKey] = []
 POOL = 12
 """More than one account makes in a test: what a revocation replaces must be another key."""
 
@@ -26,17 +27,8 @@ POOL = 12
 @pytest.fixture(autouse=True)
 def rsa_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """RSA keys out of a pool that is made once: making one takes 60 to 250 ms."""
-    make, given = rsa.generate, itertools.count()
-
-    def from_pool(bits: int = rsa.BITS) -> rsa.RsaKey:
-        number = next(given) % POOL
-        if bits != rsa.BITS:
-            return make(bits)
-        while len(MADE) <= number:
-            MADE.append(make())
-        return MADE[number]
-
-    monkeypatch.setattr(rsa, "generate", from_pool)
+    given = itertools.count()
+    monkeypatch.setattr(rsa, "generate", lambda bits=rsa.BITS: rsa_key(next(given) % POOL, bits))
 
 
 @pytest.fixture

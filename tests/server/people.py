@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx2
 
-from rsa_pool import pooled_rsa
+from rsa_pool import pooled_rsa, rsa_key
 from server.described import wrong
 from tacit.conversation.content import FRANKING_KEY_BYTES, Content, TextBody, kind_and_bytes
 from tacit.conversation.envelope import make_grants
 from tacit.conversation.keys import ConversationKey, finish_record
 from tacit.conversation.sealing import INSTANCE_BYTES, Epoch, Sender, seal
-from tacit.crypto.rsa import RsaKey, generate
+from tacit.crypto.rsa import RsaKey
 from tacit.crypto.secret import Randomness
 from tacit.crypto.sign import Ed25519Key
 from tacit.identity.account import Registration, register
@@ -82,10 +82,9 @@ def seeded(seed: str) -> Randomness:
     return draw
 
 
-@cache
 def one_rsa_key() -> RsaKey:
     """One RSA key for everybody: making one is slow."""
-    return generate()
+    return rsa_key(0)
 
 
 @cache

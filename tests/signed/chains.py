@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
+from rsa_pool import rsa_key
 from tacit.crypto.kem import XWing
-from tacit.crypto.rsa import generate as generate_rsa
 from tacit.crypto.secret import Randomness
 from tacit.crypto.sign import Ed25519Key, P256Key
 from tacit.identity.keys import SigningKey
@@ -76,10 +76,9 @@ def seeded(seed: str) -> Randomness:
     return draw
 
 
-@cache
 def rsa_public(generation: int = 0, bits: int = 3072) -> bytes:
     """One RSA key for everybody's keys of one generation: nothing is wrapped to it here, and making one is slow."""
-    return generate_rsa(bits).public
+    return rsa_key(generation, bits).public
 
 
 @cache

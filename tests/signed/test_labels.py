@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import tacit
 from tacit.signed import labels
 
 SOURCES = sorted(Path(tacit.__file__).parent.rglob("*.py"))
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 NAMES = {name: value for name, value in vars(labels).items() if name.isupper()}
 LABELS = {name: value for name, value in NAMES.items() if name not in ("PREFIX", "REQUEST_TAG")}
+
+
+@cache
+def trees() -> dict[Path, ast.Module]:
+    """Parsed when a test asks for them: all of them take a second, and are much for the garbage collector."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 
 
 def test_no_two_purposes_share_a_label() -> None:
@@ -33,7 +39,7 @@ def test_the_tag_of_a_request_is_no_label() -> None:
 def test_every_label_is_used() -> None:
     used = {
         node.attr
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "labels"
     }
@@ -43,7 +49,7 @@ def test_every_label_is_used() -> None:
 def test_no_other_module_writes_a_label_down() -> None:
     elsewhere = [
         (path.name, node.value)
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(labels.PREFIX)
         if path != Path(labels.__file__)
