@@ -131,13 +131,17 @@ def test_a_shape_that_no_tree_has_is_refused(bent: str) -> None:
 # --- in a group's records ----------------------------------------------------------------
 
 
-def party_of_six() -> Party:
-    return Party("alice", "bob", "carol", "dave", "erin", "frank")
+def forty() -> Party:
+    """Alice and bob in a group of forty."""
+    party = Party("alice")
+    bob, *others = (party.keys(f"member {number}") for number in range(39))
+    party.groups["bob"] = party.welcomed(party.commit("alice", *(Add(each.package) for each in (bob, *others))), bob)
+    return party
 
 
 def test_a_group_goes_on_from_a_tree_that_was_not_read() -> None:
-    party = party_of_six()
-    for committer in ("alice", "frank"):
+    party = forty()
+    for committer in ("alice", "bob"):
         party.commit(committer)
     records = party["bob"].records()
     trees, shapes = (
@@ -145,17 +149,21 @@ def test_a_group_goes_on_from_a_tree_that_was_not_read() -> None:
     )
     assert trees == shapes
     loaded = Group.load(records, OPEN)
-    assert unread(loaded.state.epoch.tree) == 1
+    assert unread(loaded.state.epoch.tree) == 2
     assert deep_hash(loaded.state) == deep_hash(party["bob"].state)
     party.groups["bob"] = Group.load(records, OPEN)
-    assert party.read(party.send("erin"), "bob").data == b"text"
-    party.commit("carol", Remove(4))
+    assert party.read(party.send("alice"), "bob").data == b"text"
+    party.commit("alice", Remove(4))
     party.commit("bob", Add(party.keys("grace").package))
     assert party.agree()
 
 
+def test_a_small_tree_has_no_shape() -> None:
+    assert not any(name.startswith("shape/") for name in Party("alice", "bob")["bob"].records())
+
+
 def test_a_shape_is_written_and_goes_with_its_tree() -> None:
-    party = party_of_six()
+    party = forty()
     before = party["bob"]
     for _ in range(4):
         party.commit("alice")
@@ -170,7 +178,7 @@ def test_a_shape_is_written_and_goes_with_its_tree() -> None:
 
 
 def test_records_without_a_shape_are_read_at_once() -> None:
-    party = party_of_six()
+    party = forty()
     records = party["bob"].records()
     bare = {name: record for name, record in records.items() if not name.startswith("shape/")}
     assert len(bare) < len(records)
@@ -180,8 +188,8 @@ def test_records_without_a_shape_are_read_at_once() -> None:
 
 
 def test_a_shape_or_a_tree_that_is_wrong_is_refused() -> None:
-    records = party_of_six()["bob"].records()
-    number = party_of_six()["bob"].epoch
+    bob = forty()["bob"]
+    records, number = bob.records(), bob.epoch
     for name in (f"tree/{number}", f"shape/{number}"):
         for record in (records[name] + b"\0", records[name][:-1]):
             with pytest.raises(errors.Malformed):

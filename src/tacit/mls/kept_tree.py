@@ -16,8 +16,8 @@ from tacit.mls.tree_math import NodeIndex
 from tacit.wire.codec import decode, encode, functions_of
 from tacit.wire.reader import Reader
 
-WIDE: Final = 4
-"""Leaves of a tree that is read as fast as its shape."""
+WIDE: Final = 1 << KEPT_LEVEL
+"""Leaves of a tree that is read at once."""
 _read_node = functions_of(OptionalNode)[1]
 
 
