@@ -78,7 +78,12 @@ class Keys:
         return Keys(self._base, new_added, new_gone)
 
 
-_NONE = Keys(frozenset(), frozenset(), frozenset())
+def keys_of(keys: Sequence[bytes], what: str) -> Keys:
+    """The set of these keys; raises `InvalidGroupMessage` for one that is there twice."""
+    found = frozenset(keys)
+    if len(found) != len(keys):
+        raise errors.InvalidGroupMessage(f"§7.3: {what} is there twice")
+    return Keys(found, frozenset(), frozenset())
 
 
 class _Counted:
@@ -107,14 +112,14 @@ class Census(_Counted):
                 object.__setattr__(self, each, getattr(made, each))
             return getattr(self, name)
 
-    def after(self, old: Tree | None, new: Tree) -> Census:
+    def after(self, old: Tree, new: Tree) -> Census:
         """The census of a tree that came from another one.
 
         Raises `InvalidGroupMessage` for a key that is there twice and a credential type that not everybody supports.
         """
-        if old is not None and old.root is new.root:
+        if old.root is new.root:
             return self
-        changes = differences(old.root if old else None, new.root)
+        changes = differences(old.root, new.root)
         gone = [before for before, _ in changes if before is not None]
         come = [after for _, after in changes if after is not None]
         left = [each for each in gone if isinstance(each, LeafNode)]
@@ -137,9 +142,13 @@ class Census(_Counted):
                 [each.capabilities.credentials for each in joined],
             ),
         )
-        if any(not set(types) >= set(census.used) for types in census.supported):
-            raise errors.InvalidGroupMessage("§7.3: a credential's type is not supported by every member")
+        census.check_credentials()
         return census
+
+    def check_credentials(self) -> None:
+        """Raises `InvalidGroupMessage` for a credential's type that not everybody supports (§7.3)."""
+        if any(not set(types) >= set(self.used) for types in self.supported):
+            raise errors.InvalidGroupMessage("§7.3: a credential's type is not supported by every member")
 
     def refuse_keys(self, keys: Iterable[bytes]) -> None:
         """Raises `InvalidGroupMessage` for an encryption key that is in the tree already (§12.4.2)."""
@@ -159,7 +168,16 @@ def _counted(counts: Mapping[T, int], gone: Sequence[T], come: Sequence[T]) -> M
 
 def census_of(tree: Tree) -> Census:
     """The census of a whole tree; raises as `Census.after`."""
-    return Census(_NONE, _NONE, {}, {}).after(None, tree)
+    nodes = [each.node for each in tree.subtrees() if each.node is not None]
+    leaves = [each for each in nodes if isinstance(each, LeafNode)]
+    census = Census(
+        keys_of([each.encryption_key for each in nodes], "an encryption key"),
+        keys_of([each.signature_key for each in leaves], "a signature key"),
+        Counter(each.credential.credential_type for each in leaves),
+        Counter(each.capabilities.credentials for each in leaves),
+    )
+    census.check_credentials()
+    return census
 
 
 def census_later(tree: Tree) -> Census:

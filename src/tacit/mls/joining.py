@@ -146,7 +146,9 @@ def join(
     context = info.group_context
     if checked.suite is not suite:
         raise errors.InvalidGroupMessage("§12.4.3.1: the group has another cipher suite than the key package")
-    me = next((index for index, leaf in checked.tree.leaves() if leaf == package.leaf_node), None)
+    own = package.leaf_node
+    with_own_key = ((index, leaf) for index, leaf in checked.tree.leaves() if leaf.signature_key == own.signature_key)
+    me = next((index for index, leaf in with_own_key if leaf == own), None)
     if me is None:
         raise errors.InvalidGroupMessage("§12.4.3.1: the key package's leaf is not in the tree")
     epoch = epoch_of(

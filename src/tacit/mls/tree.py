@@ -96,6 +96,8 @@ class Subtree:
 
     def tree_hash_without(self, suite: CipherSuite, leaves: Sequence[int]) -> bytes:
         """The tree hash as if these leaves, in order, had never been added: original_sibling_tree_hash (§7.9)."""
+        if not leaves:
+            return self.tree_hash(suite)
         first, last = self.index - (1 << self.level) + 1, self.index + (1 << self.level) - 1
         start, stop = bisect.bisect_left(leaves, first // 2), bisect.bisect_right(leaves, last // 2)
         if start == stop:
