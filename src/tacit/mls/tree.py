@@ -160,10 +160,11 @@ def _blank(index: int, level: int) -> Subtree:
 class Tree:
     """A ratchet tree: the members' leaves, and the keys above them."""
 
-    __slots__ = ("root",)
+    __slots__ = ("_subtrees", "root")
 
     def __init__(self, root: Subtree) -> None:
         self.root = root
+        self._subtrees: list[Subtree] | None = None
 
     # --- looking -------------------------------------------------------------------------
 
@@ -203,11 +204,13 @@ class Tree:
             if isinstance(subtree.node, LeafNode):
                 yield LeafIndex(subtree.index // 2), subtree.node
 
-    def subtrees(self) -> list[Subtree]:
-        """Every node in the array's order."""
-        found: list[Subtree] = []
-        _walk(self.root, found.append)
-        return found
+    def subtrees(self) -> Sequence[Subtree]:
+        """Every node in the array's order; kept, since whoever asks once looks at a tree from several sides."""
+        if self._subtrees is None:
+            found: list[Subtree] = []
+            _walk(self.root, found.append)
+            self._subtrees = found
+        return self._subtrees
 
     def path(self, leaf: int) -> list[Subtree]:
         """The subtrees from the root down to a leaf."""
