@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 from benchmarks.floors.mls_floor import Floor, counted
 from benchmarks.harness import Report
-from benchmarks.mls_crowd import Crowd, committers
+from benchmarks.mls_crowd import Crowd, Threaded, committers
 from benchmarks.mls_natives import MLS_RS, OPENMLS, natives
 from benchmarks.mls_operations import Case, Cold, Warm, Weights
-from benchmarks.mls_timing import REFERENCE, seconds_of
+from benchmarks.mls_timing import REFERENCE, clocked, seconds_of
 from benchmarks.mls_ts import Rival
 from tacit.mls.suites import suite_of
 
@@ -25,6 +26,7 @@ MESSAGES: Final = {"protect": 1.5, "unprotect": 1.4}
 OPERATIONS: Final = 1.5
 """How many times the floor the operations may take that no other figure was asked for, from `MANY` members."""
 MANY: Final = 100
+THREADS: Final = 2
 ALONE: Final = "create"
 """Founding a group has nothing to do with how many it will have."""
 KEPT: Final = 1.5
@@ -93,7 +95,18 @@ def measure(report: Report, suite: int, size: int, rivals: Mapping[str, float]) 
     for what, number in (("tree nodes copied", nodes), ("hashes", hashes)):
         name = where.name(f"{what} by an update processed")
         report.row(name, number, "", ratio=number / (levels + 1), against="levels", at_most=STEPS)
+    if size >= MANY:
+        _threads(report, where, warm)
     return seconds["save after a message"]
+
+
+def _threads(report: Report, place: Place, warm: Warm) -> None:
+    """Joining by the clock, with signatures checked by one thread and by several."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        threaded = Threaded(pool)
+        alone, together = clocked((warm.join, lambda: warm.join(threaded)), report.rounds(15))
+    name = place.name(f"join warm by the clock in {THREADS} threads")
+    report.row(name, together * 1e3, "ms", ratio=together / alone, against="1 thread")
 
 
 class Place(NamedTuple):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from typing import Final
 
 from tacit.crypto.kem import PrivateKey
@@ -12,7 +14,7 @@ from tacit.mls.group import Group
 from tacit.mls.joining import KeyPackageKeys
 from tacit.mls.key_package import KeyPackage
 from tacit.mls.leaf_node import LeafNode, Lifetime
-from tacit.mls.policy import Policy
+from tacit.mls.policy import Policy, in_parts
 from tacit.mls.proposals import Add
 from tacit.mls.state import Epoch, PendingCommit, first_state
 from tacit.mls.suites import CipherSuite
@@ -28,6 +30,18 @@ class Everybody(Policy):
 
     def authenticate(self, leaf: LeafNode) -> None:
         """Everybody is who they say that they are."""
+
+
+class Threaded(Everybody):
+    """The same, with signatures checked in a pool of threads."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+
+    def mapped(
+        self, function: Callable[[tuple[int, LeafNode]], None], members: Iterable[tuple[int, LeafNode]]
+    ) -> Iterable[None]:
+        return in_parts(self._pool.map, function, members)
 
 
 POLICY: Final = Everybody()

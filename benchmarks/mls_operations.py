@@ -16,6 +16,7 @@ from benchmarks.mls_crowd import GROUP_ID, NOW, POLICY, Crowd, package_of, parse
 from tacit.mls import framing
 from tacit.mls.group import Group
 from tacit.mls.joining import KeyPackageKeys
+from tacit.mls.policy import Policy
 from tacit.mls.processing import Application, CommitChecked
 from tacit.mls.proposals import Add, Remove
 from tacit.mls.state import PendingCommit
@@ -126,17 +127,18 @@ class Warm:
         self._removed: deque[PendingCommit] = deque(maxlen=1)
         self._add()
         self._remove()
-        assert taken(self._other, self._added[-1][0]).epoch_authenticator == self._join().epoch_authenticator
+        assert taken(self._other, self._added[-1][0]).epoch_authenticator == self.join().epoch_authenticator
 
     def _add(self) -> None:
         keys = next(self._new)
         package = framing.to_wire(keys.package)
         self._added.append((self._one.commit(Add(parsed(package)), now=NOW, random=os.urandom)[1], keys))
 
-    def _join(self) -> Group:
+    def join(self, policy: Policy = POLICY) -> Group:
+        """The group of who was added last."""
         commit, keys = self._added[-1]
         assert commit.welcome is not None
-        return Group.join(commit.welcome, keys, POLICY)
+        return Group.join(commit.welcome, keys, policy)
 
     def _remove(self) -> None:
         last = LeafIndex(self._crowd.size - 1)
@@ -151,7 +153,7 @@ class Warm:
         yield Case(
             "add 1 processed", lambda: taken(self._other, self._added[-1][0]), work("add 1 processed", size, sizes)
         )
-        yield Case("join warm", self._join, work("join warm", size + 1, sizes))
+        yield Case("join warm", self.join, work("join warm", size + 1, sizes))
         sizes = sizes_of(crowd, self._removed[-1])
         yield Case("remove made", self._remove, work("remove made", size, sizes))
         if size > 2:

@@ -6,6 +6,7 @@ A group of 10,000 takes seconds for some operations: by the clock that measures 
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -50,6 +51,18 @@ def seconds_of(cases: Iterable[Case], floor: Floor, rounds: int = ROUNDS) -> dic
         if collecting:
             gc.enable()
     return {name: statistics.median(times) for name, times in samples.items()}
+
+
+def clocked(calls: Iterable[Callable[[], object]], rounds: int) -> list[float]:
+    """The least seconds by the clock that each of these took, in turns: what several threads do at once."""
+    every = list(calls)
+    least = [math.inf] * len(every)
+    for _ in range(rounds):
+        for number, call in enumerate(every):
+            started = time.perf_counter()
+            call()
+            least[number] = min(least[number], time.perf_counter() - started)
+    return least
 
 
 def _seconds(call: Callable[[], object], batch: int) -> float:

@@ -144,6 +144,7 @@ def test_each_operation_is_held_against_its_floor(monkeypatch: pytest.MonkeyPatc
     assert asked["unprotect 100 B, 100 members, suite 0x1"] == "<= 1.4"
     assert asked["add all, 100 members, suite 0x1"] == "<= 1.5"
     assert "add all, 2 members, suite 0x1" not in asked
+    assert "join warm by the clock in 2 threads, 100 members, suite 0x1" in names
     kept = [row for row in report.rows if row.against == "3 members"]
     assert [row.reach for row in kept] == ["<= 1.5"]
     assert {row.against for row in report.rows} >= {"mls-rs", "OpenMLS", "levels"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -27,6 +28,7 @@ from tacit.mls import (
     X509Credential,
     as_extension,
     capabilities,
+    in_parts,
     new_key_package,
     suite_of,
 )
@@ -52,6 +54,22 @@ def test_the_defaults() -> None:
     assert policy.is_successor(alice, dataclasses.replace(bob, credential=alice.credential))
     assert not policy.is_successor(alice, bob)
     assert list(policy.mapped(lambda member: None, [(0, alice), (1, bob)])) == [None, None]
+
+
+def test_members_are_handed_to_a_pool_in_parts() -> None:
+    members = [(number, client("alice").leaf()) for number in range(130)]
+    seen: list[int] = []
+
+    def checked(member: tuple[int, LeafNode]) -> None:
+        seen.append(member[0])
+        if member[0] == 128:
+            raise errors.InvalidGroupMessage("not this one")
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(in_parts(pool.map, checked, members[:128])) == [None, None]
+        assert sorted(seen) == list(range(128))
+        with pytest.raises(errors.InvalidGroupMessage, match="not this one"):
+            list(in_parts(pool.map, checked, members))
 
 
 def test_nobody_new_and_nobody_outside_proposes_unless_the_policy_says_so() -> None:

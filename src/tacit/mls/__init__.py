@@ -25,7 +25,7 @@ from tacit.mls.group import Group
 from tacit.mls.joining import KeyPackageKeys, capabilities, greased, new_key_package, proposed_from_outside
 from tacit.mls.key_package import KeyPackage
 from tacit.mls.leaf_node import Capabilities, LeafNode, Lifetime
-from tacit.mls.policy import Effects, Policy, Proposed
+from tacit.mls.policy import Effects, Policy, Proposed, in_parts
 from tacit.mls.processing import Application, CommitChecked, Own, ProposalTaken
 from tacit.mls.proposals import (
     Add,
@@ -89,6 +89,7 @@ __all__ = [
     "as_extension",
     "capabilities",
     "greased",
+    "in_parts",
     "load_keys",
     "load_pending",
     "new_key_package",

@@ -42,6 +42,21 @@ class Effects:
     reinit: ReInit | None
 
 
+def in_parts(
+    mapped: Callable[..., Iterable[None]],
+    function: Callable[[tuple[int, LeafNode]], None],
+    members: Iterable[tuple[int, LeafNode]],
+) -> Iterable[None]:
+    """For `Policy.mapped`: `map` by that of a pool, 64 members at a time, since one signature is soon checked."""
+
+    def checked(part: list[tuple[int, LeafNode]]) -> None:
+        for each in part:
+            function(each)
+
+    everybody = list(members)
+    return mapped(checked, [everybody[start : start + 64] for start in range(0, len(everybody), 64)])
+
+
 class Policy(ABC):
     """The application's rules; each method that refuses raises an error of `tacit.errors`.
 
@@ -67,7 +82,7 @@ class Policy(ABC):
         function: Callable[[tuple[int, LeafNode]], None],
         members: Iterable[tuple[int, LeafNode]],
     ) -> Iterable[None]:
-        """As `map`; a pool of threads makes joining a large group faster, where signatures are most of the work."""
+        """As `map`; `in_parts` of a pool of threads joins a large group faster: signatures are most of the work."""
         return map(function, members)
 
     def padding(self, length: int) -> int:
