@@ -200,7 +200,7 @@ class Tree:
 
     def leaves(self) -> Iterator[tuple[LeafIndex, LeafNode]]:
         """The members in order."""
-        for subtree in self.subtrees():
+        for subtree in self.subtrees()[::2]:
             if isinstance(subtree.node, LeafNode):
                 yield LeafIndex(subtree.index // 2), subtree.node
 

@@ -109,10 +109,12 @@ class Variant(Encoding):
 
         def read(reader: Reader) -> Any:
             start = reader.position
-            number = reader.take(size)
-            read_case = readers.get(number)
-            if read_case is not None:
+            stop = start + size
+            read_case = readers.get(reader.data[start:stop])
+            if read_case is not None and stop <= reader.end:
+                reader.position = stop
                 return read_case(reader)
+            number = reader.take(size)
             if read_other is None:
                 raise errors.UnknownVersion(f"case {int.from_bytes(number, 'big')}")
             reader.position = start
@@ -185,10 +187,12 @@ def _optional(hint: Any) -> tuple[Writer, ReaderFunction]:
             write_inner(out, value)
 
     def read(reader: Reader) -> Any:
-        present = reader.uint(1)
-        if present > 1:
+        present = reader.take(1)
+        if present == b"\1":
+            return read_inner(reader)
+        if present != b"\0":
             raise errors.Malformed("a presence byte is neither 0 nor 1")
-        return read_inner(reader) if present else None
+        return None
 
     return write, read
 
