@@ -31,8 +31,8 @@ from tacit.mls.framing import (
     from_wire,
     members_to_be_signed,
     private_to_wire,
-    sender_data_aad,
     to_wire,
+    where,
 )
 from tacit.mls.proposals import Remove
 from tacit.mls.suites import vector
@@ -159,10 +159,9 @@ def test_what_is_put_together_as_bytes_is_what_the_structs_are(
 ) -> None:
     context = dataclasses.replace(CONTEXT, group_id=group_id, epoch=epoch)
     content = FramedContent(group_id, epoch, Member(leaf), aad, ApplicationData(data))
-    signed = members_to_be_signed(context, leaf, aad, ContentType.APPLICATION, vector(data))
+    signed = members_to_be_signed(where(group_id, epoch), leaf, aad, b"\1" + vector(data), context)
     assert signed == content.to_be_signed(WireFormat.PRIVATE_MESSAGE, context)
     message = PrivateMessage(group_id, epoch, kind, aad, b"sender", data)
-    assert sender_data_aad(group_id, epoch, kind) == message.sender_data_aad()
     assert private_to_wire(message.content_aad(), b"sender", data) == to_wire(message)
 
 

@@ -36,7 +36,7 @@ class ContentType(IntEnum):
     COMMIT = 3
 
 
-_KINDS: Final = {kind: bytes((kind,)) for kind in ContentType}
+KINDS: Final = {kind: bytes((kind,)) for kind in ContentType}
 
 VERSION_AND_FORM: Final = {form: MLS10.to_bytes(2, "big") + form.to_bytes(2, "big") for form in WireFormat}
 """What an MLSMessage begins with, and FramedContentTBS too."""
@@ -179,7 +179,7 @@ class PrivateMessage:
 
     def sender_data_aad(self) -> bytes:
         """SenderDataAAD (§6.3.2)."""
-        return sender_data_aad(self.group_id, self.epoch, self.content_type)
+        return where(self.group_id, self.epoch) + KINDS[self.content_type]
 
     def content_aad(self) -> bytes:
         """PrivateContentAAD (§6.3.1)."""
@@ -189,15 +189,15 @@ class PrivateMessage:
 # What is written most, put together without the structs: the tests hold it to them.
 
 
-def sender_data_aad(group_id: bytes, epoch: int, kind: ContentType) -> bytes:
-    """SenderDataAAD (§6.3.2)."""
-    return vector(group_id) + epoch.to_bytes(8, "big") + _KINDS[kind]
+def where(group_id: bytes, epoch: int) -> bytes:
+    """The group and the epoch, as all that is framed begins."""
+    return vector(group_id) + epoch.to_bytes(8, "big")
 
 
-def members_to_be_signed(context: GroupContext, leaf: int, aad: bytes, kind: ContentType, body: bytes) -> bytes:
-    """FramedContentTBS of what a member of this epoch encrypts (§6.1); the body is encoded already."""
-    where = VERSION_AND_FORM[WireFormat.PRIVATE_MESSAGE] + vector(context.group_id) + context.epoch.to_bytes(8, "big")
-    return where + b"\x01" + leaf.to_bytes(4, "big") + vector(aad) + _KINDS[kind] + body + encode(context)
+def members_to_be_signed(begin: bytes, leaf: int, aad: bytes, body: bytes, context: GroupContext) -> bytes:
+    """FramedContentTBS of what a member encrypts (§6.1): `where`, and its content type and body encoded already."""
+    head = VERSION_AND_FORM[WireFormat.PRIVATE_MESSAGE] + begin + b"\x01" + leaf.to_bytes(4, "big")
+    return head + vector(aad) + body + encode(context)
 
 
 def private_to_wire(content_aad: bytes, encrypted_sender_data: bytes, ciphertext: bytes) -> bytes:

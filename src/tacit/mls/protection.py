@@ -15,6 +15,7 @@ from tacit.crypto.secret import Randomness, Secret
 from tacit.mls import limits
 from tacit.mls.commit import Commit
 from tacit.mls.framing import (
+    KINDS,
     AnyContent,
     ApplicationData,
     AuthenticatedContent,
@@ -27,7 +28,7 @@ from tacit.mls.framing import (
     SenderData,
     WireFormat,
     members_to_be_signed,
-    sender_data_aad,
+    where,
 )
 from tacit.mls.group_context import GroupContext
 from tacit.mls.secret_tree import MessageKey, SecretTree, Window
@@ -121,8 +122,8 @@ class Decrypted:
 
     def verify(self, suite: CipherSuite, public: bytes, context: GroupContext) -> None:
         """Raises `BadSignature` unless the content is signed by this key, for this epoch (§6.1)."""
-        aad, kind = self.message.authenticated_data, self.message.content_type
-        signed = members_to_be_signed(context, self.leaf_index, aad, kind, self.encoded)
+        begin, body = where(context.group_id, context.epoch), KINDS[self.message.content_type] + self.encoded
+        signed = members_to_be_signed(begin, self.leaf_index, self.message.authenticated_data, body, context)
         if not suite.verify_with_label(public, LABEL, signed, self.signature):
             raise errors.BadSignature("§6.1")
 
@@ -140,14 +141,6 @@ class Opened(NamedTuple):
     tree: SecretTree
 
 
-class Sealed(NamedTuple):
-    """The encrypted parts of a private message, and the secret tree without its key."""
-
-    sender_data: bytes
-    ciphertext: bytes
-    tree: SecretTree
-
-
 def private_message(
     suite: CipherSuite,
     tree: SecretTree,
@@ -161,12 +154,11 @@ def private_message(
     assert isinstance(content.sender, Member)
     leaf, kind, aad = content.sender.leaf_index, content.content_type, content.authenticated_data
     plaintext = encode(content.content) + message.auth_data()
-    head = sender_data_aad(content.group_id, content.epoch, kind)
-    sealed = sealed_content(
+    head = where(content.group_id, content.epoch) + KINDS[kind]
+    tree, data, ciphertext = sealed_content(
         suite, tree, sender_data_secret, leaf, kind, plaintext, head, head + vector(aad), padding, random
     )
-    sent = PrivateMessage(content.group_id, content.epoch, kind, aad, sealed.sender_data, sealed.ciphertext)
-    return sealed.tree, sent
+    return tree, PrivateMessage(content.group_id, content.epoch, kind, aad, data, ciphertext)
 
 
 def sealed_content(
@@ -180,15 +172,15 @@ def sealed_content(
     content_aad: bytes,
     padding: Padding,
     random: Randomness,
-) -> Sealed:
-    """PrivateMessageContent and SenderData, encrypted (§6.3.1, §6.3.2)."""
+) -> tuple[SecretTree, bytes, bytes]:
+    """The secret tree without the next key, SenderData encrypted, and PrivateMessageContent (§6.3.2, §6.3.1)."""
     tree, key = tree.next(suite, leaf, kind is not ContentType.APPLICATION)
     guard = random(4)
     plaintext += bytes(padding(len(plaintext)))
     ciphertext = suite.seal(key.key, _guarded(key, guard), plaintext, content_aad)
     data_key, data_nonce = sender_data_key(suite, sender_data_secret, ciphertext)
     data = leaf.to_bytes(4, "big") + key.generation.to_bytes(4, "big") + guard
-    return Sealed(suite.seal(data_key, data_nonce, data, sender_data_aad), ciphertext, tree)
+    return tree, suite.seal(data_key, data_nonce, data, sender_data_aad), ciphertext
 
 
 def open_private(

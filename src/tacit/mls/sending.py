@@ -20,16 +20,15 @@ def application(state: State, policy: Policy, data: bytes, aad: bytes, random: R
     if len(aad) > limits.AAD_BYTES:
         raise errors.TooLarge(f"{len(aad)} bytes where {limits.AAD_BYTES} are the most")
     suite, context, body = epoch.suite, epoch.context, vector(data)
-    signed = framing.members_to_be_signed(context, leaf, aad, kind, body)
+    begin, secret = framing.where(context.group_id, context.epoch), epoch.secrets.sender_data_secret
+    signed = framing.members_to_be_signed(begin, leaf, aad, framing.KINDS[kind] + body, context)
     plaintext = body + vector(suite.sign_with_label(state.signer, protection.LABEL, signed))
-    head = framing.sender_data_aad(context.group_id, context.epoch, kind)
+    head = begin + framing.KINDS[kind]
     content_aad = head + vector(aad)
-    opener = epoch.secrets.sender_data_secret
-    sealed = protection.sealed_content(
-        suite, state.secret_tree, opener, leaf, kind, plaintext, head, content_aad, policy.padding, random
+    tree, sender_data, ciphertext = protection.sealed_content(
+        suite, state.secret_tree, secret, leaf, kind, plaintext, head, content_aad, policy.padding, random
     )
-    message = framing.private_to_wire(content_aad, sealed.sender_data, sealed.ciphertext)
-    return state.with_message_keys(sealed.tree), message
+    return state.with_message_keys(tree), framing.private_to_wire(content_aad, sender_data, ciphertext)
 
 
 def protected(state: State, policy: Policy, sent: AuthenticatedContent, random: Randomness) -> tuple[State, bytes]:
