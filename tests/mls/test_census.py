@@ -106,6 +106,8 @@ def test_a_signature_key_and_an_encryption_key_are_there_once() -> None:
     ):
         with pytest.raises(errors.InvalidGroupMessage, match=what):
             census.after(tree, tree.added(leaf)[0])
+        with pytest.raises(errors.InvalidGroupMessage, match=what):
+            census_of(tree.added(leaf)[0])
     census.after(tree, tree.added(bob.leaf())[0])
 
 
@@ -123,6 +125,8 @@ def test_every_member_supports_every_members_credential() -> None:
     able = client("bob").leaf(credential=CustomCredential(GREASE, b""), capabilities=caps(credentials=(1, GREASE)))
     with pytest.raises(errors.InvalidGroupMessage, match=r"§7\.3: a credential's type"):
         census.after(tree, tree.added(able)[0])
+    with pytest.raises(errors.InvalidGroupMessage, match=r"§7\.3: a credential's type"):
+        census_of(tree.added(able)[0])
     both = new_tree(client("alice").leaf(capabilities=caps(credentials=(GREASE, 1))))
     taken = both.added(able)[0]
     census = census_of(both).after(both, taken)

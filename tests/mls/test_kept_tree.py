@@ -72,13 +72,15 @@ def test_it_is_written_again_without_being_read() -> None:
 def test_only_what_is_asked_for_is_read() -> None:
     tree = grown(257)
     kept = again(tree)
+    first = kept.subtree(31)
+    assert not hasattr(first, "else")
+    assert unread(kept) == 16
     assert kept.leaf(70) == tree.leaf(70)
     assert unread(kept) == 15
     assert kept.leaf(95) == tree.leaf(95)
     assert kept.leaf(2) == tree.leaf(2)
     assert unread(kept) == 14
     assert list(kept.root.resolution()) == list(tree.root.resolution())
-    assert not hasattr(kept.root, "else")
 
 
 def test_what_becomes_of_it_is_what_becomes_of_the_first_one() -> None:

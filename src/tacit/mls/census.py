@@ -102,7 +102,9 @@ class Census(_Counted):
     used: Mapping[int, int]
     supported: Mapping[tuple[int, ...], int]
 
-    if not TYPE_CHECKING:  # every name would be one of its attributes
+    if TYPE_CHECKING:  # every name would be one of its attributes
+        ...
+    else:
 
         def __getattr__(self, name: str) -> object:
             if name not in Census.__slots__:
