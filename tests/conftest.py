@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -38,6 +40,22 @@ def pytest_collection_finish() -> None:
     """What is loaded by now stays to the end: looking through it again and again took a third of some rooms' time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_is_not_wiped() -> Generator[None, None, None]:
+    """SQLCipher's wiping is nine tenths of what a new store costs; the processes that tests start have it as ever.
+
+    Once it is on in a process it stays on, so this is for every room.
+    """
+    store = sys.modules.get("tacit.client.store")  # loaded by now where any test opens one
+    if store is None:
+        yield
+        return
+    wiping = "PRAGMA cipher_memory_security = ON"
+    assert wiping in store.SETTINGS
+    with mock.patch.object(store, "SETTINGS", tuple(each for each in store.SETTINGS if each != wiping)):
+        yield
 
 
 def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -61,12 +63,30 @@ async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     await opened.close()
 
 
-async def test_the_file_keeps_no_deleted_value_and_no_temporary_file(store: Store) -> None:
-    def settings(books: Books) -> list[object]:
-        names = ("secure_delete", "temp_store", "synchronous", "journal_mode", "cipher_memory_security")
-        return [books.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+ASKS = """
+import asyncio, sys
+from pathlib import Path
+from tacit.client.store import Store
+from tacit.crypto.secret import Secret
+async def main():
+    store = await Store.open(Path(sys.argv[1]), Secret(bytes(32)))
+    for name in ("secure_delete", "temp_store", "synchronous", "journal_mode", "cipher_memory_security"):
+        print(name, *await store.run(lambda books: books.connection.execute(f"PRAGMA {name}").fetchone()))
+    await store.close()
+asyncio.run(main())
+"""
 
-    assert await store.run(settings) == [1, 2, 2, "delete", "1"]
+
+def test_the_file_keeps_no_deleted_value_and_no_temporary_file_and_memory_is_wiped(tmp_path: Path) -> None:
+    """In a process of its own: the stores of these tests do not wipe memory."""
+    done = subprocess.run([sys.executable, "-c", ASKS, tmp_path / "a.db"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "secure_delete 1",
+        "temp_store 2",
+        "synchronous 2",
+        "journal_mode delete",
+        "cipher_memory_security 1",
+    ]
 
 
 async def test_work_that_raises_leaves_nothing_behind(store: Store) -> None:
