@@ -6,6 +6,8 @@ import hashlib
 from typing import Final
 
 Point = tuple[int, int]
+Projective = tuple[int, int, int]
+"""x/z and y/z: a sum without an inversion, which would cost more than all the rest."""
 
 P: Final = 2**255 - 19
 L: Final = 2**252 + 27742317777372353535851937790883648493
@@ -13,13 +15,22 @@ D: Final = -121665 * pow(121666, -1, P) % P
 NEUTRAL: Final[Point] = (0, 1)
 
 
+def _sum(first: Projective, second: Projective) -> Projective:
+    (x1, y1, z1), (x2, y2, z2) = first, second
+    z, x, y = z1 * z2 % P, x1 * x2 % P, y1 * y2 % P
+    square, product = z * z % P, D * x * y % P
+    minus, plus = square - product, square + product
+    return z * minus * ((x1 + y1) * (x2 + y2) - x - y) % P, z * plus * (y + x) % P, minus * plus % P
+
+
+def _affine(point: Projective) -> Point:
+    x, y, z = point
+    inverse = pow(z, -1, P)
+    return x * inverse % P, y * inverse % P
+
+
 def add(first: Point, second: Point) -> Point:
-    (x1, y1), (x2, y2) = first, second
-    product = D * x1 * x2 * y1 * y2
-    return (
-        (x1 * y2 + x2 * y1) * pow(1 + product, -1, P) % P,
-        (y1 * y2 + x1 * x2) * pow(1 - product, -1, P) % P,
-    )
+    return _affine(_sum((*first, 1), (*second, 1)))
 
 
 def negated(point: Point) -> Point:
@@ -27,13 +38,13 @@ def negated(point: Point) -> Point:
 
 
 def multiplied(scalar: int, point: Point) -> Point:
-    result = NEUTRAL
+    result, step = (*NEUTRAL, 1), (*point, 1)
     while scalar:
         if scalar & 1:
-            result = add(result, point)
-        point = add(point, point)
+            result = _sum(result, step)
+        step = _sum(step, step)
         scalar >>= 1
-    return result
+    return _affine(result)
 
 
 def decoded(encoding: bytes) -> Point | None:
