@@ -12,6 +12,13 @@ from tacit import errors
 from tacit.conversation.content import TextBody, body_of
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not tested here how long anything takes."""
+    monkeypatch.setattr(seal, "PASSES", 1)
+    monkeypatch.setattr(seal, "BATCH", 2)
+
+
 def test_the_floor_works_on_the_bytes_of_a_real_message() -> None:
     assert seal.Product().sizes() == STANDARD
 
@@ -31,8 +38,8 @@ def test_opening_checks_the_signature() -> None:
         product.open()
 
 
-def test_both_ways_are_held_against_their_primitives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seal, "PASSES", 1)
+@pytest.mark.usefixtures("short")
+def test_both_ways_are_held_against_their_primitives() -> None:
     report = Report(quick=True)
     seal.run(report)
     asked = {row.name: row.reach for row in report.rows if row.reach is not None}
@@ -49,8 +56,8 @@ def test_a_floor_of_other_sizes_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         seal.run(Report(quick=True))
 
 
+@pytest.mark.usefixtures("short")
 def test_a_missed_figure_fails_the_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(seal, "PASSES", 1)
     monkeypatch.setattr(seal, "AT_MOST", 1000.0)
     assert command.main(["seal", "--quick"]) == 0
     monkeypatch.setattr(seal, "AT_MOST", 0.01)
