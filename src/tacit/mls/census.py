@@ -20,11 +20,10 @@ T = TypeVar("T")
 
 def differences(old: Subtree | None, new: Subtree | None) -> list[tuple[AnyNode | None, AnyNode | None]]:
     """What stood at each place and what stands there now, where that is not the same subtree."""
-    found, pairs = list[tuple[AnyNode | None, AnyNode | None]](), [(old, new)]
+    found = list[tuple[AnyNode | None, AnyNode | None]]()
+    pairs = [(old, new)] if old is not new else []
     while pairs:
         old, new = pairs.pop()
-        if old is new:
-            continue
         before, old_left, old_right = _taken_apart(old)
         after, new_left, new_right = _taken_apart(new)
         if old is not None and new is not None and old.level != new.level:
@@ -35,7 +34,10 @@ def differences(old: Subtree | None, new: Subtree | None) -> list[tuple[AnyNode 
                 after, new_left, new_right = None, new, None
         if before is not after:
             found.append((before, after))
-        pairs += ((old_right, new_right), (old_left, new_left))
+        if old_right is not new_right:
+            pairs.append((old_right, new_right))
+        if old_left is not new_left:
+            pairs.append((old_left, new_left))
     return found
 
 
@@ -121,15 +123,19 @@ class Census(_Counted):
         """
         if old.root is new.root:
             return self
-        changes = differences(old.root, new.root)
-        gone = [before for before, _ in changes if before is not None]
-        come = [after for _, after in changes if after is not None]
-        left = [each for each in gone if isinstance(each, LeafNode)]
-        joined = [each for each in come if isinstance(each, LeafNode)]
+        gone, come = list[bytes](), list[bytes]()
+        left, joined = list[LeafNode](), list[LeafNode]()
+        for before, after in differences(old.root, new.root):
+            if before is not None:
+                gone.append(before.encryption_key)
+                if isinstance(before, LeafNode):
+                    left.append(before)
+            if after is not None:
+                come.append(after.encryption_key)
+                if isinstance(after, LeafNode):
+                    joined.append(after)
         census = Census(
-            self.encryption.after(
-                [each.encryption_key for each in gone], [each.encryption_key for each in come], "an encryption key"
-            ),
+            self.encryption.after(gone, come, "an encryption key"),
             self.signature.after(
                 [each.signature_key for each in left], [each.signature_key for each in joined], "a signature key"
             ),
