@@ -99,7 +99,7 @@ class Sent:
 def put(tree: Tree, index: int, node: AnyNode | None) -> Tree:
     """The tree with another node there."""
     leftmost = (index + 1 - (1 << tree_math.level(index))) // 2
-    return tree.with_path(leftmost, {NodeIndex(index): node})
+    return tree.with_path(leftmost, {each.index: each.node for each in tree.path(leftmost)} | {NodeIndex(index): node})
 
 
 class Grove:

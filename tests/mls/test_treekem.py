@@ -205,12 +205,12 @@ def encrypting(grove: Grove, sent: Sent, secret: bytes, place: int, receiver: No
     return dataclasses.replace(sent.path, nodes=tuple(nodes))
 
 
-def test_a_path_secret_has_the_hashs_size() -> None:
+def test_a_path_secret_of_another_size_is_none() -> None:
     grove = grown()
     before, sent = held(grove)
     for size in (0, 31, 33):
         path = encrypting(grove, sent, bytes(size), 0, NodeIndex(2))
-        with refused("7.4", "wrong size"):
+        with refused("7.6", "each node of the resolution"):
             opened(grove, sent, path, ONE, before[ONE])
 
 

@@ -140,7 +140,8 @@ class CipherSuite:
 
     def expand_with_label(self, secret: Secret, label: str, context: bytes, length: int) -> Secret:
         """ExpandWithLabel (§8)."""
-        return Secret(kdf.expand(secret.reveal(), _kdf_label(label, length) + vector(context), length, self.hash))
+        info = _kdf_label(label, length) + varint(len(context)) + context
+        return Secret(kdf.expand(secret.reveal(), info, length, self.hash))
 
     def derive_secret(self, secret: Secret, label: str) -> Secret:
         """DeriveSecret (§8)."""
@@ -215,6 +216,10 @@ class CipherSuite:
         sealed = hpke.seal(self.hpke, public, info, plaintext)
         split = self.hpke.kem.ENC_BYTES
         return HPKECiphertext(sealed[:split], sealed[split:])
+
+    def ciphertext_bytes(self, plaintext_bytes: int) -> int:
+        """The bytes of an HPKECiphertext of so many, encoded."""
+        return len(vector(bytes(self.hpke.kem.ENC_BYTES), bytes(plaintext_bytes + aead.TAG_BYTES)))
 
     def decrypt_with_label(self, key: kem.PrivateKey, label: str, context: bytes, sealed: HPKECiphertext) -> bytes:
         """DecryptWithLabel (§5.1.3); raises `DecryptionError`."""

@@ -232,15 +232,14 @@ class Tree:
     # --- changing ------------------------------------------------------------------------
 
     def with_path(self, leaf: int, nodes: Mapping[NodeIndex, AnyNode | None]) -> Tree:
-        """The tree with these nodes on the path of a leaf in place of what was there."""
+        """The tree with these nodes on the path of a leaf, and with blanks where there is none of them."""
         path = self.path(leaf)
-        lowest = path.pop()
-        new = Subtree(lowest.index, nodes.get(lowest.index, lowest.node), None, None)
+        index = path.pop().index
+        new = Subtree(index, nodes.get(index), None, None)
         while path:
             here = path.pop()
-            left, right = here.children()
-            node = nodes.get(here.index, here.node)
-            new = Subtree(here.index, node, *((new, right) if new.index < here.index else (left, new)))
+            left, right = (new, here.right) if index < here.index else (here.left, new)
+            new = Subtree(here.index, nodes.get(here.index), left, right)
         return Tree(new)
 
     def added(self, leaf_node: LeafNode) -> tuple[Tree, LeafIndex]:
@@ -264,9 +263,7 @@ class Tree:
 
     def updated(self, leaf: int, leaf_node: LeafNode | None) -> Tree:
         """An Update (§12.1.2): another leaf there, and blanks above it."""
-        changes: dict[NodeIndex, AnyNode | None] = {each.index: None for each in self.path(leaf)}
-        changes[NodeIndex(2 * leaf)] = leaf_node
-        return self.with_path(leaf, changes)
+        return self.with_path(leaf, {NodeIndex(2 * leaf): leaf_node})
 
     def removed(self, leaf: int) -> Tree:
         """A Remove (§12.1.3): a blank there and above, and the tree cut to what is needed (§7.7)."""

@@ -53,14 +53,12 @@ def _chain(suite: CipherSuite, first: Secret, count: int) -> tuple[list[Secret],
     return secrets, here
 
 
-def _laid(
-    suite: CipherSuite, tree: Tree, leaf: int, filtered: FilteredPath, keys: Sequence[bytes]
-) -> tuple[dict[NodeIndex, AnyNode | None], bytes]:
-    """Nodes with these keys for the filtered path, from the leaf upwards, and blanks for the rest of the path (§7.5).
+def _laid(suite: CipherSuite, filtered: FilteredPath, keys: Sequence[bytes]) -> tuple[dict[NodeIndex, AnyNode], bytes]:
+    """Nodes with these keys for the filtered path, from the leaf upwards (§7.5).
 
     With them the parent hash that the leaf below them carries, none where nobody is beside it (§7.9).
     """
-    nodes: dict[NodeIndex, AnyNode | None] = {each.index: None for each in tree.path(leaf)[:-1]}
+    nodes: dict[NodeIndex, AnyNode] = {}
     above = b""
     for (here, other), key in zip(reversed(filtered), reversed(keys), strict=True):
         node = ParentNode(key, above, ())
@@ -84,7 +82,7 @@ def new_path(
     leaf_key = suite.hpke.kem.generate(random)
     secrets, commit_secret = _chain(suite, Secret(random(suite.hash_bytes)), len(filtered))
     keys = [node_key(suite, secret) for secret in secrets]
-    nodes, above = _laid(suite, tree, leaf, filtered, [key.public for key in keys])
+    nodes, above = _laid(suite, filtered, [key.public for key in keys])
     nodes[NodeIndex(2 * leaf)] = leaf_node = made(leaf_key.public, above)
     places = [here.index for here, _ in filtered]
     return NewPath(
@@ -124,7 +122,7 @@ def applied(suite: CipherSuite, tree: Tree, leaf: LeafIndex, path: UpdatePath) -
     filtered = tree.filtered_direct_path(leaf)
     if len(path.nodes) != len(filtered):
         raise errors.InvalidGroupMessage("§7.5: the path has not one node for each of the filtered direct path")
-    nodes, above = _laid(suite, tree, leaf, filtered, [node.encryption_key for node in path.nodes])
+    nodes, above = _laid(suite, filtered, [node.encryption_key for node in path.nodes])
     source = path.leaf_node.source
     if not isinstance(source, Committed):
         raise errors.InvalidGroupMessage("§12.4.2: the leaf of a path has another source")
@@ -147,10 +145,11 @@ def opened(
 
     Raises `InvalidGroupMessage` where counts or keys are not as the tree says, `DecryptionError`.
     """
-    added = sorted(joiners)
+    added, size = sorted(joiners), suite.ciphertext_bytes(suite.hash_bytes)
     found: tuple[int, HPKECiphertext, PrivateKey] | None = None
     for place, ((here, other), node) in enumerate(zip(filtered, path.nodes, strict=True)):
-        if len(node.encrypted_path_secret) != other.resolved - _joiners_below(other, added):
+        receivers = other.resolved - (_joiners_below(other, added) if added else 0)
+        if len(node.encrypted_path_secret.encoded) != receivers * size:
             raise errors.InvalidGroupMessage("§7.6: a path secret is not there for each node of the resolution")
         if found is None and here.covers(2 * mine):
             position, index = _position(other, mine, keys, added)
