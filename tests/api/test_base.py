@@ -117,3 +117,10 @@ def test_a_frame_has_no_other_numbers_than_json_has(number: float) -> None:
         assert isinstance(frames.read(frame(field, (1 << 53) - 1)), sync.Send)
         with pytest.raises(errors.MalformedJson):
             frames.read(frame(field, number))
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"type":'])
+def test_a_tag_that_is_nested_without_end_is_malformed(opening: bytes) -> None:
+    frames: base.Reader[sync.ClientFrame] = base.Reader(sync.ClientFrame)
+    with pytest.raises(errors.MalformedJson):
+        frames.read(b'{"type":' + opening * 10_000)

@@ -50,7 +50,7 @@ class Reader(Generic[T]):
         """The value in this text; raises `MalformedJson` or `UnknownField`."""
         try:
             value: T = self._decoder.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # msgspec descends into a wrong tag too
             return self._long(text)
         return value if msgspec.json.encode(value) == text else self._long(text)
 
