@@ -9,7 +9,7 @@ import pytest
 
 from mls.making import GROUP_ID, SUITE, Grove, capabilities, put
 from tacit import errors
-from tacit.mls import tree_validation
+from tacit.mls import tree_math, tree_validation
 from tacit.mls.credential import CustomCredential
 from tacit.mls.extensions import Extension, RequiredCapabilities, as_extension
 from tacit.mls.leaf_node import LeafNode, Lifetime, Updated
@@ -102,6 +102,30 @@ def test_an_unmerged_leaf_is_not_blank() -> None:
     tree_validation.check_structure(without)
     with refused("12.4.3.1", "blank"):
         tree_validation.check_structure(unmerged(without, 11, 7))
+
+
+class Asked(int):
+    """The number of a leaf, which counts how often it is compared."""
+
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Asked.times += 1
+        return int(self) == other
+
+    __hash__ = int.__hash__
+
+
+def test_whoever_lists_everybody_everywhere_costs_no_square_of_the_members() -> None:
+    leaf, members = Grove(1).tree.leaf(0), 128
+    nodes: list[LeafNode | ParentNode | None] = [leaf]
+    for index in range(1, 2 * members - 1):
+        reach = 1 << tree_math.level(index)
+        below = tuple(map(Asked, range((index - reach + 1) // 2, (index + reach + 1) // 2)))
+        nodes.append(ParentNode(bytes(32), b"", below) if index % 2 else leaf)
+    Asked.times = 0
+    tree_validation.check_structure(from_nodes(RatchetTree(tuple(nodes))))
+    assert 0 < Asked.times < members * 7 * 7
 
 
 # --- keys --------------------------------------------------------------------------------

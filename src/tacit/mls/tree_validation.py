@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 
 from tacit import errors
@@ -74,12 +74,18 @@ def check_structure(tree: Tree) -> None:
     """Unmerged leaves are ascending, are members below, and are unmerged at every node between (§12.4.3.1)."""
     if tree.root.level and not tree.root.children()[1].occupied:
         raise errors.InvalidGroupMessage("§7.7: the right half of the tree is empty")
+    found = dict[int, frozenset[int]]()
+    above = list[tuple[Subtree, tuple[int, ...]]]()
     for subtree in tree.subtrees():
-        if isinstance(subtree.node, ParentNode):
-            _check_unmerged(subtree, subtree.node.unmerged_leaves)
+        if isinstance(subtree.node, ParentNode) and subtree.node.unmerged_leaves:
+            found[subtree.index] = frozenset(subtree.node.unmerged_leaves)
+            above.append((subtree, subtree.node.unmerged_leaves))
+    for subtree, unmerged in above:
+        _check_unmerged(subtree, unmerged, found)
 
 
-def _check_unmerged(subtree: Subtree, unmerged: tuple[int, ...]) -> None:
+def _check_unmerged(subtree: Subtree, unmerged: tuple[int, ...], found: Mapping[int, frozenset[int]]) -> None:
+    """`found` has the unmerged leaves of every node: whoever made the tree may have listed all of them everywhere."""
     if any(first >= second for first, second in pairwise(unmerged)):
         raise errors.InvalidGroupMessage("§7.1: unmerged leaves are not ascending")
     for leaf in unmerged:
@@ -87,7 +93,7 @@ def _check_unmerged(subtree: Subtree, unmerged: tuple[int, ...]) -> None:
             raise errors.InvalidGroupMessage("§12.4.3.1: an unmerged leaf is not below its node")
         here = subtree.towards(2 * leaf)
         while here.level:
-            if isinstance(here.node, ParentNode) and leaf not in here.node.unmerged_leaves:
+            if here.node is not None and leaf not in found.get(here.index, ()):
                 raise errors.InvalidGroupMessage("§12.4.3.1: a node between lacks an unmerged leaf")
             here = here.towards(2 * leaf)
         if here.node is None:

@@ -183,7 +183,7 @@ def _position(other: Subtree, mine: LeafIndex, keys: PrivateKeys, joiners: Seque
     leaf = NodeIndex(2 * mine)
     if isinstance(here.node, ParentNode) and mine in here.node.unmerged_leaves and leaf in keys:
         earlier = here.node.unmerged_leaves[: here.node.unmerged_leaves.index(mine)]
-        return before + 1 + sum(1 for each in earlier if each not in joiners), leaf
+        return before + 1 + len(set(earlier).difference(joiners)), leaf
     raise errors.InvalidGroupMessage("§7.5: the path has nothing for this member")
 
 
