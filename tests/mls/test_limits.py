@@ -19,6 +19,7 @@ from tacit.crypto.secret import Secret
 from tacit.mls import limits, secret_tree
 from tacit.mls.extensions import Extension, RequiredCapabilities
 from tacit.mls.framing import MLSMessage, PrivateMessage, from_wire
+from tacit.mls.leaf_node import Capabilities
 from tacit.mls.nodes import ParentNode, RatchetTree
 from tacit.mls.processing import Application
 from tacit.mls.proposals import PreSharedKey
@@ -170,3 +171,12 @@ def test_a_refusal_that_takes_much_is_noticed() -> None:
         raise errors.TooLarge("after all")
 
     assert refusal(call, errors.TooLarge) > SMALL
+
+
+def test_long_capabilities_are_not_kept() -> None:
+    """Anybody can send leaves: what is found again by its bytes is short."""
+    for numbers, kept in ((100, True), (200, False)):
+        encoded = encode(Capabilities(tuple(range(numbers)), (), (), (), ()))
+        first, second = (decode(Capabilities, encoded) for _ in range(2))
+        assert first == second
+        assert (first is second) is kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated
+from typing import Annotated, Final
 
 from tacit.mls import limits
 from tacit.mls.credential import Credential
@@ -68,8 +68,10 @@ class LeafNode(EncodedOnce):
         return signed + vector(group_id) + leaf_index.to_bytes(4, "big")
 
 
-# Most members of a group have the same capabilities: what was read once is found by its bytes.
+# Most members of a group have the same capabilities: what was read once is found by its bytes. They come before any
+# signature was checked, so that long ones, which nobody needs, are not kept: 1024 of those would be 200 MB.
 _write_capabilities, _read_capabilities = functions_of(Capabilities)
+KNOWN_BYTES: Final = 256
 
 
 @functools.lru_cache(maxsize=1024)
@@ -90,7 +92,8 @@ def _read_known(reader: Reader) -> Capabilities:
             at = reader.position
     reader.position = at
     reader.skip(0)  # the last one may go beyond the end
-    return _known(data[start:at])
+    encoded = data[start:at]
+    return _known(encoded) if len(encoded) <= KNOWN_BYTES else _known.__wrapped__(encoded)
 
 
 own_functions(Capabilities, _write_capabilities, _read_known)
