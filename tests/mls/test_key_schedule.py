@@ -58,7 +58,7 @@ def test_what_is_exported_hangs_on_label_context_and_length() -> None:
         exported(*each).reveal()[:16] for each in (("a", b"", 16), ("b", b"", 16), ("a", b"c", 16), ("a", b"", 17))
     }
     assert len(distinct) == 4
-    for length in (0, 255 * 32 + 1):
+    for length in (-1, 0, 255 * 32 + 1, 1 << 16, (1 << 16) + 32):
         with pytest.raises(errors.WrongLength):
             exported("label", b"", length)
     assert len(exported("label", b"", 255 * 32)) == 255 * 32

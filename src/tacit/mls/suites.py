@@ -82,8 +82,8 @@ def vector(*parts: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=256)
 def _kdf_label(label: str, length: int) -> bytes:
-    """KDFLabel without its context: the same few all the time."""
-    return length.to_bytes(2, "big") + vector(_PREFIX + label.encode())
+    """KDFLabel without its context: the same few all the time. What its length has no room for, the KDF refuses."""
+    return (length & 0xFFFF).to_bytes(2, "big") + vector(_PREFIX + label.encode())
 
 
 @functools.lru_cache(maxsize=32)
