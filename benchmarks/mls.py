@@ -10,7 +10,7 @@ from benchmarks.floors.mls_floor import Floor, counted
 from benchmarks.harness import Report
 from benchmarks.mls_crowd import Crowd, Threaded, committers
 from benchmarks.mls_natives import MLS_RS, OPENMLS, natives
-from benchmarks.mls_operations import Case, Cold, Warm, Weights
+from benchmarks.mls_operations import MANY, Case, Cold, Warm, Weights
 from benchmarks.mls_timing import REFERENCE, clocked, seconds_of
 from benchmarks.mls_ts import Rival
 from tacit.mls.suites import suite_of
@@ -25,8 +25,9 @@ MESSAGES: Final = {"protect": 1.5, "unprotect": 1.4}
 """How many times the floor a message may take."""
 OPERATIONS: Final = 1.5
 """How many times the floor the operations may take that no other figure was asked for, from `MANY` members."""
-MANY: Final = 100
 THREADS: Final = 2
+SHORT: Final = ("protect", "unprotect", "save after")
+"""What takes microseconds."""
 ALONE: Final = "create"
 """Founding a group has nothing to do with how many it will have."""
 KEPT: Final = 1.5
@@ -124,7 +125,7 @@ def _rows(
     report: Report, place: Place, case: Case, seconds: Mapping[str, float], rivals: Mapping[str, float], verify: float
 ) -> None:
     name, value = place.name(case.name), seconds[case.name]
-    unit, scale = ("us", 1e6) if case.batch > 1 else ("ms", 1e3)
+    unit, scale = ("us", 1e6) if case.name.startswith(SHORT) else ("ms", 1e3)
     bare = seconds.get(f"{case.name}, floor")
     asked = [each for each in ASKED if each[:2] == (case.name, place.members)]
     if bare is not None:

@@ -142,10 +142,15 @@ def work(operation: str, members: int, sizes: Sizes = Sizes()) -> list[Step]:  #
             tree = [Step(HASH, members, sizes.leaf), Step(HASH, nodes - members, 75)]
             return [Step(VERIFY, 2 * cold, sizes.leaf), *tree, *_welcome(cold, sizes), *_made(0, sizes)]
         case "join cold" | "join warm":
-            tree = [Step(HASH, members, sizes.leaf), Step(HASH, nodes - members, 75)]
             parents = members - 1 if operation == "join warm" else 0
+            blank = nodes - members - parents
+            tree = [Step(HASH, members, sizes.leaf), Step(HASH, parents, sizes.key + 120), Step(HASH, blank, 75)]
             opened = [Step(OPEN, 1, 64), Step(HASH, 1, sizes.info), Step(HMAC, 4, 40), Step(DECRYPT, 1, sizes.info)]
-            checks = [Step(VERIFY, members, sizes.leaf), Step(VERIFY, 1, sizes.info), Step(HASH, parents, 140)]
+            checks = [
+                Step(VERIFY, members, sizes.leaf),
+                Step(VERIFY, 1, sizes.info),
+                Step(HASH, parents, sizes.key + 70),
+            ]
             return [Step(HASH, 1, sizes.leaf + 150), *opened, *checks, *tree, *_epoch(sizes)[:1], Step(HMAC, 1, 32)]
         case "add 1 made":
             path = Shape.of(members + 1).levels
