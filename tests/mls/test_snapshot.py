@@ -21,6 +21,7 @@ from tacit.mls import (
     PreSharedKey,
     PreSharedKeyID,
     Remove,
+    limits,
     load_keys,
     load_pending,
     save_keys,
@@ -361,3 +362,19 @@ def test_nothing_of_a_secret_shows_in_a_repr() -> None:
         if name.startswith("Saved"):
             fields = {field.name: b"" for field in dataclasses.fields(cls)}
             assert repr(cls(**fields)) == f"{name}(...)"
+
+
+def test_what_was_kept_is_read_even_where_it_is_longer_than_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members' proposals add up, and a commit is kept together with its Welcome and the tree."""
+    party = Party("alice")
+    party.add("alice", *(f"member {number}" for number in range(32)))
+    party.propose("alice", None)
+    package = party.keys("more")
+    pending = party.pending("alice", Add(package.package))
+    records, waiting, keys = party["alice"].records(), save_pending(pending), save_keys(package)
+    monkeypatch.setattr(limits, "MESSAGE_BYTES", 10)
+    loaded = Group.load(records, OPEN)
+    assert loaded.proposals
+    assert len(list(loaded.members())) == 33
+    assert deep_hash(load_pending(waiting)) == deep_hash(pending)
+    assert load_keys(keys).package == package.package

@@ -35,7 +35,8 @@ class _Later(Subtree):
         if name not in ("node", "left", "right"):
             raise AttributeError(name)
         assert self._encoded is not None
-        nodes = decode(RatchetTree, vector(self._encoded), limits.MESSAGE_BYTES).nodes
+        data = vector(self._encoded)
+        nodes = decode(RatchetTree, data, len(data)).nodes
         made = built(nodes, self.index - (1 << self.level) + 1)
         self.node, self.left, self.right = made.node, made.left, made.right
         self.__class__ = Subtree  # type: ignore[assignment]

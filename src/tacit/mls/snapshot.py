@@ -230,7 +230,8 @@ def load(found: Records) -> State:
 
 
 def _read(cls: type[T], found: Records, name: str) -> T:
-    return decode(cls, _record(found, name)[len(_VERSION) :], limits.MESSAGE_BYTES)
+    data = _record(found, name)[len(_VERSION) :]
+    return decode(cls, data, len(data))  # it was written here: what others send may add up to more than a message
 
 
 def _record(found: Records, name: str) -> bytes:
