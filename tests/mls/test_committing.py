@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from mls.making import NOW, SUITE
@@ -11,6 +13,7 @@ from tacit.mls import (
     Add,
     BasicCredential,
     CustomProposal,
+    Group,
     GroupContextExtensions,
     LeafChanges,
     Remove,
@@ -46,6 +49,19 @@ def test_changes_leave_what_they_do_not_name() -> None:
     assert changed.extensions == extensions
     assert LeafChanges(extensions=()).of(changed).extensions == ()
     assert (changed.encryption_key, changed.source) == (leaf.encryption_key, leaf.source)
+
+
+def test_a_leaf_is_signed_by_its_own_key_only() -> None:
+    party = Party("alice", "bob")
+    alice, info, keys = party["alice"], party["alice"].group_info(external=True), party.keys("carol")
+    other = SUITE.new_signature_key(party.random)
+    bent = Group(alice.state._replace(signer=other), OPEN)
+    with pytest.raises(errors.InvalidArgument, match="not that of the leaf"):
+        bent.commit(now=NOW, random=party.random)
+    wrong = dataclasses.replace(keys, signer=other)
+    with pytest.raises(errors.InvalidArgument, match="not that of the leaf"):
+        Group.join_external(info, wrong, OPEN, now=NOW, random=party.random)
+    assert Group.join_external(info, keys, OPEN, now=NOW, random=party.random)
 
 
 def test_proposals_stand_in_a_commit_by_reference_or_by_value() -> None:

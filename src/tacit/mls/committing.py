@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tacit import errors
 from tacit.crypto.kem import PrivateKey
 from tacit.crypto.secret import Randomness, Secret
 from tacit.mls import group_info, key_schedule, protection, tree_math, treekem
@@ -79,7 +80,10 @@ def signed_leaf(suite: CipherSuite, signer: SignatureKey, leaf: LeafNode, group_
 
 
 def commit(state: State, policy: Policy, plan: Plan, now: int, random: Randomness) -> Made:
-    """A member's commit; raises as `proposal_list.apply` does, `PskMissing`, `GroupEnded`."""
+    """A member's commit; raises as `proposal_list.apply` does, `PskMissing`, `GroupEnded`.
+
+    `InvalidArgument` where the state's signing key is not that of the leaf.
+    """
     state.need_active()
     base, me = base_of(state.epoch), state.me
     applied = apply(base.suite, base.context, base.tree, plan.proposals, me, policy, now)
@@ -99,7 +103,10 @@ def commit(state: State, policy: Policy, plan: Plan, now: int, random: Randomnes
 def external_commit(
     base: Base, policy: Policy, plan: Plan, leaf: LeafNode, signer: SignatureKey, now: int, random: Randomness
 ) -> Made:
-    """The commit by which somebody joins with that leaf, whose key and signature are made here (§12.4.3.2)."""
+    """The commit by which somebody joins with that leaf, whose key and signature are made here (§12.4.3.2).
+
+    Raises as `commit` does, `InvalidArgument` for a `signer` that is not the leaf's.
+    """
     applied = apply(base.suite, base.context, base.tree, plan.proposals, None, policy, now)
     tree, me = applied.tree.added(leaf)
     before = applied.removed[0][1] if applied.removed else None
@@ -129,6 +136,8 @@ def _new_path(
     random: Randomness,
 ) -> NewPath:
     suite, group_id = base.suite, base.context.group_id
+    if signer.public != leaf.signature_key:  # the signature that is made here is verified by nobody here
+        raise errors.InvalidArgument("the key to sign with is not that of the leaf")
 
     def made(key: bytes, parent_hash: bytes) -> LeafNode:
         changed = dataclasses.replace(leaf, encryption_key=key, source=Committed(parent_hash), signature=b"")
