@@ -201,3 +201,19 @@ def test_a_shape_or_a_tree_that_is_wrong_is_refused() -> None:
     del records[f"tree/{number}"]
     with pytest.raises(errors.Malformed, match="is missing"):
         Group.load(records, OPEN)
+
+
+@pytest.mark.parametrize("members", [3, 40])
+def test_the_tree_of_another_epoch_is_refused(members: int) -> None:
+    party = Party(*(f"member {number}" for number in range(members)))
+    before = party["member 1"].records()
+    party.commit("member 0")
+    after = party["member 1"].records()
+    names = [name for name in after if name.startswith(("tree/2", "shape/2"))]
+    assert len(names) == (2 if members > 32 else 1)
+    other = {name: before[name.replace("/2", "/1")] for name in names}
+    with pytest.raises(errors.Malformed, match="another epoch"):
+        Group.load({**after, **other}, OPEN)
+    past = {name: after[name.replace("/1", "/2")] for name in after if name.startswith(("tree/1", "shape/1"))}
+    with pytest.raises(errors.Malformed, match="another epoch"):
+        Group.load({**after, **past}, OPEN)

@@ -154,6 +154,23 @@ def test_names_of_more_pre_shared_keys_are_not_read() -> None:
     assert taken < 1024 * limits.PSKS + SMALL
 
 
+def test_more_proposals_than_a_commit_can_name_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PROPOSALS", 2)
+    party = Party("alice", "bob")
+    alice, bob, random = party["alice"], party["bob"], draws("proposals")
+    for psk in psks(2):
+        alice, message = alice.propose(psk, random)
+        bob, _ = bob.process(message, 0)
+    with pytest.raises(errors.TooLarge, match="one commit"):
+        alice.propose(psks(1)[0], random)
+    monkeypatch.setattr(limits, "PROPOSALS", 3)
+    _, message = alice.propose(psks(1)[0], random)
+    monkeypatch.setattr(limits, "PROPOSALS", 2)
+    with pytest.raises(errors.TooLarge, match="one commit"):
+        bob.process(message, 0)
+    assert len(bob.proposals) == 2
+
+
 def test_a_message_that_no_member_would_read_is_not_sent() -> None:
     party = Party("alice", "bob")
     alice, bob = party["alice"], party["bob"]

@@ -19,6 +19,7 @@ from tacit.mls import (
     joining,
     key_schedule,
     leaf_validation,
+    limits,
     processing,
     protection,
     sending,
@@ -150,7 +151,7 @@ class Group:
         return snapshot.records(self.state)
 
     def changed(self, before: Group) -> dict[str, bytes | None]:
-        """What has to be written where `before` was kept; None for what has to be deleted."""
+        """What has to be written where `before` was kept; None for what has to be deleted, if it is there."""
         return snapshot.changed(before.state, self.state)
 
     # --- looking -------------------------------------------------------------------------
@@ -317,6 +318,8 @@ class Group:
 
     def _with_proposal(self, proposed: Proposed) -> Group:
         assert proposed.reference is not None
+        if len(self.state.proposals) >= limits.PROPOSALS:
+            raise errors.TooLarge("more proposals than one commit can name")
         proposals = {**self.state.proposals, proposed.reference: proposed}
         return Group(self.state._replace(proposals=proposals), self.policy)
 

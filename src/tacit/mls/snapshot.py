@@ -68,7 +68,7 @@ def records(state: State) -> dict[str, bytes]:
 
 
 def changed(before: State, after: State) -> dict[str, bytes | None]:
-    """What has to be written for one state where another one was kept; None for what has to be deleted."""
+    """What has to be written where another state was kept; None for what has to be deleted, if it is there."""
     old, new = dict(_parts(before)), dict(_parts(after))
     written: dict[str, bytes | None] = dict.fromkeys(old.keys() - new.keys())
     for name, part in new.items():
@@ -255,9 +255,13 @@ def _tree(found: Records, suite: CipherSuite, context: GroupContext) -> tuple[Tr
     name, shape = f"tree/{context.epoch}", f"shape/{context.epoch}"
     if shape in found:
         tree = tree_of(_read(SavedShape, found, shape), _record(found, name), len(_VERSION))
-        return tree, census_later(tree)
-    tree = from_nodes(_read(RatchetTree, found, name))
-    return tree, census_of(tree)
+        census = census_later(tree)
+    else:
+        tree = from_nodes(_read(RatchetTree, found, name))
+        census = census_of(tree)
+    if tree.tree_hash(suite) != context.tree_hash:
+        raise errors.Malformed("a tree is that of another epoch")
+    return tree, census
 
 
 def _past(found: Records, suite: CipherSuite, number: int) -> PastEpoch:
