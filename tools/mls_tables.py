@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,6 +81,15 @@ def cell(rows: list[dict[str, Any]]) -> str:
     return text + (MISSED if row.get("met") is False and row["against"] == "floor" else "")
 
 
+def asked(rows: Iterable[tuple[int, dict[str, Any] | None]]) -> str:
+    """What was asked of figures, and with how many members."""
+    limits: dict[str, list[str]] = {}
+    for size, row in rows:
+        if row and "reach" in row:
+            limits.setdefault(row["reach"].replace("<=", "≤"), []).append(f"{size:,}")
+    return "; ".join(f"{limit} at {', '.join(sizes)}" for limit, sizes in limits.items())
+
+
 def table(head: list[str], lines: list[list[str]]) -> str:
     """A table in Markdown."""
     return "\n".join(["| " + " | ".join(each) + " |" for each in (head, ["---"] * len(head), *lines)]) + "\n"
@@ -95,7 +105,7 @@ def natives(found: Rows) -> list[list[str]]:
                 f"{row['ratio']:.2f}" + (MISSED if row.get("met") is False else "") if row else "" for row in theirs
             ]
             if any(cells):
-                lines.append([name, peer, *cells])
+                lines.append([name, peer, *cells, asked(zip(SIZES[1:], theirs, strict=True))])
     return lines
 
 
@@ -123,9 +133,16 @@ def main() -> int:
     sizes = [f"{size:,}" for size in SIZES]
     for suite in (1, 2, 0x53):
         for unit, names in (("ms", OPERATIONS), ("µs", MESSAGES)):
-            lines = [[name, *(cell(found[name, size, suite]) for size in SIZES)] for name in names]
-            print(table([f"{unit} (times the floor), suite {suite:#x}", *sizes], lines))
-    print(table(["our time / theirs", "", *sizes[1:]], natives(found)))
+            lines = [
+                [
+                    name,
+                    *(cell(found[name, size, suite]) for size in SIZES),
+                    asked((size, against(found[name, size, suite], "floor")) for size in SIZES),
+                ]
+                for name in names
+            ]
+            print(table([f"{unit} (times the floor), suite {suite:#x}", *sizes, "asked"], lines))
+    print(table(["our time / theirs", "", *sizes[1:], "asked"], natives(found)))
     print(table(["bytes, suite 1", *sizes], [[name, *values(found, name)] for name in TRAVELS]))
     effort = [[name, *values(found, f"{name} by an update processed")] for name in ("tree nodes copied", "hashes")]
     print(table(["of an update processed", *sizes], effort))
