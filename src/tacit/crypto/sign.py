@@ -52,7 +52,7 @@ class Ed25519Key:
         """The signature, 64 bytes."""
         need_bytes(message)
         # libsodium's combined form is signature and message; the bindings have no detached one.
-        signed: bytes = nacl.bindings.crypto_sign(message, self._pair()[1])
+        signed: bytes = nacl.bindings.crypto_sign(message, (self._made or self._pair())[1])
         return signed[:64]
 
     def __repr__(self) -> str:

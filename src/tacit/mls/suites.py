@@ -19,7 +19,7 @@ from tacit.crypto.secret import Randomness, Secret, revealed
 from tacit.mls import limits
 from tacit.wire.codec import struct
 from tacit.wire.encodings import Variable
-from tacit.wire.reader import varint
+from tacit.wire.reader import SHORT, varint
 
 _HASHES: Final = {kdf.SHA256: hashlib.sha256, kdf.SHA384: hashlib.sha384, kdf.SHA512: hashlib.sha512}
 _PREFIX: Final = b"MLS 1.0 "
@@ -73,7 +73,9 @@ _P521: Final = _ecdsa(sign.P521Key, verify.P521)
 def vector(*parts: bytes) -> bytes:
     """Each part as `opaque <V>` (§2.1.2), one after the other."""
     if len(parts) == 1:
-        return varint(len(parts[0])) + parts[0]
+        (part,) = parts
+        length = len(part)
+        return (SHORT[length] if length < len(SHORT) else varint(length)) + part
     out = b""
     for part in parts:
         out += varint(len(part)) + part
@@ -100,10 +102,12 @@ class CipherSuite:
     id: int
     hpke: hpke.Suite
     hash: kdf.Hash
-    _seal: Callable[[Secret, bytes, bytes, bytes], bytes]
-    _open: Callable[[Secret, bytes, bytes, bytes], bytes]
+    seal: Callable[[Secret, bytes, bytes, bytes], bytes]
+    """AEAD.Seal of key, nonce, plaintext and associated data: 16 bytes longer."""
+    open: Callable[[Secret, bytes, bytes, bytes], bytes]
+    """AEAD.Open of key, nonce, ciphertext and associated data; raises `DecryptionError`."""
     _scheme: _Scheme
-    _aead_labels: tuple[bytes, bytes]
+    _aead_labels: tuple[bytes, int, bytes]
     _unlabelled: bool = False
 
     @property
@@ -156,25 +160,15 @@ class CipherSuite:
     def key_and_nonce(self, secret: Secret, context: bytes) -> tuple[Secret, Secret]:
         """ExpandWithLabel with the labels "key" and "nonce": what all that is encrypted symmetrically takes."""
         raw, after = secret.reveal(), vector(context)
-        key_label, nonce_label = self._aead_labels
+        key_label, key_bytes, nonce_label = self._aead_labels
         return (
-            Secret(kdf.expand(raw, key_label + after, self.key_bytes, self.hash)),
+            Secret(kdf.expand(raw, key_label + after, key_bytes, self.hash)),
             Secret(kdf.expand(raw, nonce_label + after, aead.IV_BYTES, self.hash)),
         )
 
     def ref_hash(self, label: str, value: bytes) -> bytes:
         """RefHash (§5.2); its labels stand there whole."""
         return self.digest(vector(label.encode(), value))
-
-    # --- AEAD ----------------------------------------------------------------------------
-
-    def seal(self, key: Secret, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
-        """AEAD.Seal: 16 bytes longer."""
-        return self._seal(key, nonce, plaintext, aad)
-
-    def open(self, key: Secret, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
-        """AEAD.Open; raises `DecryptionError`."""
-        return self._open(key, nonce, ciphertext, aad)
 
     # --- signatures ----------------------------------------------------------------------
 
@@ -235,7 +229,7 @@ def _suite(
         hpke.AES_256_GCM: (aead.aes_gcm_seal, aead.aes_gcm_open),
         hpke.CHACHA20_POLY1305: (aead.chacha20_poly1305_seal, aead.chacha20_poly1305_open),
     }[of[2]]
-    labels = _kdf_label("key", of[2].key_bytes), _kdf_label("nonce", aead.IV_BYTES)
+    labels = _kdf_label("key", of[2].key_bytes), of[2].key_bytes, _kdf_label("nonce", aead.IV_BYTES)
     return CipherSuite(number, hpke.Suite(*of), of[1].hash, seal, opened, scheme, labels, unlabelled)
 
 

@@ -63,13 +63,14 @@ ReaderFunction = Callable[[Reader], Any]
 Writer = Callable[[bytearray, Any], None]
 
 
-_SHORT: Final = tuple(bytes((value,)) for value in range(0x40))
+SHORT: Final = tuple(bytes((value,)) for value in range(0x40))
+"""The lengths of one byte."""
 
 
 def varint(value: int) -> bytes:
     """A variable-size length (RFC 9420 §2.1.2); raises `TooLarge` above 2^30 - 1."""
     if value < 0x40:
-        return _SHORT[value]
+        return SHORT[value]
     if value < 0x4000:
         return (value | 0x4000).to_bytes(2, "big")
     if value <= VARINT_MAX:
