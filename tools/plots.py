@@ -1,4 +1,4 @@
-"""Draw docs/images/*.svg from what `./dev bench server --json` and `./dev bench mls --json` printed.
+"""Draw docs/images from what `./dev bench server --json` and `./dev bench mls --json` printed.
 
 ./dev bench server --json > server.jsonl; .venv/bin/python tools/plots.py server.jsonl
 ./dev bench mls --json > mls.jsonl; .venv/bin/python tools/plots.py mls.jsonl
@@ -116,7 +116,7 @@ def groups(found: dict[str, float]) -> None:
     figure.supxlabel("members", fontsize=9)
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(PEERS), frameon=False, fontsize=9)
-    save(figure, "groups.svg")
+    save(figure, "groups.png")
 
 
 def suites(found: dict[str, float]) -> None:
@@ -133,13 +133,13 @@ def suites(found: dict[str, float]) -> None:
     figure.supxlabel("members", fontsize=9)
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(KINDS), frameon=False, fontsize=9)
-    save(figure, "group-suites.svg")
+    save(figure, "group-suites.png")
 
 
 def save(figure: Figure, name: str) -> None:
     """Write one picture, the same bytes for the same figures."""
     IMAGES.mkdir(exist_ok=True)
-    figure.savefig(IMAGES / name, metadata={"Date": None})
+    figure.savefig(IMAGES / name, dpi=110, metadata={"Date": None} if name.endswith(".svg") else {"Software": None})
 
 
 if __name__ == "__main__":
