@@ -13,32 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 SIZES: Final = (10, 100, 1000, 10_000)
-OPERATIONS: Final = (
-    "create",
-    "add all",
-    "join cold",
-    "join warm",
-    "add 1 made",
-    "add 1 processed",
-    "update made, cold",
-    "update made, warm",
-    "update processed, cold",
-    "update processed, warm",
-    "remove made",
-    "remove processed",
-    "save all",
-    "load",
-)
-MESSAGES: Final = ("protect 100 B", "unprotect 100 B", "protect 1000 B", "unprotect 1000 B", "save after a message")
-TRAVELS: Final = (
-    "welcome for all",
-    "commit that adds all",
-    "welcome for 1",
-    "update commit, cold",
-    "update commit, warm",
-    "all records",
-    "records after a message",
-)
 MISSED: Final = ", **missed**"
 NATIVE: Final = ("mls-rs", "OpenMLS")
 Rows = dict[tuple[str, int, int], list[dict[str, Any]]]
@@ -55,6 +29,11 @@ def read(lines: list[str]) -> Rows:
                 parts[0], int(parts[1].split()[0].replace(",", "")), int(parts[2].split()[1].split(",")[0], 16)
             ].append(row)
     return found
+
+
+def names(found: Rows, unit: str) -> list[str]:
+    """What was measured in that unit, in the order of the run."""
+    return list(dict.fromkeys(name for (name, *_), rows in found.items() if rows and rows[0]["unit"] == unit))
 
 
 def short(value: float) -> str:
@@ -98,7 +77,7 @@ def table(head: list[str], lines: list[list[str]]) -> str:
 def natives(found: Rows) -> list[list[str]]:
     """Our time in those of native libraries, from 100 members."""
     lines = []
-    for name in (*OPERATIONS, *MESSAGES):
+    for name in names(found, "ms") + names(found, "us"):
         for peer in NATIVE:
             theirs = [against(found[name, size, 1], peer) for size in SIZES[1:]]
             cells = [
@@ -132,20 +111,19 @@ def main() -> int:
     )
     sizes = [f"{size:,}" for size in SIZES]
     for suite in (1, 2, 0x53):
-        for unit, names in (("ms", OPERATIONS), ("µs", MESSAGES)):
+        for unit in ("ms", "us"):
             lines = [
                 [
                     name,
                     *(cell(found[name, size, suite]) for size in SIZES),
                     asked((size, against(found[name, size, suite], "floor")) for size in SIZES),
                 ]
-                for name in names
+                for name in names(found, unit)
             ]
             print(table([f"{unit} (times the floor), suite {suite:#x}", *sizes, "asked"], lines))
     print(table(["our time / theirs", "", *sizes[1:], "asked"], natives(found)))
-    print(table(["bytes, suite 1", *sizes], [[name, *values(found, name)] for name in TRAVELS]))
-    effort = [[name, *values(found, f"{name} by an update processed")] for name in ("tree nodes copied", "hashes")]
-    print(table(["of an update processed", *sizes], effort))
+    print(table(["bytes, suite 1", *sizes], [[name, *values(found, name)] for name in names(found, "bytes")]))
+    print(table(["", *sizes], [[name, *values(found, name)] for name in names(found, "")]))
     print("ts-mls takes so many times as long:", *rivals(found), sep="\n")
     return 0
 
