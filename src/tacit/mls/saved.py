@@ -34,8 +34,6 @@ class SavedSecret(_Redacted):
     index: U32
     secret: _SecretBytes
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedEpoch(_Redacted):
@@ -44,8 +42,6 @@ class SavedEpoch(_Redacted):
     context: GroupContext
     secrets: Annotated[tuple[_SecretBytes, ...], Many(_EPOCH_SECRETS)]
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedResumption(_Redacted):
@@ -53,8 +49,6 @@ class SavedResumption(_Redacted):
 
     epoch: U64
     secret: _SecretBytes
-
-    __repr__ = _Redacted.__repr__
 
 
 @struct
@@ -70,8 +64,6 @@ class SavedGroup(_Redacted):
     reinit: ReInit | None
     removed: Annotated[bool, Flag()]
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedProposal(_Redacted):
@@ -80,8 +72,6 @@ class SavedProposal(_Redacted):
     reference: _SecretBytes
     sender: Sender
     proposal: Proposal
-
-    __repr__ = _Redacted.__repr__
 
 
 @struct
@@ -92,8 +82,6 @@ class SavedUpdate(_Redacted):
     key: _SecretBytes
     signer: _SecretBytes
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedProposals(_Redacted):
@@ -101,8 +89,6 @@ class SavedProposals(_Redacted):
 
     proposals: Annotated[tuple[SavedProposal, ...], Many(limits.PROPOSALS)]
     updates: Annotated[tuple[SavedUpdate, ...], Many(limits.PROPOSALS)]
-
-    __repr__ = _Redacted.__repr__
 
 
 @struct
@@ -113,8 +99,6 @@ class SavedPast(_Redacted):
     sender_data_secret: _SecretBytes
     ended_at: U64
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedSecrets(_Redacted):
@@ -122,8 +106,6 @@ class SavedSecrets(_Redacted):
 
     width: U32
     secrets: Annotated[tuple[SavedSecret, ...], Many(limits.NODES)]
-
-    __repr__ = _Redacted.__repr__
 
 
 @struct
@@ -135,8 +117,6 @@ class SavedPart(_Redacted):
     resolved: U32
     tree_hash: _SecretBytes
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedParts(_Redacted, EncodedOnce):
@@ -145,8 +125,6 @@ class SavedParts(_Redacted, EncodedOnce):
     level: U8
     parts: Annotated[tuple[SavedPart, ...], Many(limits.LEAVES)]
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedShape(_Redacted):
@@ -154,8 +132,6 @@ class SavedShape(_Redacted):
 
     of: SavedParts
     check: U32
-
-    __repr__ = _Redacted.__repr__
 
 
 @struct
@@ -166,8 +142,6 @@ class SavedKey(_Redacted):
     key: _SecretBytes
     nonce: _SecretBytes
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedRatchet(_Redacted):
@@ -176,8 +150,6 @@ class SavedRatchet(_Redacted):
     secret: _SecretBytes
     generation: U64
     skipped: Annotated[tuple[SavedKey, ...], Many(limits.SKIPPED)]
-
-    __repr__ = _Redacted.__repr__
 
 
 @struct
@@ -188,8 +160,6 @@ class SavedRatchets(_Redacted):
     handshake: SavedRatchet
     application: SavedRatchet
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedKeys(_Redacted):
@@ -198,8 +168,6 @@ class SavedKeys(_Redacted):
     secrets: Annotated[tuple[SavedSecret, ...], Many(limits.NODES)]
     ratchets: Annotated[tuple[SavedRatchets, ...], Many(limits.LEAVES)]
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedLeaf(_Redacted):
@@ -207,8 +175,6 @@ class SavedLeaf(_Redacted):
 
     leaf: U32
     node: LeafNode
-
-    __repr__ = _Redacted.__repr__
 
 
 @struct
@@ -225,8 +191,6 @@ class SavedEffects(_Redacted):
     committer_leaf: LeafNode
     reinit: ReInit | None
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedPending(_Redacted):
@@ -242,8 +206,6 @@ class SavedPending(_Redacted):
     keys: Annotated[tuple[SavedSecret, ...], Many(limits.PATH)]
     signer: _SecretBytes
 
-    __repr__ = _Redacted.__repr__
-
 
 @struct
 class SavedKeyPackage(_Redacted):
@@ -253,5 +215,3 @@ class SavedKeyPackage(_Redacted):
     init_key: _SecretBytes
     leaf_key: _SecretBytes
     signer: _SecretBytes
-
-    __repr__ = _Redacted.__repr__

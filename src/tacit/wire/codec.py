@@ -129,8 +129,11 @@ _STRUCTS: set[type] = set()
 
 @dataclass_transform(frozen_default=True)
 def struct(cls: type[T]) -> type[T]:
-    """Make a class a frozen, slotted dataclass with an encoding taken from its annotations."""
-    made = dataclasses.dataclass(frozen=True, slots=True)(cls)
+    """Make a class a frozen, slotted dataclass with an encoding taken from its annotations.
+
+    A `__repr__` that it inherits stays: what redacts the values of a base redacts these.
+    """
+    made = dataclasses.dataclass(frozen=True, slots=True, repr=cls.__repr__ is object.__repr__)(cls)
     _STRUCTS.add(made)
     return made
 
